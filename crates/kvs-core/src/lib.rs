@@ -1,1 +1,21 @@
-//! Placeholder.
+//! The record and its laws: paths, stamps, the order of versions, the codec and the merge.
+//!
+//! Everything here is pure: no I/O, no clock, no randomness, no serde. The same functions run in the node, in the
+//! offline commands and in tests, so that a rule is written once and proved once.
+//!
+//! Left out: where records rest (`kvs-store`), how they are asked for (`kvs-server`), who may touch them.
+
+pub mod cursor;
+pub mod digest;
+pub mod limits;
+pub mod merge;
+pub mod namespace;
+pub mod origin;
+pub mod path;
+pub mod precondition;
+pub mod record;
+pub mod record_codec;
+pub mod stamp;
+#[cfg(test)]
+mod testing;
+pub mod version;
