@@ -1,0 +1,295 @@
+//! Which node the client talks to, and with which token.
+//!
+//! In this order: `--url` and `--token`, `KVS_URL` and `KVS_TOKEN`, the configuration that was named or lies in this
+//! folder, and last the address that a node has by default. A wildcard bind address is reached through loopback.
+//!
+//! **Invariant:** the root token of a configuration goes only to the address of that configuration, never to a URL that
+//! was given; and no token shows in an error or in debug output.
+
+use std::fmt;
+use std::fs::File;
+use std::io::Read;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use kvs_config::config::{Config, load};
+use kvs_config::error::ConfigError;
+use kvs_config::host::host_name;
+use kvs_config::name::{DEFAULT_FILE, resolve};
+use ureq::http::Uri;
+
+use crate::error::ClientError;
+use crate::limits::TOKEN_FILE_BYTES_MAX;
+
+/// The address of a node with the default configuration.
+const DEFAULT_URL: &str = "http://127.0.0.1:8080";
+
+/// The file in the data directory that holds the built-in admin's token.
+const ROOT_TOKEN_FILE: &str = "root.token";
+
+/// What the user said about the node; everything is optional.
+#[derive(Clone, Default)]
+pub struct Wanted {
+    /// `--url`.
+    pub url: Option<String>,
+    /// `--token`.
+    pub token: Option<String>,
+    /// `--config`; without it `config.yaml` in the current folder is looked at.
+    pub config: Option<PathBuf>,
+}
+
+/// Where requests go.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Target {
+    url: String,
+    token: Option<String>,
+    origin: String,
+}
+
+/// What is asked of the machine to find a node.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// A variable of the environment.
+    pub env: &'a dyn Fn(&str) -> Option<String>,
+    /// The address on which the node of a configuration is known to listen, where that is not in the configuration
+    /// (`port: 0`).
+    pub listening: &'a dyn Fn(&Config) -> Option<SocketAddr>,
+}
+
+impl Target {
+    /// The address as `http://host:port`, perhaps with a path, without a slash at its end.
+    #[must_use]
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The token, when there is one.
+    pub(crate) fn token(&self) -> Option<&str> {
+        self.token.as_deref()
+    }
+
+    /// Where the address comes from, for messages.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        &self.origin
+    }
+
+    /// Finds the node that the user means.
+    ///
+    /// # Errors
+    ///
+    /// [`ClientError::BadUrl`] for an address that is none, [`ClientError::Config`] for a configuration that cannot be
+    /// read; a missing `config.yaml` is no error unless it was named.
+    pub fn resolve(wanted: &Wanted, surroundings: Surroundings<'_>) -> Result<Self, ClientError> {
+        let env = |name: &str| (surroundings.env)(name).filter(|value| !value.is_empty());
+        let token = wanted.token.clone().or_else(|| env("KVS_TOKEN"));
+        let given = match (&wanted.url, &wanted.config) {
+            (Some(url), _) => Some((url.clone(), "--url")),
+            // A configuration that is named on the command line goes before the environment.
+            (None, Some(_)) => None,
+            (None, None) => env("KVS_URL").map(|url| (url, "KVS_URL")),
+        };
+        if let Some((url, origin)) = given {
+            return Self::new(&url, token, origin.to_owned());
+        }
+        let Some(config) = read_config(wanted.config.as_deref(), surroundings)? else {
+            return Self::new(DEFAULT_URL, token, format!("the default; there is no {DEFAULT_FILE} here"));
+        };
+        let address = match config.port {
+            0 => (surroundings.listening)(&config),
+            port => Some(SocketAddr::new(config.bind_address, port)),
+        };
+        let origin = config.source.display().to_string();
+        let scheme = if config.tls_cert.is_some() { "https" } else { "http" };
+        let Some(address) = address else {
+            return Err(ClientError::Unreachable {
+                url: format!("{scheme}://{}:0", config.bind_address),
+                origin,
+                reason: "the node takes any free port and does not run as a daemon; name its --url"
+                    .to_owned(),
+            });
+        };
+        let token = token.or_else(|| read_root_token(&config.data_dir));
+        Self::new(&format!("{scheme}://{}", reachable(address)), token, origin)
+    }
+
+    fn new(url: &str, token: Option<String>, origin: String) -> Result<Self, ClientError> {
+        let bad = |reason| ClientError::BadUrl { url: url.to_owned(), origin: origin.clone(), reason };
+        let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+        let uri = Uri::try_from(with_scheme.as_str()).map_err(|_| bad("it cannot be read as a URL"))?;
+        match uri.scheme_str() {
+            Some("http") => {}
+            Some("https") => return Err(bad("this client speaks plain HTTP only")),
+            _ => return Err(bad("it must begin with http://")),
+        }
+        if uri.query().is_some() || with_scheme.contains('#') {
+            return Err(bad("it must end with the address, without '?' or '#'"));
+        }
+        if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
+            return Err(bad("it must name a host, and no user; a token goes into --token"));
+        }
+        Ok(Self { url: with_scheme.trim_end_matches('/').to_owned(), token, origin })
+    }
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let token = if self.token.is_some() { "hidden" } else { "none" };
+        write!(f, "Target {{ url: {:?}, origin: {:?}, token: {token} }}", self.url, self.origin)
+    }
+}
+
+/// The configuration that was named, else the one in this folder, if there is one.
+fn read_config(named: Option<&Path>, surroundings: Surroundings<'_>) -> Result<Option<Config>, ClientError> {
+    let path = resolve(named.unwrap_or(Path::new(DEFAULT_FILE)))?;
+    match load(&path, surroundings.env, &host_name()) {
+        Ok(config) => Ok(Some(config)),
+        Err(ConfigError::Missing { .. }) if named.is_none() => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The token in `DATA_DIR/root.token`, when this user may read it.
+fn read_root_token(data_dir: &Path) -> Option<String> {
+    let file = File::open(data_dir.join(ROOT_TOKEN_FILE)).ok()?;
+    let mut token = String::new();
+    file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut token).ok()?;
+    let token = token.trim();
+    (!token.is_empty()).then(|| token.to_owned())
+}
+
+/// An address that connections can be made to: all addresses are reached through loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let host = match address.ip() {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => IpAddr::V4(Ipv4Addr::LOCALHOST),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => IpAddr::V6(Ipv6Addr::LOCALHOST),
+        host => host,
+    };
+    SocketAddr::new(host, address.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Surroundings, Target, Wanted};
+    use crate::error::{ClientError, ErrorKind};
+    use std::net::SocketAddr;
+    use std::path::{Path, PathBuf};
+
+    const NOTHING: Surroundings<'static> = Surroundings { env: &|_| None, listening: &|_| None };
+
+    fn env(name: &str) -> Option<String> {
+        match name {
+            "KVS_URL" => Some("http://from-env:1".to_owned()),
+            "KVS_TOKEN" => Some("env-token".to_owned()),
+            _ => None,
+        }
+    }
+
+    const ENV: Surroundings<'static> = Surroundings { env: &env, listening: &|_| None };
+
+    fn node(folder: &Path, text: &str) -> Wanted {
+        let config = folder.join("node1.yaml");
+        std::fs::write(&config, text).expect("a configuration");
+        std::fs::create_dir_all(folder.join("data")).expect("a data directory");
+        std::fs::write(folder.join("data/root.token"), "root-token\n").expect("a token");
+        Wanted { config: Some(config), ..Wanted::default() }
+    }
+
+    fn parts(target: &Target) -> (&str, Option<&str>) {
+        (target.url(), target.token())
+    }
+
+    #[test]
+    fn the_command_line_goes_before_the_environment() {
+        let wanted = Wanted {
+            url: Some("http://given:2/".to_owned()),
+            token: Some("given-token".to_owned()),
+            config: None,
+        };
+        let target = Target::resolve(&wanted, ENV).expect("a target");
+        assert_eq!(parts(&target), ("http://given:2", Some("given-token")));
+        let target = Target::resolve(&Wanted::default(), ENV).expect("a target");
+        assert_eq!(parts(&target), ("http://from-env:1", Some("env-token")));
+    }
+
+    #[test]
+    fn a_named_configuration_gives_address_and_root_token() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let wanted = node(folder.path(), "port: 9123\n");
+        let target = Target::resolve(&wanted, NOTHING).expect("a target");
+        assert_eq!(parts(&target), ("http://127.0.0.1:9123", Some("root-token")));
+        assert!(target.origin().ends_with("node1.yaml"));
+    }
+
+    #[test]
+    fn a_named_configuration_goes_before_the_address_of_the_environment() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let target = Target::resolve(&node(folder.path(), "port: 9123\n"), ENV).expect("a target");
+        assert_eq!(parts(&target), ("http://127.0.0.1:9123", Some("env-token")));
+    }
+
+    #[test]
+    fn the_root_token_of_a_configuration_never_goes_to_a_url_that_was_given() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let wanted =
+            Wanted { url: Some("http://elsewhere:1".to_owned()), ..node(folder.path(), "port: 9123\n") };
+        let target = Target::resolve(&wanted, NOTHING).expect("a target");
+        assert_eq!(parts(&target), ("http://elsewhere:1", None));
+    }
+
+    #[test]
+    fn wildcard_addresses_are_reached_through_loopback() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for (bind, url) in [
+            ("0.0.0.0", "http://127.0.0.1:9123"),
+            ("'::'", "http://[::1]:9123"),
+            ("'::1'", "http://[::1]:9123"),
+            ("10.0.0.7", "http://10.0.0.7:9123"),
+        ] {
+            let text = format!("bind_address: {bind}\nport: 9123\n");
+            let target = Target::resolve(&node(folder.path(), &text), NOTHING).expect("a target");
+            assert_eq!(target.url(), url);
+        }
+    }
+
+    #[test]
+    fn a_free_port_is_asked_of_the_running_node() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let wanted = node(folder.path(), "bind_address: 0.0.0.0\nport: 0\n");
+        let listening = |_: &_| Some(SocketAddr::from(([0, 0, 0, 0], 4567)));
+        let target =
+            Target::resolve(&wanted, Surroundings { listening: &listening, ..NOTHING }).expect("a target");
+        assert_eq!(target.url(), "http://127.0.0.1:4567");
+        let error = Target::resolve(&wanted, NOTHING).expect_err("nobody listens");
+        assert_eq!(error.kind(), ErrorKind::NotRunning);
+    }
+
+    #[test]
+    fn a_configuration_that_was_named_must_exist() {
+        let wanted = Wanted { config: Some(PathBuf::from("/nonexistent/node1")), ..Wanted::default() };
+        assert!(matches!(Target::resolve(&wanted, NOTHING), Err(ClientError::Config(_))));
+    }
+
+    #[test]
+    fn an_address_that_is_none_is_refused_with_a_reason() {
+        for (url, reason) in [
+            ("https://a", "plain HTTP"),
+            ("ftp://a", "http://"),
+            ("http://a b", "cannot be read"),
+            ("http://user:secret@a", "no user"),
+            ("http://a?x", "without '?'"),
+        ] {
+            let wanted = Wanted { url: Some(url.to_owned()), ..Wanted::default() };
+            let error = Target::resolve(&wanted, NOTHING).expect_err(url).to_string();
+            assert!(error.contains(reason), "{error}");
+        }
+        let wanted = Wanted { url: Some("localhost:8080".to_owned()), ..Wanted::default() };
+        assert_eq!(Target::resolve(&wanted, NOTHING).expect("a target").url(), "http://localhost:8080");
+    }
+
+    #[test]
+    fn a_token_does_not_show_in_debug_output() {
+        let target = Target::resolve(&Wanted::default(), ENV).expect("a target");
+        assert!(!format!("{target:?}").contains("env-token"));
+    }
+}
