@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::time::Duration;
 
 use kvs_core::limits::RANGE_LIMIT_MAX;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use ureq::http::Method;
 
@@ -47,11 +47,16 @@ pub struct Listed {
     /// When it was written, in milliseconds since 1970.
     pub timestamp: u64,
     /// The value's bytes as they were sent; absent in a listing of keys.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(default, deserialize_with = "present", skip_serializing_if = "Option::is_none")]
     pub data: Option<Box<RawValue>>,
     /// When it ends, in milliseconds since 1970.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub expires_at: Option<u64>,
+}
+
+/// A member that is there, the value `null` included.
+fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Box<RawValue>>, D::Error> {
+    Box::deserialize(deserializer).map(Some)
 }
 
 /// One answer.
