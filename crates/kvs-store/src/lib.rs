@@ -1,1 +1,22 @@
-//! Placeholder.
+//! The store of a node: tables on an engine, one committer, reads from snapshots, history, expiry, backup.
+//!
+//! Blocking code without an async runtime: the server calls it from threads that may block.
+
+pub mod clock;
+pub mod commit;
+pub mod compression;
+pub mod data_dir;
+pub mod engine;
+mod engine_cell;
+pub mod error;
+pub mod keys;
+pub mod limits;
+pub mod medium;
+pub mod node;
+pub mod observer;
+pub mod read;
+pub mod row;
+pub mod settings;
+pub mod shared;
+pub mod store;
+pub mod table;

@@ -1,0 +1,305 @@
+//! The committer: one thread that owns all writes of a node.
+//!
+//! Per round it takes what waits, plans it, commits it with one sync, tells the observer, then answers. Persist, then
+//! answer. After a failed write or sync it refuses writes: nobody knows what such a failure left behind.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+
+use crate::clock::Clock;
+use crate::commit::housekeeping::Chores;
+use crate::commit::plan::{Plan, Scene};
+use crate::commit::queue::{Job, Woken};
+use crate::commit::write::{Outcome, Reply, Write};
+use crate::engine::contract::{Batch, Engine, EngineError, Sync};
+use crate::error::StoreError;
+use crate::limits::{DISK_RESERVE_BYTES, REAP_INTERVAL, RECOVER_INTERVAL, SYNC_INTERVAL};
+use crate::node::{self, Counters, Left};
+use crate::observer::{BatchStats, Observer};
+use crate::settings::{Durability, Settings};
+use crate::shared::{Shared, State};
+
+/// How the engine must be treated before writing goes on after a full disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum AfterFull {
+    /// Nothing was written: it is as it was.
+    GoOn,
+    /// A write was cut short: it must be opened again.
+    Reopen,
+}
+
+/// The committer's thread.
+pub(crate) struct Committer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) settings: Settings,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) observer: Arc<dyn Observer>,
+    counters: Counters,
+    random: StdRng,
+    after_full: AfterFull,
+    recover_at: Duration,
+    /// When unsynced writes must be synced (`durability: interval`).
+    sync_at: Option<Duration>,
+    chores: Chores,
+}
+
+impl Committer {
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+        counters: Counters,
+        seed: [u8; 32],
+    ) -> Self {
+        Self {
+            shared,
+            settings,
+            clock,
+            observer,
+            counters,
+            random: StdRng::from_seed(seed),
+            after_full: AfterFull::GoOn,
+            recover_at: Duration::ZERO,
+            sync_at: None,
+            chores: Chores::default(),
+        }
+    }
+
+    /// Works until the queue is closed and empty, then brings everything to the disk and notes the orderly end.
+    pub(crate) fn run(mut self) {
+        let mut jobs = Vec::new();
+        loop {
+            let woken = self.shared.queue.take(&mut jobs, self.patience());
+            if !jobs.is_empty() {
+                self.commit(std::mem::take(&mut jobs));
+            }
+            self.sync_if_due();
+            self.recover_if_due();
+            self.do_chores();
+            if woken == Woken::Finished {
+                break;
+            }
+        }
+        self.finish();
+    }
+
+    /// How long to wait for a write before looking at other duties.
+    fn patience(&self) -> Duration {
+        match self.sync_at {
+            Some(at) => at.saturating_sub(self.clock.monotonic()).min(REAP_INTERVAL),
+            None => REAP_INTERVAL,
+        }
+    }
+
+    fn commit(&mut self, jobs: Vec<Job>) {
+        if let Err(refusal) = self.may_write() {
+            for job in jobs {
+                (job.reply)(Err(refusal.for_each_waiting()));
+            }
+            return;
+        }
+        let (transactions, replies): (Vec<_>, Vec<_>) =
+            jobs.into_iter().map(|job| (job.writes, job.reply)).unzip();
+        match self.write(transactions) {
+            Ok(verdicts) => {
+                for (reply, verdict) in replies.into_iter().zip(verdicts) {
+                    reply(verdict);
+                }
+            }
+            Err(error) => fail_all(replies, &error),
+        }
+    }
+
+    /// Plans and commits transactions together; one verdict for each.
+    pub(crate) fn write(
+        &mut self,
+        transactions: Vec<Vec<Write>>,
+    ) -> Result<Vec<Result<Vec<Outcome>, StoreError>>, StoreError> {
+        let engine = self.shared.engine.current()?;
+        let scene = Scene {
+            now_ms: self.clock.now_ms(),
+            identity: self.shared.identity(),
+            revision_limit: self.settings.revision_limit,
+        };
+        let random = &mut self.random;
+        let mut random_uuid = || node::random_uuid(rand::RngExt::random(random));
+        let mut plan = Plan::new(&*engine, scene, self.counters, &mut random_uuid);
+        let verdicts: Vec<_> = transactions.into_iter().map(|writes| plan.transact(writes)).collect();
+        let keys = plan.changed_keys();
+        let (batch, counters) = plan.into_batch();
+        if batch.changes.is_empty() {
+            return Ok(verdicts);
+        }
+        let mut stats = BatchStats {
+            transactions: verdicts.len(),
+            keys: keys.len(),
+            bytes: batch.size_bytes(),
+            ..BatchStats::default()
+        };
+        let started = self.clock.monotonic();
+        self.observer.committing(&keys);
+        let committed = engine.commit(batch, self.sync_mode());
+        stats.commit_time = self.clock.monotonic().saturating_sub(started);
+        drop(engine);
+        if committed.is_ok() {
+            self.counters = counters;
+            self.shared.publish(&counters);
+        }
+        self.observer.committed(&keys);
+        committed.map_err(|error| self.fail(error))?;
+        self.observer.batch(&stats);
+        if self.settings.durability == Durability::Interval && self.sync_at.is_none() {
+            self.sync_at = Some(self.clock.monotonic() + SYNC_INTERVAL);
+        }
+        Ok(verdicts)
+    }
+
+    const fn sync_mode(&self) -> Sync {
+        match self.settings.durability {
+            Durability::Always => Sync::Disk,
+            Durability::Interval | Durability::Never => Sync::System,
+        }
+    }
+
+    /// Refuses writes while the disk is full or the store poisoned; notices a disk that fills up before it is full.
+    fn may_write(&mut self) -> Result<(), StoreError> {
+        if self.shared.state() == State::Full {
+            self.recover_if_due();
+        }
+        match self.shared.state() {
+            State::Open => {}
+            State::Full => return Err(StoreError::Full),
+            State::Poisoned(reason) => return Err(StoreError::Poisoned(reason)),
+        }
+        if self.shared.medium.free_bytes().is_some_and(|free| free < DISK_RESERVE_BYTES) {
+            tracing::error!("the disk is nearly full: writes are refused until there is room");
+            self.become_full(AfterFull::GoOn);
+            return Err(StoreError::Full);
+        }
+        Ok(())
+    }
+
+    /// Notes what an engine failure means for further writes.
+    fn fail(&mut self, error: EngineError) -> StoreError {
+        let nearly_full =
+            self.shared.medium.free_bytes().is_some_and(|free| free < DISK_RESERVE_BYTES.saturating_mul(2));
+        match error {
+            EngineError::Full => {
+                tracing::error!("the disk is full: writes are refused until there is room");
+                self.become_full(AfterFull::Reopen);
+                StoreError::Full
+            }
+            // A flush in the background that ran out of room closes the engine before any write sees the full disk.
+            EngineError::Poisoned if nearly_full => {
+                tracing::error!("the engine ran out of disk: writes are refused until there is room");
+                self.become_full(AfterFull::Reopen);
+                StoreError::Full
+            }
+            error => {
+                tracing::error!(%error, "a write failed: writes are refused until the node is restarted");
+                self.shared.set_state(State::Poisoned(error.to_string()));
+                StoreError::Poisoned(error.to_string())
+            }
+        }
+    }
+
+    fn become_full(&mut self, after_full: AfterFull) {
+        self.after_full = after_full;
+        self.recover_at = self.clock.monotonic() + RECOVER_INTERVAL;
+        self.shared.set_state(State::Full);
+    }
+
+    /// Goes on once a full disk has room again.
+    fn recover_if_due(&mut self) {
+        if self.shared.state() != State::Full || self.clock.monotonic() < self.recover_at {
+            return;
+        }
+        self.recover_at = self.clock.monotonic() + RECOVER_INTERVAL;
+        let wanted = DISK_RESERVE_BYTES + DISK_RESERVE_BYTES / 4;
+        if self.shared.medium.free_bytes().is_some_and(|free| free < wanted) {
+            return;
+        }
+        let recovered = match self.after_full {
+            AfterFull::GoOn => Ok(()),
+            AfterFull::Reopen => self.reopen(),
+        };
+        match recovered {
+            Ok(()) => {
+                tracing::info!("the disk has room again: writes go on");
+                self.after_full = AfterFull::GoOn;
+                self.shared.set_state(State::Open);
+            }
+            Err(error) => tracing::warn!(%error, "the engine cannot be opened again yet"),
+        }
+    }
+
+    /// Opens the engine again after a write that was cut short. Numbers given out by that write may be forgotten, so
+    /// the epoch goes up.
+    fn reopen(&mut self) -> Result<(), StoreError> {
+        let engine = self.shared.engine.reopen(&*self.shared.medium)?;
+        let (mut identity, counters, _) =
+            node::load(&*engine)?.ok_or_else(|| StoreError::Poisoned("the node table is empty".into()))?;
+        identity.origin.epoch = identity.origin.epoch.saturating_add(1);
+        let mut batch = Batch::default();
+        node::put_identity(&mut batch, &identity);
+        engine.commit(batch, Sync::Disk)?;
+        engine.flush()?;
+        self.counters = counters;
+        self.shared.publish(&counters);
+        self.shared.set_identity(identity);
+        Ok(())
+    }
+
+    fn sync_if_due(&mut self) {
+        if self.sync_at.is_some_and(|at| self.clock.monotonic() >= at) {
+            self.sync_at = None;
+            self.sync_engine();
+        }
+    }
+
+    fn sync_engine(&mut self) {
+        let synced = self.shared.engine.current().and_then(|engine| Ok(engine.sync()?));
+        if let Err(StoreError::Engine(error)) = synced {
+            self.fail(error);
+        }
+    }
+
+    fn do_chores(&mut self) {
+        if self.shared.state() != State::Open {
+            return;
+        }
+        let mut chores = std::mem::take(&mut self.chores);
+        if let Err(error) = chores.run(self) {
+            tracing::warn!(%error, "expiry or collection is put off");
+        }
+        self.chores = chores;
+    }
+
+    fn finish(mut self) {
+        if self.shared.state() != State::Open {
+            return;
+        }
+        self.sync_engine();
+        let mut batch = Batch::default();
+        node::put_left(&mut batch, Left::InOrder);
+        let noted = self.shared.engine.current().and_then(|engine| Ok(engine.commit(batch, Sync::Disk)?));
+        if let Err(error) = noted {
+            tracing::error!(%error, "the orderly end could not be noted");
+        }
+    }
+
+    /// The engine, for chores that read before they write.
+    pub(crate) fn engine(&self) -> Result<Arc<dyn Engine>, StoreError> {
+        self.shared.engine.current()
+    }
+}
+
+fn fail_all(replies: Vec<Reply>, error: &StoreError) {
+    for reply in replies {
+        reply(Err(error.for_each_waiting()));
+    }
+}

@@ -1,0 +1,7 @@
+//! Writing: the one way into the store, from a queued transaction to an answered one.
+
+pub(crate) mod committer;
+pub(crate) mod housekeeping;
+pub(crate) mod plan;
+pub(crate) mod queue;
+pub mod write;

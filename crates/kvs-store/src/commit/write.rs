@@ -1,0 +1,93 @@
+//! What can be written, and what becomes of it.
+
+use std::time::Duration;
+
+use kvs_core::namespace::Namespace;
+use kvs_core::origin::Dot;
+use kvs_core::path::Path;
+use kvs_core::precondition::Precondition;
+use kvs_core::record::{Principal, Record};
+use kvs_core::version::Version;
+
+use crate::compression::Content;
+use crate::error::StoreError;
+
+/// One write of a transaction.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Write {
+    /// The key's namespace.
+    pub namespace: Namespace,
+    /// The key's path.
+    pub path: Path,
+    /// What to do.
+    pub change: Change,
+    /// On what condition; decided inside the commit.
+    pub precondition: Precondition,
+    /// Who asks.
+    pub author: Principal,
+}
+
+/// What a write does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    /// Stores a value.
+    Put {
+        /// The value.
+        content: Content,
+        /// How long it lives from its stamp; `None` for ever.
+        lifetime: Option<Duration>,
+    },
+    /// Deletes the key; an absent one is left as it is.
+    Delete,
+    /// Takes a record that another node stamped.
+    Merge(Box<Record>),
+    /// Turns the value into its own tombstone if its expiry has come.
+    Expire,
+    /// Forgets the key if this write's tombstone is still its record.
+    Collect(Dot),
+}
+
+/// What became of a write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The key had no live value before.
+    Created(Written),
+    /// The key had a live value before.
+    Replaced(Written),
+    /// The key's value was deleted.
+    Deleted(Written),
+    /// There was nothing to delete, expire or collect.
+    Absent,
+    /// A merged record replaced what was stored, or was the first.
+    Taken,
+    /// A merged record was not newer; it is in the history unless it was known.
+    NotNewer,
+    /// A value became its own tombstone.
+    Expired,
+    /// A tombstone was forgotten.
+    Collected,
+}
+
+/// The version that a write made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Written {
+    /// Its version; the uuid is its entity tag, the stamp's milliseconds its timestamp.
+    pub version: Version,
+    /// When it expires, ms since 1970; 0 for never.
+    pub expires_at_ms: u64,
+}
+
+/// Called once with what became of a transaction, on the committer's thread: it must be short.
+pub type Reply = Box<dyn FnOnce(Result<Vec<Outcome>, StoreError>) + Send>;
+
+impl Write {
+    /// Bytes of payload that it brings.
+    #[must_use]
+    pub fn payload_bytes(&self) -> usize {
+        match &self.change {
+            Change::Put { content, .. } => content.payload.stored().len(),
+            Change::Merge(record) => record.payload.stored().len(),
+            Change::Delete | Change::Expire | Change::Collect(_) => 0,
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! The data directory: locked against a second process, its format known before anything in it is touched.
+//!
+//! | file | what it is |
+//! | --- | --- |
+//! | `FORMAT` | one line, `kvs-data 1` |
+//! | `LOCK` | locked by the process that has the directory open |
+//! | `engine/` | the engine's files |
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use crate::error::StoreError;
+
+/// The data directory's format that this program writes.
+pub const DATA_FORMAT: u32 = 1;
+
+const FORMAT_FILE: &str = "FORMAT";
+const LOCK_FILE: &str = "LOCK";
+const ENGINE_DIR: &str = "engine";
+const FORMAT_WORD: &str = "kvs-data";
+const FORMAT_BYTES_MAX: u64 = 64;
+
+/// An opened data directory; the lock is held until it is dropped.
+#[derive(Debug)]
+pub struct DataDir {
+    path: PathBuf,
+    _lock: File,
+}
+
+/// What a caller expects to find.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Expect {
+    /// A data directory, or nothing yet: it is created.
+    AnyOrNew,
+    /// A data directory with data.
+    Existing,
+    /// Nothing yet, or an empty folder: it is created.
+    New,
+}
+
+impl DataDir {
+    /// Opens and locks the directory.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::InUse`], [`StoreError::Format`] or [`StoreError::File`]; nothing was changed in a directory that is
+    /// not ours.
+    pub fn open(path: &Path, expect: Expect) -> Result<Self, StoreError> {
+        let refuse = |reason: String| StoreError::Format { dir: path.to_owned(), reason };
+        let found = read_format(path)?;
+        match (found, expect) {
+            (Some(found), _) if found != format_line() => {
+                return Err(refuse(format!(
+                    "its format is '{}', this version reads '{}'; use the version that wrote it, or a backup",
+                    found.escape_debug(),
+                    format_line()
+                )));
+            }
+            (Some(_), Expect::New) => {
+                return Err(refuse("it already holds data; name a new or empty folder".into()));
+            }
+            (Some(_), _) => {}
+            (None, Expect::Existing) => {
+                return Err(refuse("it is no data directory of KVS (no file FORMAT in it)".into()));
+            }
+            (None, _) if !is_empty_or_absent(path)? => {
+                return Err(refuse(
+                    "the folder is not empty and no data directory of KVS; name a new or empty folder".into(),
+                ));
+            }
+            (None, _) => create(path)?,
+        }
+        Ok(Self { path: path.to_owned(), _lock: lock(path)? })
+    }
+
+    /// The folder of the engine's files.
+    #[must_use]
+    pub fn engine_dir(&self) -> PathBuf {
+        self.path.join(ENGINE_DIR)
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
+fn format_line() -> String {
+    format!("{FORMAT_WORD} {DATA_FORMAT}")
+}
+
+/// The line in `FORMAT`; `None` when there is no such file.
+fn read_format(dir: &Path) -> Result<Option<String>, StoreError> {
+    let path = dir.join(FORMAT_FILE);
+    let file = match File::open(&path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(StoreError::File { operation: "open", path, source }),
+    };
+    let mut text = Vec::new();
+    file.take(FORMAT_BYTES_MAX).read_to_end(&mut text).map_err(|source| StoreError::File {
+        operation: "read",
+        path,
+        source,
+    })?;
+    Ok(Some(String::from_utf8_lossy(&text).trim_end().to_owned()))
+}
+
+/// Whether nothing is there but perhaps the lock file of an opening that was cut short.
+fn is_empty_or_absent(dir: &Path) -> Result<bool, StoreError> {
+    let listing = match std::fs::read_dir(dir) {
+        Ok(listing) => listing,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+        Err(source) => return Err(StoreError::File { operation: "list", path: dir.to_owned(), source }),
+    };
+    for found in listing {
+        let found =
+            found.map_err(|source| StoreError::File { operation: "list", path: dir.to_owned(), source })?;
+        let name = found.file_name();
+        if name != LOCK_FILE && name != "FORMAT.tmp" {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn create(dir: &Path) -> Result<(), StoreError> {
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file_error("create", dir))?;
+    let temporary = dir.join("FORMAT.tmp");
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(file_error("create", &temporary))?;
+    writeln!(file, "{}", format_line())
+        .and_then(|()| file.sync_all())
+        .map_err(file_error("write", &temporary))?;
+    let path = dir.join(FORMAT_FILE);
+    std::fs::rename(&temporary, &path).map_err(file_error("create", &path))?;
+    sync_dir(dir)
+}
+
+/// Brings a folder's listing to the disk.
+///
+/// # Errors
+///
+/// [`StoreError::File`]; the last change of the listing may be lost with the power.
+pub fn sync_dir(dir: &Path) -> Result<(), StoreError> {
+    File::open(dir).and_then(|folder| folder.sync_all()).map_err(|source| StoreError::File {
+        operation: "sync",
+        path: dir.to_owned(),
+        source,
+    })
+}
+
+fn file_error(operation: &'static str, path: &Path) -> impl FnOnce(std::io::Error) -> StoreError {
+    move |source| StoreError::File { operation, path: path.to_owned(), source }
+}
+
+fn lock(dir: &Path) -> Result<File, StoreError> {
+    let path = dir.join(LOCK_FILE);
+    let file = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path)
+        .map_err(|source| StoreError::File { operation: "open", path: path.clone(), source })?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(dir.to_owned())),
+        Err(TryLockError::Error(source)) => Err(StoreError::File { operation: "lock", path, source }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{DataDir, Expect};
+    use crate::error::StoreError;
+
+    #[test]
+    fn a_second_opening_is_refused_until_the_first_ends() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("data");
+        let first = DataDir::open(&path, Expect::AnyOrNew).unwrap();
+        assert!(matches!(DataDir::open(&path, Expect::AnyOrNew), Err(StoreError::InUse(_))));
+        drop(first);
+        assert!(DataDir::open(&path, Expect::Existing).is_ok());
+    }
+
+    #[test]
+    fn a_folder_that_is_not_ours_is_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("thesis.txt"), "years of work").unwrap();
+        assert!(matches!(DataDir::open(dir.path(), Expect::AnyOrNew), Err(StoreError::Format { .. })));
+        let names: Vec<_> =
+            std::fs::read_dir(dir.path()).unwrap().map(|found| found.unwrap().file_name()).collect();
+        assert_eq!(names, ["thesis.txt"]);
+    }
+
+    #[test]
+    fn an_unknown_format_is_named_and_left_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("FORMAT"), "kvs-data 2\n").unwrap();
+        let error = DataDir::open(dir.path(), Expect::AnyOrNew).unwrap_err().to_string();
+        assert!(error.contains("'kvs-data 2'") && error.contains("'kvs-data 1'"), "{error}");
+    }
+
+    #[test]
+    fn only_a_new_folder_is_taken_where_a_new_one_is_wanted() {
+        let dir = tempfile::tempdir().unwrap();
+        drop(DataDir::open(dir.path(), Expect::New).unwrap());
+        assert!(matches!(DataDir::open(dir.path(), Expect::New), Err(StoreError::Format { .. })));
+        let absent = dir.path().join("absent");
+        assert!(matches!(DataDir::open(&absent, Expect::Existing), Err(StoreError::Format { .. })));
+        assert!(!absent.exists());
+    }
+}

@@ -1,0 +1,164 @@
+//! The keys of the tables: how they are put together and read back.
+//!
+//! A path holds no control characters, so the byte 0x00 behind it ends it without doubt. Everything is big-endian.
+
+use kvs_core::cursor::Cursor;
+use kvs_core::namespace::Namespace;
+use kvs_core::origin::{Dot, Origin};
+use kvs_core::path::Path;
+
+use crate::observer::Key;
+
+/// `records`: namespace, path.
+#[must_use]
+pub fn record_key(namespace: Namespace, path: &Path) -> Vec<u8> {
+    let mut key = Vec::with_capacity(1 + path.as_bytes().len());
+    push_key(&mut key, namespace, path);
+    key
+}
+
+/// `history`: namespace, path, 0x00, revision.
+#[must_use]
+pub fn history_key(namespace: Namespace, path: &Path, revision: u64) -> Vec<u8> {
+    let mut key = Vec::with_capacity(10 + path.as_bytes().len());
+    push_key(&mut key, namespace, path);
+    key.push(0);
+    key.extend_from_slice(&revision.to_be_bytes());
+    key
+}
+
+/// `log`: local sequence.
+#[must_use]
+pub fn log_key(local_seq: u64) -> Vec<u8> {
+    local_seq.to_be_bytes().to_vec()
+}
+
+/// `by_time` and `expiry`: milliseconds, namespace, path.
+#[must_use]
+pub fn time_key(ms: u64, namespace: Namespace, path: &Path) -> Vec<u8> {
+    let mut key = Vec::with_capacity(9 + path.as_bytes().len());
+    key.extend_from_slice(&ms.to_be_bytes());
+    push_key(&mut key, namespace, path);
+    key
+}
+
+/// `tombstones`: origin uuid, epoch, seq.
+#[must_use]
+pub fn dot_key(dot: &Dot) -> Vec<u8> {
+    let mut key = Vec::with_capacity(28);
+    key.extend_from_slice(dot.origin.node.as_bytes());
+    key.extend_from_slice(&dot.origin.epoch.to_be_bytes());
+    key.extend_from_slice(&dot.seq.to_be_bytes());
+    key
+}
+
+/// Reads namespace and path, as keys of `records` and values of `log` hold them.
+#[must_use]
+pub fn read_record_key(bytes: &[u8]) -> Option<Key> {
+    let (number, path) = bytes.split_first()?;
+    Some(Key { namespace: Namespace::from_number(*number)?, path: Path::from_stored(path).ok()? })
+}
+
+/// Reads a key of `history`.
+#[must_use]
+pub fn read_history_key(bytes: &[u8]) -> Option<(Key, u64)> {
+    let (front, revision) = bytes.split_last_chunk::<8>()?;
+    let (zero, key) = front.split_last()?;
+    (*zero == 0).then_some(())?;
+    Some((read_record_key(key)?, u64::from_be_bytes(*revision)))
+}
+
+/// Reads a key of `by_time` or `expiry`, or a value of `tombstones`.
+#[must_use]
+pub fn read_time_key(bytes: &[u8]) -> Option<(u64, Key)> {
+    let (ms, key) = bytes.split_first_chunk::<8>()?;
+    Some((u64::from_be_bytes(*ms), read_record_key(key)?))
+}
+
+/// Reads a key of `log`.
+#[must_use]
+pub fn read_log_key(bytes: &[u8]) -> Option<u64> {
+    bytes.try_into().ok().map(u64::from_be_bytes)
+}
+
+/// Reads a key of `tombstones`.
+#[must_use]
+pub fn read_dot_key(bytes: &[u8]) -> Option<Dot> {
+    let mut cursor = Cursor::new(bytes);
+    let origin = Origin { node: cursor.uuid().ok()?, epoch: cursor.u32().ok()? };
+    let dot = Dot { origin, seq: cursor.u64().ok()? };
+    cursor.rest().is_empty().then_some(dot)
+}
+
+/// The smallest key greater than every key with this prefix; `None` when there is none (all bytes 0xff).
+#[must_use]
+pub fn after_prefix(prefix: &[u8]) -> Option<Vec<u8>> {
+    let mut after = prefix.to_vec();
+    while let Some(last) = after.pop() {
+        if let Some(next) = last.checked_add(1) {
+            after.push(next);
+            return Some(after);
+        }
+    }
+    None
+}
+
+fn push_key(out: &mut Vec<u8>, namespace: Namespace, path: &Path) {
+    out.push(namespace.number());
+    out.extend_from_slice(path.as_bytes());
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        after_prefix, dot_key, history_key, log_key, read_dot_key, read_history_key, read_log_key,
+        read_record_key, read_time_key, record_key, time_key,
+    };
+    use kvs_core::namespace::Namespace;
+    use kvs_core::origin::{Dot, Origin};
+    use kvs_core::path::Path;
+    use proptest::prelude::{any, proptest};
+    use uuid::Uuid;
+
+    #[test]
+    fn the_successor_of_a_prefix_carries_over_full_bytes() {
+        assert_eq!(after_prefix(b"ab"), Some(b"ac".to_vec()));
+        assert_eq!(after_prefix(&[1, 0xff, 0xff]), Some(vec![2]));
+        assert_eq!(after_prefix(&[0xff]), None);
+        assert_eq!(after_prefix(b""), None);
+    }
+
+    proptest! {
+        #[test]
+        fn keys_read_back(text in "[a-zé]{1,9}(/[a-z]{1,3}){0,3}", number in any::<u64>(), small in any::<u32>(), node in any::<u128>()) {
+            let path = Path::parse(&text).unwrap();
+            let key = read_record_key(&record_key(Namespace::Data, &path)).unwrap();
+            assert_eq!((key.namespace, &key.path), (Namespace::Data, &path));
+            let (key, revision) = read_history_key(&history_key(Namespace::Meta, &path, number)).unwrap();
+            assert_eq!((key.namespace, &key.path, revision), (Namespace::Meta, &path, number));
+            let (ms, key) = read_time_key(&time_key(number, Namespace::Data, &path)).unwrap();
+            assert_eq!((ms, &key.path), (number, &path));
+            assert_eq!(read_log_key(&log_key(number)), Some(number));
+            let dot = Dot { origin: Origin { node: Uuid::from_u128(node), epoch: small }, seq: number };
+            assert_eq!(read_dot_key(&dot_key(&dot)), Some(dot));
+        }
+
+        #[test]
+        fn no_bytes_panic_the_readers(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            assert!(read_record_key(&bytes).is_none_or(|key| record_key(key.namespace, &key.path) == bytes));
+            assert!(read_history_key(&bytes).is_none_or(|(key, revision)| history_key(key.namespace, &key.path, revision) == bytes));
+            assert!(read_time_key(&bytes).is_none_or(|(ms, key)| time_key(ms, key.namespace, &key.path) == bytes));
+            assert!(read_dot_key(&bytes).is_none_or(|dot| dot_key(&dot) == bytes));
+        }
+
+        #[test]
+        fn everything_with_a_prefix_lies_before_its_successor(prefix in proptest::collection::vec(any::<u8>(), 0..5), rest in proptest::collection::vec(any::<u8>(), 0..5)) {
+            let mut key = prefix.clone();
+            key.extend(rest);
+            assert!(key >= prefix);
+            if let Some(after) = after_prefix(&prefix) {
+                assert!(key < after);
+            }
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The bounds of the store: queues, batches, scans.
+
+use std::time::Duration;
+
+/// Most transactions waiting for the committer; the next one is told to try again.
+pub const QUEUE_TRANSACTIONS_MAX: usize = 8192;
+
+/// Most bytes of payload waiting for the committer.
+pub const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+/// Most transactions in one engine batch.
+pub const BATCH_TRANSACTIONS_MAX: usize = 1024;
+
+/// A batch takes no further transaction once it holds this many bytes of payload.
+pub const BATCH_BYTES_TARGET: usize = 4 * 1024 * 1024;
+
+/// How often writes are synced with `durability: interval`.
+pub const SYNC_INTERVAL: Duration = Duration::from_millis(100);
+
+/// How often expired values are looked for.
+pub const REAP_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Most values that one reaping turns into tombstones; the rest waits for the next, at once.
+pub const REAP_KEYS_MAX: usize = 512;
+
+/// How often old tombstones are looked for.
+pub const COLLECT_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Most tombstones that one round of collection looks at.
+pub const COLLECT_KEYS_MAX: usize = 1024;
+
+/// Most rows that one page of a range looks at, live or not; then it ends early and says where to go on.
+pub const SCAN_ROWS_MAX: usize = 20_000;
+
+/// Most revisions removed with one write when `revision_limit` went down.
+pub const REVISIONS_TRIMMED_MAX: u32 = 16;
+
+/// Free bytes that must stay on the disk for flushes and compactions; below it writes are refused as `disk_full`.
+pub const DISK_RESERVE_BYTES: u64 = 48 * 1024 * 1024;
+
+/// How often a full or failed disk is looked at again.
+pub const RECOVER_INTERVAL: Duration = Duration::from_millis(500);
+
+/// Smallest payload that compression is tried on; below it a zstd frame is seldom smaller.
+pub const COMPRESS_BYTES_MIN: usize = 192;

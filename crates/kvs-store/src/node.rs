@@ -1,0 +1,144 @@
+//! The table `node`: who this node is, how far its numbers go, and whether it was closed in order.
+//!
+//! | key | value |
+//! | --- | --- |
+//! | `identity` | node uuid (16), join time ms (8), epoch (4) |
+//! | `counters` | next local seq (8), next origin seq (8), live keys (8), live JSON bytes (8), tombstones (8) |
+//! | `closed` | 1 after an orderly end, 0 while open (1); durability while open (1) |
+//!
+//! The counters are written with every batch, so they are exact after any crash.
+
+use bytes::Bytes;
+use kvs_core::cursor::{Cursor, EndsEarly};
+use kvs_core::origin::Origin;
+use uuid::Uuid;
+
+use crate::engine::contract::{Batch, Engine};
+use crate::error::StoreError;
+use crate::settings::Durability;
+use crate::table::Table;
+
+const IDENTITY: &[u8] = b"identity";
+const COUNTERS: &[u8] = b"counters";
+const CLOSED: &[u8] = b"closed";
+
+/// Who this node is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Identity {
+    /// The node's uuid and epoch.
+    pub origin: Origin,
+    /// When it joined, ms since 1970; [`kvs_core::version::JOINED_YOUNGEST_MS`] before it has.
+    pub joined_ms: u64,
+}
+
+/// How far this node's numbers go, and what it holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Counters {
+    /// The next local sequence number, from 1.
+    pub next_local_seq: u64,
+    /// The next number of this origin's writes, from 1.
+    pub next_origin_seq: u64,
+    /// Keys with a value (expired ones count until they are reaped).
+    pub keys: u64,
+    /// Bytes of their JSON as sent.
+    pub bytes: u64,
+    /// Keys with a tombstone.
+    pub tombstones: u64,
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        Self { next_local_seq: 1, next_origin_seq: 1, keys: 0, bytes: 0, tombstones: 0 }
+    }
+}
+
+/// How the store was left.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Left {
+    /// Closed in order.
+    InOrder,
+    /// Not closed; this was its durability.
+    Open(Durability),
+}
+
+/// What the table says; `None` for a new node.
+pub(crate) fn load(engine: &dyn Engine) -> Result<Option<(Identity, Counters, Left)>, StoreError> {
+    let Some(identity) = engine.get(Table::Node, IDENTITY)? else {
+        return Ok(None);
+    };
+    let missing = |key: &[u8]| StoreError::corrupt(Table::Node.name(), key, "it is missing");
+    let counters = engine.get(Table::Node, COUNTERS)?.ok_or_else(|| missing(COUNTERS))?;
+    let closed = engine.get(Table::Node, CLOSED)?.ok_or_else(|| missing(CLOSED))?;
+    let short = |key: &'static [u8]| move |_| StoreError::corrupt(Table::Node.name(), key, "it ends early");
+    Ok(Some((
+        read_identity(&identity).map_err(short(IDENTITY))?,
+        read_counters(&counters).map_err(short(COUNTERS))?,
+        read_left(&closed).map_err(short(CLOSED))?,
+    )))
+}
+
+pub(crate) fn put_identity(batch: &mut Batch, identity: &Identity) {
+    let mut value = Vec::with_capacity(28);
+    value.extend_from_slice(identity.origin.node.as_bytes());
+    value.extend_from_slice(&identity.joined_ms.to_be_bytes());
+    value.extend_from_slice(&identity.origin.epoch.to_be_bytes());
+    batch.put(Table::Node, IDENTITY.to_vec(), value);
+}
+
+pub(crate) fn put_counters(batch: &mut Batch, counters: &Counters) {
+    let mut value = Vec::with_capacity(40);
+    for number in [
+        counters.next_local_seq,
+        counters.next_origin_seq,
+        counters.keys,
+        counters.bytes,
+        counters.tombstones,
+    ] {
+        value.extend_from_slice(&number.to_be_bytes());
+    }
+    batch.put(Table::Node, COUNTERS.to_vec(), value);
+}
+
+pub(crate) fn put_left(batch: &mut Batch, left: Left) {
+    let value = match left {
+        Left::InOrder => [1, 0],
+        Left::Open(Durability::Always) => [0, 1],
+        Left::Open(Durability::Interval) => [0, 2],
+        Left::Open(Durability::Never) => [0, 3],
+    };
+    batch.put(Table::Node, CLOSED.to_vec(), value.to_vec());
+}
+
+/// A random uuid from random bytes.
+pub(crate) fn random_uuid(random: [u8; 16]) -> Uuid {
+    uuid::Builder::from_random_bytes(random).into_uuid()
+}
+
+fn read_identity(bytes: &Bytes) -> Result<Identity, EndsEarly> {
+    let mut cursor = Cursor::new(bytes);
+    let node = cursor.uuid()?;
+    let joined_ms = cursor.u64()?;
+    let epoch = cursor.u32()?;
+    Ok(Identity { origin: Origin { node, epoch }, joined_ms })
+}
+
+fn read_counters(bytes: &Bytes) -> Result<Counters, EndsEarly> {
+    let mut cursor = Cursor::new(bytes);
+    Ok(Counters {
+        next_local_seq: cursor.u64()?,
+        next_origin_seq: cursor.u64()?,
+        keys: cursor.u64()?,
+        bytes: cursor.u64()?,
+        tombstones: cursor.u64()?,
+    })
+}
+
+fn read_left(bytes: &Bytes) -> Result<Left, EndsEarly> {
+    let mut cursor = Cursor::new(bytes);
+    Ok(match (cursor.u8()?, cursor.u8()?) {
+        (1, _) => Left::InOrder,
+        (_, 1) => Left::Open(Durability::Always),
+        (_, 2) => Left::Open(Durability::Interval),
+        _ => Left::Open(Durability::Never),
+    })
+}

@@ -1,0 +1,5 @@
+//! Reading: single keys, ranges and histories, from the last commit or a snapshot; never behind the committer.
+
+pub mod history;
+pub mod range;
+pub mod view;

@@ -1,0 +1,158 @@
+//! A row of `records`: the current record and what only this node knows about it; and a row of `history`.
+//!
+//! | offset | bytes | field of a row of `records` |
+//! | --- | --- | --- |
+//! | 0 | 8 | local sequence number of the last change |
+//! | 8 | 8 | next revision |
+//! | 16 | 4 | revisions kept |
+//! | 20 | n | record |
+//!
+//! | offset | bytes | field of a row of `history` |
+//! | --- | --- | --- |
+//! | 0 | 16 | uuid of the version that superseded this one |
+//! | 16 | 1 | rule that decided |
+//! | 17 | n | record |
+
+use bytes::Bytes;
+use kvs_core::cursor::Cursor;
+use kvs_core::record::{Kind, Record};
+use kvs_core::record_codec;
+use kvs_core::version::Rule;
+use uuid::Uuid;
+
+use crate::error::StoreError;
+use crate::keys::{dot_key, log_key, record_key, time_key};
+use crate::observer::Key;
+use crate::table::Table;
+
+const ROW_PREFIX_BYTES: usize = 20;
+const REVISION_PREFIX_BYTES: usize = 17;
+
+/// The revisions of a key that `history` holds: the last `kept` numbers before `next`.
+///
+/// Numbers instead of versions, so that dropping the oldest is a delete of one known key and never a scan.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Revisions {
+    /// The number that the next revision gets.
+    pub next: u64,
+    /// How many are kept.
+    pub kept: u32,
+}
+
+impl Revisions {
+    /// The oldest number kept; `next` when none is.
+    #[must_use]
+    pub const fn first(self) -> u64 {
+        self.next.saturating_sub(self.kept as u64)
+    }
+}
+
+/// The current record of a key as this node holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    /// The number of the key's last change in this node's log, from 1.
+    pub local_seq: u64,
+    /// What `history` holds of the key.
+    pub revisions: Revisions,
+    /// The record.
+    pub record: Record,
+}
+
+impl Row {
+    /// The stored bytes under this key.
+    #[must_use]
+    pub fn encode(&self, key: &Key) -> Vec<u8> {
+        let mut out = Vec::with_capacity(ROW_PREFIX_BYTES + record_codec::encoded_len(&self.record));
+        out.extend_from_slice(&self.local_seq.to_be_bytes());
+        out.extend_from_slice(&self.revisions.next.to_be_bytes());
+        out.extend_from_slice(&self.revisions.kept.to_be_bytes());
+        record_codec::encode_into(key.namespace, &key.path, &self.record, &mut out);
+        out
+    }
+
+    /// Reads the row under this key.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`].
+    pub fn decode(key: &Key, bytes: &Bytes) -> Result<Self, StoreError> {
+        let corrupt = |reason: &str| {
+            StoreError::corrupt(Table::Records.name(), &record_key(key.namespace, &key.path), reason)
+        };
+        let mut cursor = Cursor::new(bytes);
+        let (Ok(local_seq), Ok(next), Ok(kept)) = (cursor.u64(), cursor.u64(), cursor.u32()) else {
+            return Err(corrupt("it ends early"));
+        };
+        let record = bytes.slice(ROW_PREFIX_BYTES..);
+        let record = record_codec::decode(key.namespace, &key.path, &record)
+            .map_err(|error| corrupt(&error.to_string()))?;
+        Ok(Self { local_seq, revisions: Revisions { next, kept }, record })
+    }
+
+    /// Every row of the other tables that follows from this one, in no order.
+    ///
+    /// The commit writes the difference between two of these lists, and the check compares tables with them: there is
+    /// no second place that knows what an index holds.
+    #[must_use]
+    pub fn index_rows(&self, key: &Key) -> Vec<(Table, Vec<u8>, Vec<u8>)> {
+        let (namespace, path) = (key.namespace, &key.path);
+        let record = &self.record;
+        let stamp_ms = record.version.stamp.ms;
+        let mut rows = Vec::with_capacity(3);
+        rows.push((Table::Log, log_key(self.local_seq), record_key(namespace, path)));
+        rows.push((Table::ByTime, time_key(stamp_ms, namespace, path), Vec::new()));
+        match record.kind {
+            Kind::Value if record.expires_at_ms != 0 => {
+                rows.push((Table::Expiry, time_key(record.expires_at_ms, namespace, path), Vec::new()));
+            }
+            Kind::Value => {}
+            Kind::Tombstone | Kind::Expired => {
+                rows.push((Table::Tombstones, dot_key(&record.dot), time_key(stamp_ms, namespace, path)));
+            }
+        }
+        rows
+    }
+}
+
+/// A version that lost, as `history` holds it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RevisionRow {
+    /// The version it lost to.
+    pub superseded_by: Uuid,
+    /// The rule that decided.
+    pub rule: Rule,
+    /// The version.
+    pub record: Record,
+}
+
+impl RevisionRow {
+    /// The stored bytes under this key.
+    #[must_use]
+    pub fn encode(&self, key: &Key) -> Vec<u8> {
+        let mut out = Vec::with_capacity(REVISION_PREFIX_BYTES + record_codec::encoded_len(&self.record));
+        out.extend_from_slice(self.superseded_by.as_bytes());
+        out.push(self.rule.number());
+        record_codec::encode_into(key.namespace, &key.path, &self.record, &mut out);
+        out
+    }
+
+    /// Reads the row of this key.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`].
+    pub fn decode(key: &Key, bytes: &Bytes) -> Result<Self, StoreError> {
+        let corrupt = |reason: &str| {
+            StoreError::corrupt(Table::History.name(), &record_key(key.namespace, &key.path), reason)
+        };
+        let mut cursor = Cursor::new(bytes);
+        let (Ok(superseded_by), Ok(rule)) = (cursor.uuid(), cursor.u8()) else {
+            return Err(corrupt("it ends early"));
+        };
+        let rule = Rule::from_number(rule).ok_or_else(|| corrupt("its rule is unknown"))?;
+        let record = bytes.slice(REVISION_PREFIX_BYTES..);
+        let record = record_codec::decode(key.namespace, &key.path, &record)
+            .map_err(|error| corrupt(&error.to_string()))?;
+        Ok(Self { superseded_by, rule, record })
+    }
+}

@@ -1,0 +1,267 @@
+//! The store: opened on a data directory, written through one committer, read without waiting for it.
+
+use std::path::Path as FilePath;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+
+use bytes::Bytes;
+use kvs_core::namespace::Namespace;
+use kvs_core::origin::Origin;
+use kvs_core::path::Path;
+use kvs_core::record::Record;
+use kvs_core::version::JOINED_YOUNGEST_MS;
+
+use crate::clock::Clock;
+use crate::commit::committer::Committer;
+use crate::commit::queue::Job;
+use crate::commit::write::{Reply, Write};
+use crate::compression::{self, Content};
+use crate::data_dir::{DataDir, Expect};
+use crate::engine::contract::{Batch, Engine, Sync};
+use crate::engine::disk::{Blocks, DiskOptions};
+use crate::engine_cell::EngineCell;
+use crate::error::StoreError;
+use crate::keys::record_key;
+use crate::medium::{DiskMedium, Medium};
+use crate::node::{self, Counters, Identity, Left};
+use crate::observer::{Key, Observer};
+use crate::read::history::{self, Revision};
+use crate::read::range::{self, Page, RangeQuery};
+use crate::read::view::View;
+use crate::row::Row;
+use crate::settings::{Durability, FirstJoined, Settings};
+use crate::shared::{Shared, State, Status};
+use crate::table::Table;
+
+/// A node's store. Share it as `Arc<Store>`; dropping the last one closes it.
+///
+/// **Invariant:** all writes pass the one committer; a write answered `Ok` is on the disk, unless `durability` says
+/// otherwise.
+pub struct Store {
+    shared: Arc<Shared>,
+    settings: Settings,
+    committer: Mutex<Option<JoinHandle<()>>>,
+    // Released last.
+    _data_dir: Option<DataDir>,
+}
+
+impl Store {
+    /// Opens or creates the store in a data directory and starts its committer.
+    ///
+    /// # Errors
+    ///
+    /// The directory is in use, foreign, of another format, damaged, or cannot be written.
+    pub fn open(
+        dir: &FilePath,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Self, StoreError> {
+        let data_dir = DataDir::open(dir, Expect::AnyOrNew)?;
+        let medium = DiskMedium { dir: data_dir.engine_dir(), options: disk_options(&settings) };
+        let mut seed = [0; 32];
+        system_random(&mut seed)?;
+        Self::open_on(Box::new(medium), settings, clock, observer, seed, Some(data_dir))
+    }
+
+    /// Opens or creates the store on any medium, drawing randomness from `seed`: for tests and simulations.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`].
+    pub fn open_on(
+        medium: Box<dyn Medium>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+        seed: [u8; 32],
+        data_dir: Option<DataDir>,
+    ) -> Result<Self, StoreError> {
+        let engine = medium.open()?;
+        let (identity, counters) = begin(&*engine, &settings, &*clock, &seed)?;
+        let shared = Shared::new(EngineCell::new(engine), medium, identity, &counters);
+        let committer = Committer::new(Arc::clone(&shared), settings, clock, observer, counters, seed);
+        let thread = std::thread::Builder::new()
+            .name("kvs-committer".into())
+            .spawn(move || committer.run())
+            .map_err(|source| StoreError::File {
+                operation: "start the committer of",
+                path: "the store".into(),
+                source,
+            })?;
+        Ok(Self { shared, settings, committer: Mutex::new(Some(thread)), _data_dir: data_dir })
+    }
+
+    /// Prepares JSON bytes for a write: digest and compression, on the caller's thread.
+    #[must_use]
+    pub fn prepare(&self, json: Bytes) -> Content {
+        Content::prepare(json, self.settings.compression_level)
+    }
+
+    /// Queues a transaction: all its writes happen in one commit, or none. `reply` is called once, from the committer's
+    /// thread.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::QueueFull`] or [`StoreError::Closed`]; `reply` is not called, nothing is written.
+    pub fn submit(&self, writes: Vec<Write>, reply: Reply) -> Result<(), StoreError> {
+        self.shared.queue.push(Job::new(writes, reply))
+    }
+
+    /// Commits a transaction and waits for the verdict; for callers that may block.
+    ///
+    /// # Errors
+    ///
+    /// The verdict's; nothing was written unless the error says otherwise.
+    pub fn commit(&self, writes: Vec<Write>) -> Result<Vec<crate::commit::write::Outcome>, StoreError> {
+        let (sender, receiver) = std::sync::mpsc::sync_channel(1);
+        let reply: Reply = Box::new(move |verdict| {
+            // A caller that is gone has no use for the verdict.
+            drop(sender.send(verdict));
+        });
+        self.submit(writes, reply)?;
+        receiver.recv().unwrap_or(Err(StoreError::Closed))
+    }
+
+    /// The current record of a key, tombstones and expired values included. May read from the disk.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn read(&self, namespace: Namespace, path: &Path) -> Result<Option<Record>, StoreError> {
+        let engine = self.shared.engine.current()?;
+        let Some(bytes) = engine.get(Table::Records, &record_key(namespace, path))? else {
+            return Ok(None);
+        };
+        let row = Row::decode(&Key { namespace, path: path.clone() }, &bytes)?;
+        Ok(Some(row.record))
+    }
+
+    /// The JSON bytes of a record as sent.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Corrupt`]: the payload cannot be decompressed.
+    pub fn json(&self, record: &Record) -> Result<Bytes, StoreError> {
+        compression::decompress(&record.payload).map_err(|reason| {
+            StoreError::corrupt(Table::Records.name(), record.version.uuid.to_string().as_bytes(), reason)
+        })
+    }
+
+    /// A page of a range as a reader at `now_ms` sees it. Reads from the disk.
+    ///
+    /// # Errors
+    ///
+    /// A row cannot be read.
+    pub fn range(&self, query: &RangeQuery, now_ms: u64) -> Result<Page, StoreError> {
+        range::page(&self.view()?, query, now_ms)
+    }
+
+    /// The versions of a key, newest first. Reads from the disk.
+    ///
+    /// # Errors
+    ///
+    /// A row cannot be read.
+    pub fn history(&self, namespace: Namespace, path: &Path) -> Result<Vec<Revision>, StoreError> {
+        history::history(&self.view()?, namespace, path)
+    }
+
+    /// All tables as of the last commit.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Closed`].
+    pub fn view(&self) -> Result<View, StoreError> {
+        Ok(View::of(self.shared.engine.current()?))
+    }
+
+    /// Whether it takes writes.
+    #[must_use]
+    pub fn state(&self) -> State {
+        self.shared.state()
+    }
+
+    /// The store in numbers. Looks at the engine's files.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        self.shared.status()
+    }
+
+    /// Who this node is.
+    #[must_use]
+    pub fn identity(&self) -> Identity {
+        self.shared.identity()
+    }
+
+    /// Takes no further writes, commits what waits, brings everything to the disk and lets go of the files.
+    pub fn close(&self) {
+        self.shared.queue.close();
+        let thread = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(thread) = thread
+            && thread.join().is_err()
+        {
+            tracing::error!("the committer ended by a panic");
+        }
+        self.shared.engine.close();
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// How the disk engine is set up for these settings.
+#[must_use]
+pub fn disk_options(settings: &Settings) -> DiskOptions {
+    let blocks = if settings.compression_level.is_some() { Blocks::Compressed } else { Blocks::Plain };
+    DiskOptions { cache_bytes: settings.cache_bytes, blocks }
+}
+
+/// Fills `random` from the operating system.
+pub(crate) fn system_random(random: &mut [u8]) -> Result<(), StoreError> {
+    use rand::TryRng;
+    rand::rngs::SysRng.try_fill_bytes(random).map_err(|error| StoreError::File {
+        operation: "read randomness from",
+        path: "the operating system".into(),
+        source: std::io::Error::other(error),
+    })
+}
+
+/// Reads or makes the node's identity, and notes that it is open.
+fn begin(
+    engine: &dyn Engine,
+    settings: &Settings,
+    clock: &dyn Clock,
+    seed: &[u8; 32],
+) -> Result<(Identity, Counters), StoreError> {
+    let mut batch = Batch::default();
+    let (identity, counters) = match node::load(engine)? {
+        None => {
+            let joined_ms = match settings.first_joined {
+                FirstJoined::Now => clock.now_ms(),
+                FirstJoined::Youngest => JOINED_YOUNGEST_MS,
+            };
+            let uuid = seed.first_chunk::<16>().copied().unwrap_or_default();
+            let origin = Origin { node: node::random_uuid(uuid), epoch: 1 };
+            (Identity { origin, joined_ms }, Counters::default())
+        }
+        Some((identity, counters, Left::InOrder)) => (identity, counters),
+        Some((mut identity, counters, Left::Open(durability))) => {
+            // What an earlier process wrote without waiting for the disk may be gone, and with it numbers that it
+            // gave out.
+            if durability != Durability::Always {
+                identity.origin.epoch = identity.origin.epoch.saturating_add(1);
+            }
+            // What was recovered from the engine's journal gets files of its own before anything is built on it.
+            engine.flush()?;
+            (identity, counters)
+        }
+    };
+    node::put_identity(&mut batch, &identity);
+    node::put_counters(&mut batch, &counters);
+    node::put_left(&mut batch, Left::Open(settings.durability));
+    engine.commit(batch, Sync::Disk)?;
+    Ok((identity, counters))
+}
