@@ -4,11 +4,15 @@
 //! then taken out (the node names its position, or it is found by halving) and the rest is sent again in its order, so
 //! that one bad line costs itself only.
 
+use std::borrow::Cow;
+use std::ops::Range;
 use std::time::Duration;
 
 use kvs_core::limits::BATCH_OPS_MAX;
 use kvs_core::path::Path;
 use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
 use ureq::http::Method;
 
 use crate::error::{ClientError, Problem};
@@ -16,6 +20,7 @@ use crate::http::{Http, Request};
 use crate::limits::{BATCH_BYTES_MAX, SINGLE_OUTS_MAX};
 use crate::line::{Put, Ttl};
 use crate::retry::send_patiently;
+use crate::writes::resource_of_put;
 
 const OPEN: &[u8] = b"{\"ops\":[";
 const CLOSE: &[u8] = b"]}";
@@ -28,23 +33,74 @@ pub(crate) struct Operation {
     /// The key.
     pub(crate) path: Path,
     json: Vec<u8>,
+    /// Where the value stands in `json`.
+    data: Range<usize>,
+    ttl: Ttl,
 }
 
 impl Operation {
     /// Writes one operation; the value's bytes are copied as they are.
-    pub(crate) fn put(line: u64, put: &Put<'_>) -> Self {
-        let mut json = Vec::with_capacity(put.data.len() + put.path.as_str().len() + 64);
+    pub(crate) fn put(line: u64, put: Put<'_>) -> Self {
+        let Put { path, data: value, ttl, .. } = put;
+        let mut json = Vec::with_capacity(value.len() + path.as_str().len() + 64);
         json.extend_from_slice(b"{\"op\":\"put\",\"path\":");
-        json.extend_from_slice(serde_json::Value::from(put.path.as_str()).to_string().as_bytes());
+        json.extend_from_slice(Value::from(path.as_str()).to_string().as_bytes());
         json.extend_from_slice(b",\"data\":");
-        json.extend_from_slice(put.data.as_bytes());
-        if let Ttl::Json(ttl) = &put.ttl {
+        let start = json.len();
+        json.extend_from_slice(value.as_bytes());
+        let data = start..json.len();
+        if let Ttl::Text(ttl) = &ttl {
             json.extend_from_slice(b",\"ttl\":");
-            json.extend_from_slice(ttl.as_bytes());
+            json.extend_from_slice(Value::from(ttl.as_str()).to_string().as_bytes());
         }
         json.push(b'}');
-        Self { line, path: put.path.clone(), json }
+        Self { line, path, json, data, ttl }
     }
+
+    /// The value's bytes.
+    fn data(&self) -> &[u8] {
+        self.json.get(self.data.clone()).unwrap_or_default()
+    }
+
+    /// Whether the value travels by `PUT`, outside any batch.
+    fn is_large(&self) -> bool {
+        OPEN.len() + self.json.len() + CLOSE.len() > BATCH_BYTES_MAX
+    }
+
+    /// The body of a `PUT` of this value, and the lifetime that stands in the query. A value that a node would take for
+    /// an envelope is put into one.
+    fn body_of_put(&self) -> Result<(Cow<'_, [u8]>, Option<&str>), &'static str> {
+        let ttl = match &self.ttl {
+            Ttl::Text(ttl) => Some(ttl.as_str()),
+            Ttl::Default => None,
+        };
+        let is_envelope = serde_json::from_slice::<Envelope<'_>>(self.data()).is_ok();
+        match (is_envelope, ttl) {
+            (false, ttl) => Ok((Cow::Borrowed(self.data()), ttl)),
+            (true, Some(ttl)) => {
+                let mut body = Vec::with_capacity(self.json.len());
+                body.extend_from_slice(b"{\"data\":");
+                body.extend_from_slice(self.data());
+                body.extend_from_slice(b",\"ttl\":");
+                body.extend_from_slice(Value::from(ttl).to_string().as_bytes());
+                body.push(b'}');
+                Ok((Cow::Owned(body), None))
+            }
+            (true, None) => {
+                Err("an object of just `data` and `ttl`, of this size, needs a lifetime: give --ttl")
+            }
+        }
+    }
+}
+
+/// An object with exactly the members `data` and `ttl`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Envelope<'a> {
+    #[serde(borrow, rename = "data")]
+    _data: &'a RawValue,
+    #[serde(borrow, rename = "ttl")]
+    _ttl: &'a RawValue,
 }
 
 /// Operations that wait to be sent together.
@@ -96,8 +152,8 @@ pub(crate) enum Outcome {
     Created,
     /// The key had a value.
     Replaced,
-    /// The node does not accept this operation.
-    Refused(Problem),
+    /// The node does not accept this operation, for this reason.
+    Refused(String),
 }
 
 #[derive(Deserialize)]
@@ -128,6 +184,11 @@ pub(crate) fn send(
     let mut parts = vec![operations];
     while let Some(part) = parts.pop() {
         let Some(first) = part.first() else { continue };
+        if first.is_large() {
+            let outcome = send_large(http, first, on_pause)?;
+            on_outcome(first, outcome)?;
+            continue;
+        }
         let body = body(part);
         let request = Request::new(Method::POST, "/kv/_batch".to_owned()).with_body(&body);
         let problem = match send_patiently(http, &request, on_pause) {
@@ -141,7 +202,7 @@ pub(crate) fn send(
             Err(error) => return Err(error),
         };
         match problem.index.and_then(|index| part.get(index).map(|operation| (index, operation))) {
-            _ if part.len() == 1 => on_outcome(first, Outcome::Refused(problem))?,
+            _ if part.len() == 1 => on_outcome(first, Outcome::Refused(problem.to_string()))?,
             Some((index, _)) if single_outs < SINGLE_OUTS_MAX => {
                 single_outs += 1;
                 let (before, rest) = part.split_at(index);
@@ -155,6 +216,28 @@ pub(crate) fn send(
         }
     }
     Ok(())
+}
+
+/// Writes a value that no batch can carry; it is alone in its part.
+fn send_large(
+    http: &Http,
+    operation: &Operation,
+    on_pause: &mut dyn FnMut(Duration, &Problem),
+) -> Result<Outcome, ClientError> {
+    let (body, ttl) = match operation.body_of_put() {
+        Ok(parts) => parts,
+        Err(reason) => return Ok(Outcome::Refused(reason.to_owned())),
+    };
+    let resource = resource_of_put(&operation.path, ttl);
+    let request = Request::new(Method::PUT, resource).with_body(&body);
+    match send_patiently(http, &request, on_pause) {
+        Ok(answer) if answer.status == 201 => Ok(Outcome::Created),
+        Ok(_) => Ok(Outcome::Replaced),
+        Err(ClientError::Refused(problem)) if concerns_operations(&problem) => {
+            Ok(Outcome::Refused(problem.to_string()))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// Whether a refusal is about what one operation holds, so that the others can do without it.
@@ -189,14 +272,14 @@ mod tests {
 
     fn operation(line: u64, path: &str, data: &str, ttl: Ttl) -> Operation {
         let path = Path::parse(path).expect("a path");
-        Operation::put(line, &Put { path, data, ttl, escaped_fields: 0, empty_fields: 0 })
+        Operation::put(line, Put { path, data, ttl, escaped_fields: 0, empty_fields: 0 })
     }
 
     #[test]
     fn the_values_bytes_are_in_the_request_as_they_were() {
         let operations = [
             operation(1, "a\"\\b", "{ \"x\" :1.0 }", Ttl::Default),
-            operation(2, "ü", "null", Ttl::Json("\"1h\"".to_owned())),
+            operation(2, "ü", "null", Ttl::Text("1h".to_owned())),
         ];
         assert_eq!(
             String::from_utf8(body(&operations)).expect("UTF-8"),
@@ -225,6 +308,20 @@ mod tests {
         assert!(batch.has_room_for(&operation(0, "a", &large, Ttl::Default)));
         batch.push(operation(0, "a", &large, Ttl::Default));
         assert!(!batch.has_room_for(&operation(0, "a", "1", Ttl::Default)));
+    }
+
+    #[test]
+    fn a_large_value_that_looks_like_an_envelope_is_put_into_one() {
+        let ttl = || Ttl::Text("1h".to_owned());
+        let plain = operation(1, "a", "{\"data\":1}", ttl());
+        assert_eq!(plain.body_of_put(), Ok((b"{\"data\":1}".into(), Some("1h"))));
+        let envelope = "{\"ttl\":2,\"data\":1}";
+        let wrapped = operation(1, "a", envelope, ttl());
+        assert_eq!(
+            wrapped.body_of_put(),
+            Ok((b"{\"data\":{\"ttl\":2,\"data\":1},\"ttl\":\"1h\"}".into(), None))
+        );
+        assert!(operation(1, "a", envelope, Ttl::Default).body_of_put().is_err());
     }
 
     proptest! {

@@ -146,6 +146,12 @@ pub enum ClientError {
         /// What is wrong with it.
         reason: String,
     },
+    /// The node refused so many lines of an import that an argument must be wrong rather than the lines.
+    #[error("the node refused {refusals_max} lines; the rest was not sent")]
+    TooManyRefusals {
+        /// The bound.
+        refusals_max: u64,
+    },
     /// More distinct keys than an import can compare, with a rule for duplicates that needs all of them.
     #[error(
         "more than {keys_max} different keys: repeated keys cannot be told apart any more, which the chosen \

@@ -170,9 +170,9 @@ impl Import<'_> {
         self.report.escaped_fields += put.escaped_fields;
         self.report.empty_fields += put.empty_fields;
         if let Some(ttl) = &self.options.ttl {
-            put.ttl = Ttl::Json(serde_json::Value::from(ttl.as_str()).to_string());
+            put.ttl = Ttl::Text(ttl.clone());
         }
-        let operation = Operation::put(self.report.lines, &put);
+        let operation = Operation::put(self.report.lines, put);
         if !self.batch.has_room_for(&operation) {
             // The line is pending either way: it counts as unsent when what is before it cannot be sent.
             let sent = self.send_batch(position);
@@ -218,12 +218,12 @@ impl Import<'_> {
         match outcome {
             Outcome::Created => self.report.created += 1,
             Outcome::Replaced => self.report.replaced += 1,
-            Outcome::Refused(problem) => {
+            Outcome::Refused(reason) => {
                 self.node_refusals += 1;
                 let path = Some(operation.path.to_string());
-                self.refuse(Refusal { line: operation.line, path, reason: problem.to_string() })?;
+                self.refuse(Refusal { line: operation.line, path, reason })?;
                 if self.node_refusals >= NODE_REFUSALS_MAX {
-                    return Err(ClientError::Refused(problem));
+                    return Err(ClientError::TooManyRefusals { refusals_max: NODE_REFUSALS_MAX });
                 }
             }
         }

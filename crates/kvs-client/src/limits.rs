@@ -17,11 +17,11 @@ pub const PAGE_BYTES_MAX: u64 = 16 * 1024 * 1024;
 /// Longest value that `put` reads from a file or from standard input, in bytes.
 pub const VALUE_BYTES_MAX: u64 = PAYLOAD_BYTES_MAX as u64;
 
-/// Longest line of an import, in bytes without its end. One line must fit into one batch request, and a node reads
-/// at most 16 MiB of one.
-pub const LINE_BYTES_MAX: usize = 15 * 1024 * 1024;
+/// Longest line of an import, in bytes without its end: the largest value, and room for the members around it.
+pub const LINE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64 * 1024;
 
-/// A batch is sent before it would become longer than this many bytes; a single longer line travels alone.
+/// A batch is sent before it would become longer than this many bytes; a single longer operation travels alone, and as
+/// a plain `PUT`, because a node reads at most 16 MiB of a batch.
 pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Most distinct keys that one import remembers to recognise a repeated key: 16 bytes each and what the hash table

@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use kvs_config::duration::parse_ttl;
 use kvs_core::path::Path;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
@@ -32,8 +33,8 @@ pub enum KeySource {
 pub(crate) enum Ttl {
     /// The node's `default_ttl` applies.
     Default,
-    /// Sent as this JSON text: a string such as `"1h"` or a number of seconds; 0 is never.
-    Json(String),
+    /// This duration, such as `1h` or a number of seconds; `0` is never.
+    Text(String),
 }
 
 /// The write that a line asks for.
@@ -105,11 +106,15 @@ fn parse_export(text: &str, now_ms: u64) -> Result<Parsed<'_>, String> {
         (Some(at_ms), None) => match at_ms.checked_sub(now_ms) {
             None | Some(0) => return Ok(Parsed::Expired),
             // Lifetimes are whole seconds; rounded up, because 0 would mean never.
-            Some(left_ms) => Ttl::Json(left_ms.div_ceil(1000).to_string()),
+            Some(left_ms) => Ttl::Text(left_ms.div_ceil(1000).to_string()),
         },
-        (None, Some(ttl)) => Ttl::Json(ttl.get().to_owned()),
+        (None, Some(ttl)) => {
+            let text = field_text("ttl", ttl)?.unwrap_or_default();
+            parse_ttl(&text).map_err(|error| format!("`ttl`: {error}"))?;
+            Ttl::Text(text.into_owned())
+        }
         // An exported value without an end had none: the importing node's default must not give it one.
-        (None, None) if line.uuid.is_some() => Ttl::Json("0".to_owned()),
+        (None, None) if line.uuid.is_some() => Ttl::Text("0".to_owned()),
         (None, None) => Ttl::Default,
     };
     Ok(Parsed::Put(Put { path, data: line.data.get(), ttl, escaped_fields: 0, empty_fields: 0 }))
@@ -147,9 +152,7 @@ fn field_text<'a>(name: &str, value: &'a RawValue) -> Result<Option<Cow<'a, str>
             Ok(Some(text.0))
         }
         Some(b'n') => Ok(None),
-        Some(b'{' | b'[') | None => {
-            Err(format!("`{name}` is a list or an object and cannot be part of a key"))
-        }
+        Some(b'{' | b'[') | None => Err(format!("`{name}` is a list or an object, not a text or a number")),
         Some(_) => Ok(Some(Cow::Borrowed(value.get()))),
     }
 }
@@ -265,16 +268,16 @@ mod tests {
         let line = "{\"path\":\"a/b\",\"data\":{ \"x\" : 1.0 },\"uuid\":\"u\",\"timestamp\":1,\"expires_at\":1001001}";
         let put = put(line, &KeySource::Lines);
         assert_eq!((put.path.as_str(), put.data), ("a/b", "{ \"x\" : 1.0 }"));
-        assert_eq!(put.ttl, Ttl::Json("2".to_owned()));
+        assert_eq!(put.ttl, Ttl::Text("2".to_owned()));
     }
 
     #[test]
     fn an_exported_line_without_an_end_lives_for_ever_and_a_written_one_follows_the_node() {
         let exported = "{\"path\":\"a\",\"data\":1,\"uuid\":\"u\",\"timestamp\":1}";
-        assert_eq!(put(exported, &KeySource::Lines).ttl, Ttl::Json("0".to_owned()));
+        assert_eq!(put(exported, &KeySource::Lines).ttl, Ttl::Text("0".to_owned()));
         assert_eq!(put("{\"path\":\"a\",\"data\":1}", &KeySource::Lines).ttl, Ttl::Default);
         let own = "{\"path\":\"a\",\"data\":1,\"ttl\":\"1h\"}";
-        assert_eq!(put(own, &KeySource::Lines).ttl, Ttl::Json("\"1h\"".to_owned()));
+        assert_eq!(put(own, &KeySource::Lines).ttl, Ttl::Text("1h".to_owned()));
     }
 
     #[test]
@@ -293,6 +296,7 @@ mod tests {
         assert!(refusal("{\"path\":\"a\",\"data\":1,\"mode\":7}", &KeySource::Lines).contains("mode"));
         assert!(refusal("{\"path\":\"a\"}", &KeySource::Lines).contains("data"));
         assert!(refusal("{\"path\":\"a//b\",\"data\":1}", &KeySource::Lines).contains("empty segment"));
+        assert!(refusal("{\"path\":\"a\",\"data\":1,\"ttl\":\"soon\"}", &KeySource::Lines).contains("`ttl`"));
         let both = "{\"path\":\"a\",\"data\":1,\"ttl\":1,\"expires_at\":5000000}";
         assert!(refusal(both, &KeySource::Lines).contains("both"));
     }

@@ -1,6 +1,7 @@
 //! Writes of one key: put, remove, and a former version brought back.
 
 use kvs_config::duration::parse_ttl;
+use kvs_core::path::Path;
 use serde::{Deserialize, Serialize};
 use ureq::http::{Method, header};
 
@@ -72,13 +73,18 @@ pub fn put(
     if let Some(text) = ttl {
         parse_ttl(text).map_err(|source| ClientError::BadTtl { text: text.to_owned(), source })?;
     }
-    let query = ttl.map(|ttl| format!("?ttl={}", component(ttl))).unwrap_or_default();
-    let resource = format!("/kv/{}{query}", path::encode(&path));
+    let resource = resource_of_put(&path, ttl);
     let request = condition.apply(Request::new(Method::PUT, resource).with_body(value.as_bytes()));
     let answer = http.send(&request)?;
     let effect = if answer.status == 201 { Effect::Created } else { Effect::Replaced };
     let written = serde_json::from_slice(&answer.body).map_err(|error| http.foreign(error))?;
     Ok((effect, written))
+}
+
+/// Where a value with this lifetime is put.
+pub(crate) fn resource_of_put(path: &Path, ttl: Option<&str>) -> String {
+    let query = ttl.map(|ttl| format!("?ttl={}", component(ttl))).unwrap_or_default();
+    format!("/kv/{}{query}", path::encode(path))
 }
 
 /// Deletes one key; its value stays in the history.

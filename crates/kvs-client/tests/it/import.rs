@@ -8,7 +8,7 @@ use flate2::write::GzEncoder;
 use kvs_client::error::{ClientError, ErrorKind};
 use kvs_client::http::Http;
 use kvs_client::import::{ImportOptions, KeySource, Mode, OnDuplicate, import};
-use kvs_client::limits::{ATTEMPTS_MAX, LINE_BYTES_MAX, NODE_REFUSALS_MAX};
+use kvs_client::limits::{ATTEMPTS_MAX, BATCH_BYTES_MAX, LINE_BYTES_MAX, NODE_REFUSALS_MAX};
 use kvs_client::progress::Progress;
 use kvs_client::report::ImportReport;
 use kvs_client::template::Template;
@@ -71,6 +71,19 @@ fn a_gzipped_input_is_read_like_the_text_in_it() {
     let input = encoder.finish().unwrap();
     let report = import(&server.client(), input.as_slice(), &options(), &Progress::hidden());
     assert_eq!((report.created, report.bytes), (10, input.len() as u64));
+}
+
+#[test]
+fn a_value_too_large_for_a_batch_is_put_alone_and_in_its_place() {
+    let server = Server::scripted(|received| (received.method == "PUT").then(|| Reply::json(201, "{}")));
+    let large = format!("{{\"n\":2,\"x\":\"{}\"}}", "x".repeat(BATCH_BYTES_MAX));
+    let input = format!("{{\"n\":1}}\n{large}\n{{\"n\":3}}\n");
+    let report = run(&server.client(), &input, &ImportOptions { ttl: Some("1h".to_owned()), ..options() });
+    assert_eq!((report.created, report.is_complete()), (3, true));
+    let received = server.received();
+    let resources: Vec<&str> = received.iter().map(|received| received.resource.as_str()).collect();
+    assert_eq!(resources, ["/kv/_batch", "/kv/k/2?ttl=1h", "/kv/_batch"]);
+    assert_eq!(received[1].body, large);
 }
 
 #[test]
