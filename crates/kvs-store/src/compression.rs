@@ -3,12 +3,21 @@
 //! Per record, because records travel and rest one by one. Decompression is bounded by the length written beside the
 //! frame, which the record codec bounds in turn: a forged frame cannot grow beyond it.
 
+use std::cell::RefCell;
+
 use bytes::Bytes;
 use kvs_core::digest::ContentDigest;
 use kvs_core::limits::PAYLOAD_BYTES_MAX;
 use kvs_core::record::Payload;
+use zstd::bulk::{Compressor, Decompressor};
 
 use crate::limits::COMPRESS_BYTES_MIN;
+
+thread_local! {
+    // A zstd context costs more to make than a small payload to compress, so each thread keeps its own.
+    static COMPRESSOR: RefCell<Option<(i32, Compressor<'static>)>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<Decompressor<'static>>> = const { RefCell::new(None) };
+}
 
 /// What a value is written with: its payload as it will rest, and its digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,7 +46,13 @@ fn compress(json: &Bytes, level: i32) -> Option<Payload> {
         return None;
     }
     let raw_len = u32::try_from(json.len()).ok()?;
-    let frame = zstd::bulk::compress(json, level).ok()?;
+    let frame = COMPRESSOR.with_borrow_mut(|kept| {
+        let compressor = match kept {
+            Some((kept_level, compressor)) if *kept_level == level => compressor,
+            _ => &mut kept.insert((level, Compressor::new(level).ok()?)).1,
+        };
+        compressor.compress(json).ok()
+    })?;
     (frame.len() + json.len() / 8 <= json.len()).then(|| Payload::Zstd { raw_len, frame: Bytes::from(frame) })
 }
 
@@ -54,7 +69,14 @@ pub fn decompress(payload: &Payload) -> Result<Bytes, String> {
             if raw_len > PAYLOAD_BYTES_MAX {
                 return Err("its length is out of bounds".into());
             }
-            let json = zstd::bulk::decompress(frame, raw_len).map_err(|error| error.to_string())?;
+            let json = DECOMPRESSOR.with_borrow_mut(|kept| {
+                let decompressor = match kept {
+                    Some(decompressor) => decompressor,
+                    None => kept.insert(Decompressor::new()?),
+                };
+                decompressor.decompress(frame, raw_len)
+            });
+            let json = json.map_err(|error| error.to_string())?;
             if json.len() == raw_len {
                 Ok(Bytes::from(json))
             } else {
