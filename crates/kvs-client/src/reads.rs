@@ -32,3 +32,50 @@ pub fn fetch(http: &Http, key: &str) -> Result<Fetched, ClientError> {
     let answer = http.send(&Request::new(Method::GET, format!("/kv/{}", path::encode(&path))))?;
     serde_json::from_slice(&answer.body).map_err(|error| http.foreign(error))
 }
+
+/// One version of a key, as a history lists it.
+#[derive(Debug, Deserialize)]
+pub struct Version {
+    /// The version.
+    pub uuid: String,
+    /// When it was written, in milliseconds since 1970.
+    pub timestamp: u64,
+    /// What was done: `put`, `delete` or `expire`.
+    pub op: String,
+    /// Bytes of its value.
+    pub size: u64,
+}
+
+/// The versions of a key.
+#[derive(Debug)]
+pub struct History {
+    /// The whole answer as sent.
+    pub answer: Box<RawValue>,
+    /// Newest first.
+    pub versions: Vec<Version>,
+}
+
+/// Reads which versions of `key` there are.
+///
+/// # Errors
+///
+/// [`ClientError::Refused`] with 404 when there never was a value, or it is forgotten.
+pub fn history(http: &Http, key: &str) -> Result<History, ClientError> {
+    let path = path::parse(key)?;
+    let answer = http.send(&Request::new(Method::GET, format!("/history/{}", path::encode(&path))))?;
+    let answer: Box<RawValue> = serde_json::from_slice(&answer.body).map_err(|error| http.foreign(error))?;
+    let versions = serde_json::from_str(answer.get()).map_err(|error| http.foreign(error))?;
+    Ok(History { answer, versions })
+}
+
+/// Reads one version of `key`: the node's answer as sent.
+///
+/// # Errors
+///
+/// [`ClientError::Refused`] with 404 when the history does not hold it.
+pub fn fetch_version(http: &Http, key: &str, uuid: &str) -> Result<Box<RawValue>, ClientError> {
+    let path = path::parse(key)?;
+    let resource = format!("/history/{}/{}", path::encode(&path), path::component(uuid));
+    let answer = http.send(&Request::new(Method::GET, resource))?;
+    serde_json::from_slice(&answer.body).map_err(|error| http.foreign(error))
+}
