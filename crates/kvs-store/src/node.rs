@@ -15,6 +15,7 @@ use uuid::Uuid;
 
 use crate::engine::contract::{Batch, Engine};
 use crate::error::StoreError;
+use crate::read::view::View;
 use crate::settings::Durability;
 use crate::table::Table;
 
@@ -63,12 +64,23 @@ pub(crate) enum Left {
 
 /// What the table says; `None` for a new node.
 pub(crate) fn load(engine: &dyn Engine) -> Result<Option<(Identity, Counters, Left)>, StoreError> {
-    let Some(identity) = engine.get(Table::Node, IDENTITY)? else {
+    load_with(|key| Ok(engine.get(Table::Node, key)?))
+}
+
+/// What the table said at the view's moment; `None` for a new node.
+pub(crate) fn load_at(view: &View) -> Result<Option<(Identity, Counters, Left)>, StoreError> {
+    load_with(|key| view.get(Table::Node, key))
+}
+
+fn load_with(
+    get: impl Fn(&[u8]) -> Result<Option<Bytes>, StoreError>,
+) -> Result<Option<(Identity, Counters, Left)>, StoreError> {
+    let Some(identity) = get(IDENTITY)? else {
         return Ok(None);
     };
     let missing = |key: &[u8]| StoreError::corrupt(Table::Node.name(), key, "it is missing");
-    let counters = engine.get(Table::Node, COUNTERS)?.ok_or_else(|| missing(COUNTERS))?;
-    let closed = engine.get(Table::Node, CLOSED)?.ok_or_else(|| missing(CLOSED))?;
+    let counters = get(COUNTERS)?.ok_or_else(|| missing(COUNTERS))?;
+    let closed = get(CLOSED)?.ok_or_else(|| missing(CLOSED))?;
     let short = |key: &'static [u8]| move |_| StoreError::corrupt(Table::Node.name(), key, "it ends early");
     Ok(Some((
         read_identity(&identity).map_err(short(IDENTITY))?,
