@@ -2,6 +2,8 @@
 //!
 //! After a change of the table: `KVS_UPDATE_DOCS=1 cargo test -p kvs-config --test reference`.
 
+#![expect(clippy::expect_used, reason = "a failing step must fail the test")]
+
 use std::fmt::Write;
 use std::path::Path;
 
