@@ -44,7 +44,7 @@ impl Progress {
     }
 
     /// Moves the bar to `position` and shows `message` beside it.
-    pub(crate) fn show(&self, position: u64, message: String) {
+    pub fn show(&self, position: u64, message: String) {
         if !self.0.is_hidden() {
             self.0.set_position(position);
             self.0.set_message(message);
@@ -60,7 +60,7 @@ impl Progress {
     }
 
     /// Removes the bar from the terminal.
-    pub(crate) fn clear(&self) {
+    pub fn clear(&self) {
         self.0.finish_and_clear();
     }
 }

@@ -44,6 +44,10 @@ pub struct Version {
     pub op: String,
     /// Bytes of its value.
     pub size: u64,
+    /// The version that it lost to; `None` for the current one.
+    pub superseded_by: Option<String>,
+    /// Why it lost: `newer`, `older_node`, `smaller_uuid` or `expired`.
+    pub rule: Option<String>,
 }
 
 /// The versions of a key.

@@ -23,9 +23,7 @@ pub(crate) fn send_patiently(
     let mut attempt = 1;
     loop {
         match http.send(request) {
-            Err(ClientError::Refused(problem))
-                if matches!(problem.status, 429 | 503) && attempt < ATTEMPTS_MAX =>
-            {
+            Err(ClientError::Refused(problem)) if asks_to_wait(&problem) && attempt < ATTEMPTS_MAX => {
                 let pause = pause_before(attempt, problem.retry_after);
                 on_pause(pause, &problem);
                 std::thread::sleep(pause);
@@ -34,6 +32,11 @@ pub(crate) fn send_patiently(
             outcome => return outcome,
         }
     }
+}
+
+/// Whether waiting can help. A node whose disk failed takes no writes until someone restarts it.
+fn asks_to_wait(problem: &Problem) -> bool {
+    matches!(problem.status, 429 | 503) && problem.code != "poisoned"
 }
 
 /// How long to wait after attempt number `attempt` (from 1).

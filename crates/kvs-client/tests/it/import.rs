@@ -204,7 +204,7 @@ fn a_node_that_asks_to_wait_for_ever_ends_the_import() {
 
 #[test]
 fn a_missing_right_or_a_full_disk_ends_the_import_at_once() {
-    for (status, code) in [(403, "read_only"), (507, "disk_full"), (401, "unauthorized")] {
+    for (status, code) in [(403, "read_only"), (507, "disk_full"), (401, "unauthorized"), (503, "poisoned")] {
         let server = Server::scripted(move |_| Some(Reply::problem(status, code, None)));
         let report = run(&server.client(), &numbered(3000), &options());
         assert_eq!((report.unsent, report.refused), (report.lines, 0));
