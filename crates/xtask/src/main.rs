@@ -1,2 +1,77 @@
-//! Placeholder.
-fn main() {}
+//! The project's automation: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask bench node`.
+//!
+//! It exists so that what CI runs, what a developer runs and what the documents quote is one program in the project's
+//! own language. It depends on no crate of the product: the checks start without building it, and the benchmark sees
+//! the product only as the world does, through its binary and its port.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this program talks to the person who started it"
+)]
+
+mod bench;
+mod ci;
+mod clock;
+mod tidy;
+mod workspace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::bench::bare_hyper;
+use crate::bench::bound_exec;
+use crate::bench::options::NodeOptions;
+
+/// The arguments of `cargo xtask`.
+#[derive(Parser)]
+#[command(name = "cargo xtask", about = "The project's automation")]
+struct Arguments {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Everything CI runs: format, lints, docs, tidy, tests
+    Ci,
+    /// The text checks: file headers, file sizes, crate arrows, links
+    Tidy,
+    /// Benchmarks of the release build
+    #[command(subcommand)]
+    Bench(Bench),
+    /// The measuring process of `bench node`; started by it, in a release build
+    #[command(hide = true)]
+    BenchWorker(NodeOptions),
+    /// A bare hyper server that answers from memory; started by the benchmark
+    #[command(hide = true)]
+    BareHyper(bare_hyper::Options),
+    /// Runs a program that ends when its parent does; used by the benchmark
+    #[command(hide = true)]
+    BoundExec(bound_exec::Options),
+}
+
+#[derive(Subcommand)]
+enum Bench {
+    /// One node against Redis, etcd, webdis, nginx and a bare hyper server
+    Node(NodeOptions),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Arguments::parse().task {
+        Task::Ci => ci::run(),
+        Task::Tidy => tidy::check::run(),
+        Task::Bench(Bench::Node(options)) => bench::launch::run(&options),
+        Task::BenchWorker(options) => bench::worker::run(&options),
+        Task::BareHyper(options) => bare_hyper::run(&options),
+        Task::BoundExec(options) => bound_exec::run(&options),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! Disk for the cities of the world, with compression and without.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+use crate::bench::batches;
+use crate::bench::cities::{self, City};
+use crate::bench::figures::{Figures, Metric, Target};
+use crate::bench::node::{self, Compression};
+use crate::bench::options::{NodeOptions, Part};
+use crate::bench::quiet;
+use crate::bench::scratch::Scratch;
+use crate::bench::server::Server;
+
+const MEGABYTE: f64 = 1e6;
+
+/// Runs this part. What fails is recorded in the figures.
+pub(crate) fn run(options: &NodeOptions, scratch: &Scratch, figures: &mut Figures) {
+    if !options.wants(Part::Disk) {
+        return;
+    }
+    let both = [Metric::DiskCompressed, Metric::DiskPlain];
+    let Some(file) = &options.cities else {
+        figures.void(Target::Node, &both, "no --cities FILE was given");
+        return;
+    };
+    if let Err(error) = measure(file, scratch, figures) {
+        println!("bench: disk: void: {error:#}");
+        figures.void(Target::Node, &both, &format!("{error:#}"));
+    }
+}
+
+fn measure(file: &Path, scratch: &Scratch, figures: &mut Figures) -> anyhow::Result<()> {
+    let cities = cities::read(file)?;
+    let bytes: usize = cities.iter().map(|city| city.path.len() + city.value.len()).sum();
+    println!("bench: {} cities, {:.1} MB of paths and values", cities.len(), bytes as f64 / MEGABYTE);
+    for (name, compression, metric) in [
+        ("cities-compressed", Compression::On, Metric::DiskCompressed),
+        ("cities-plain", Compression::Off, Metric::DiskPlain),
+    ] {
+        let folder = scratch.folder(name)?;
+        fill(&folder, compression, &cities)?;
+        let megabytes = disk_bytes(&node::data_dir(&folder))? as f64 / MEGABYTE;
+        println!("bench: disk, {name}: {megabytes:.1} MB");
+        figures.add(Target::Node, metric, megabytes);
+    }
+    Ok(())
+}
+
+/// Loads the cities into a new node and ends it in order, so that everything is where it rests.
+fn fill(folder: &Path, compression: Compression, cities: &[City]) -> anyhow::Result<()> {
+    let mut server = Server::start(&node::recipe(folder, compression)?, folder)?;
+    let at = |number: u64| usize::try_from(number).ok().and_then(|number| cities.get(number));
+    let write = |number, out: &mut Vec<u8>, text: fn(&City) -> &str| {
+        out.extend_from_slice(at(number).map(text).unwrap_or_default().as_bytes());
+    };
+    batches::put_all(
+        &server,
+        cities.len() as u64,
+        &|number, out| write(number, out, |city| &city.path),
+        &|number, out| write(number, out, |city| &city.value),
+    )?;
+    quiet::wait([&server]);
+    server.process.stop()
+}
+
+/// The blocks that the files below a folder take, in bytes.
+fn disk_bytes(folder: &Path) -> anyhow::Result<u64> {
+    let mut total = 0;
+    let mut folders = vec![folder.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in folder.read_dir().with_context(|| format!("{} could not be listed", folder.display()))? {
+            let entry = entry?;
+            let metadata = entry.metadata()?;
+            if metadata.is_dir() {
+                folders.push(entry.path());
+            } else {
+                // The unit of `blocks` is 512 bytes on every file system.
+                total += metadata.blocks() * 512;
+            }
+        }
+    }
+    Ok(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_count_in_all_folders_and_holes_do_not() {
+        let folder = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
+        std::fs::create_dir(folder.path().join("inner")).unwrap();
+        for name in ["a", "inner/b"] {
+            let file = std::fs::File::create(folder.path().join(name)).unwrap();
+            std::io::Write::write_all(&mut &file, &[7; 100_000]).unwrap();
+            file.set_len(50_000_000).unwrap();
+            file.sync_all().unwrap();
+        }
+        let bytes = disk_bytes(folder.path()).unwrap();
+        assert!((200_000..10_000_000).contains(&bytes), "{bytes}");
+    }
+}

@@ -1,0 +1,7 @@
+//! `cargo xtask tidy`: the house rules that a text search can check, each a pure function over one file's text.
+
+pub(crate) mod arrows;
+pub(crate) mod check;
+pub(crate) mod finding;
+pub(crate) mod links;
+pub(crate) mod source;
