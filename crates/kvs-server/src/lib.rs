@@ -1,1 +1,30 @@
-//! Placeholder.
+//! The server of a node: sockets, HTTP, timers. It decides nothing about records; the store does.
+//!
+//! [`node`] is the life of a node from start to stop; `http::door` is where every request comes in, and from there one
+//! file per resource.
+
+mod answer;
+mod answer_cache;
+mod backups;
+mod budget;
+pub mod clock;
+mod conditions;
+mod connection;
+mod context;
+pub mod error;
+pub mod honesty;
+mod host;
+mod http;
+mod json_check;
+pub mod limits;
+pub mod listener;
+pub mod logging;
+mod metrics;
+mod metrics_text;
+pub mod node;
+mod problem;
+mod range_cursor;
+mod request_id;
+mod routes;
+mod scans;
+mod writer;

@@ -1,0 +1,376 @@
+//! The cache of framed answers, which never holds what a finished commit has overwritten.
+//!
+//! Readers fill it from the store without a lock over both, so a commit may come between the read and the fill. Two things
+//! exclude that the older value stays:
+//!
+//! 1. A reader fills through a *placeholder* that it put in before it read the store. Whatever replaces or removes the
+//!    placeholder meanwhile makes the fill fail.
+//! 2. Before a commit can become visible its keys are marked *changing*, which replaces values and placeholders alike;
+//!    readers that meet the mark read the store and fill nothing. Once the commit is visible and durable the marks are
+//!    removed, before any writer is answered.
+//!
+//! So a fill that succeeds read the store either before the mark, and then the mark replaced it, or after the commit was
+//! visible. Marks weigh nothing and are therefore never evicted.
+//!
+//! A disk failure is the one case in which the store can change without a commit being announced (it opens its engine
+//! again): while the store is not open for writes nothing is filled, and [`AnswerCache::forget_all`] is called.
+//!
+//! Left out: absent keys. A miss of the store is cheap there and unbounded in number here.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use kvs_core::path::Path;
+use quick_cache::sync::{Cache, GuardResult, PlaceholderGuard};
+use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle, OptionsBuilder, Weighter};
+
+use crate::answer::Answer;
+use crate::limits::{CACHED_ANSWER_BYTES_MAX, CACHED_ANSWER_OVERHEAD_BYTES};
+
+/// A key of the cache: the decoded text of a path in the data namespace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct CachedPath(Path);
+
+impl std::hash::Hash for CachedPath {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.0.as_bytes().hash(state);
+    }
+}
+
+/// A path that was not read yet: the raw text of a request.
+#[derive(Hash)]
+struct RawPath<'a>(&'a [u8]);
+
+impl Equivalent<CachedPath> for RawPath<'_> {
+    fn equivalent(&self, key: &CachedPath) -> bool {
+        self.0 == key.0.as_bytes()
+    }
+}
+
+#[derive(Debug, Clone)]
+enum Slot {
+    Answer(Arc<Answer>),
+    /// A commit is changing the key.
+    Changing,
+}
+
+#[derive(Debug, Clone)]
+struct ByBytes;
+
+impl Weighter<CachedPath, Slot> for ByBytes {
+    fn weight(&self, key: &CachedPath, slot: &Slot) -> u64 {
+        match slot {
+            Slot::Answer(answer) => {
+                (key.0.as_bytes().len() + answer.body.len() + CACHED_ANSWER_OVERHEAD_BYTES) as u64
+            }
+            Slot::Changing => 0,
+        }
+    }
+}
+
+/// Evicted answers are dropped outside the lock.
+#[derive(Debug, Clone)]
+struct DropLater;
+
+#[derive(Default)]
+struct Evicted(Vec<Slot>);
+
+impl Lifecycle<CachedPath, Slot> for DropLater {
+    type RequestState = Evicted;
+
+    fn on_evict(&self, evicted: &mut Evicted, _: CachedPath, slot: Slot) {
+        evicted.0.push(slot);
+    }
+}
+
+type Slots = Cache<CachedPath, Slot, ByBytes, DefaultHashBuilder, DropLater>;
+
+/// The cache. See the module's documentation for its law.
+#[derive(Debug)]
+pub(crate) struct AnswerCache {
+    slots: Slots,
+    hits: AtomicU64,
+    misses: AtomicU64,
+}
+
+/// What a reader finds.
+pub(crate) enum Lookup<'a> {
+    /// The current answer (its expiry is the reader's to check).
+    Found(Arc<Answer>),
+    /// Nothing: read the store, then fill.
+    Missing(Fill<'a>),
+    /// Read the store and fill nothing: a commit or another reader is at it.
+    Bypass,
+}
+
+/// The right to fill one key, void once a commit touches it.
+pub(crate) struct Fill<'a>(PlaceholderGuard<'a, CachedPath, Slot, ByBytes, DefaultHashBuilder, DropLater>);
+
+impl Fill<'_> {
+    /// Puts an answer in, unless a commit came in between.
+    pub(crate) fn with(self, answer: &Arc<Answer>) {
+        if answer.body.len() <= CACHED_ANSWER_BYTES_MAX {
+            // Refused when the placeholder is gone: then the answer is from before a commit.
+            drop(self.0.insert(Slot::Answer(Arc::clone(answer))));
+        }
+    }
+}
+
+/// Numbers for the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Counts {
+    /// Reads answered from the cache.
+    pub(crate) hits: u64,
+    /// Reads that went to the store.
+    pub(crate) misses: u64,
+    /// Bytes held, as they are counted.
+    pub(crate) bytes: u64,
+    /// Answers held.
+    pub(crate) answers: u64,
+}
+
+/// What an answer of a small value weighs, for the number of entries to expect.
+const TYPICAL_ANSWER_BYTES: u64 = 1536;
+
+impl AnswerCache {
+    /// An empty cache for `capacity_bytes`.
+    pub(crate) fn new(capacity_bytes: u64) -> Self {
+        let answers = usize::try_from(capacity_bytes / TYPICAL_ANSWER_BYTES).unwrap_or(usize::MAX).max(64);
+        let options = OptionsBuilder::new()
+            .weight_capacity(capacity_bytes)
+            .estimated_items_capacity(answers)
+            // Bounds what one shard takes, so that one large answer does not push everything else out.
+            .shards(SHARDS)
+            .build();
+        // Both required options are set just above.
+        let options = options.unwrap_or_else(|error| unreachable!("the options are complete: {error:?}"));
+        let slots = Cache::with_options(options, ByBytes, DefaultHashBuilder::default(), DropLater);
+        Self { slots, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+    }
+
+    /// The answer under the decoded text `path`, which need not be a valid path: an invalid one is never found.
+    pub(crate) fn find(&self, path: &[u8]) -> Option<Arc<Answer>> {
+        match self.slots.get(&RawPath(path)) {
+            Some(Slot::Answer(answer)) => Some(answer),
+            Some(Slot::Changing) | None => None,
+        }
+    }
+
+    /// The answer under `path`, or the right to fill it.
+    pub(crate) fn look_up(&self, path: &Path) -> Lookup<'_> {
+        match self.slots.get_value_or_guard(&CachedPath(path.clone()), Some(Duration::ZERO)) {
+            GuardResult::Value(Slot::Answer(answer)) => Lookup::Found(answer),
+            GuardResult::Value(Slot::Changing) | GuardResult::Timeout => Lookup::Bypass,
+            GuardResult::Guard(guard) => Lookup::Missing(Fill(guard)),
+        }
+    }
+
+    /// A commit is about to change these keys.
+    pub(crate) fn mark_changing<'a>(&self, paths: impl Iterator<Item = &'a Path>) {
+        for path in paths {
+            self.slots.insert(CachedPath(path.clone()), Slot::Changing);
+        }
+    }
+
+    /// The commit is visible, or has failed.
+    pub(crate) fn forget<'a>(&self, paths: impl Iterator<Item = &'a Path>) {
+        for path in paths {
+            drop(self.slots.remove(&RawPath(path.as_bytes())));
+        }
+    }
+
+    /// Forgets everything.
+    pub(crate) fn forget_all(&self) {
+        self.slots.clear();
+    }
+
+    /// Counts a read that was answered from here.
+    pub(crate) fn count_hit(&self) {
+        self.hits.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a read that went to the store.
+    pub(crate) fn count_miss(&self) {
+        self.misses.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Numbers for the metrics.
+    pub(crate) fn counts(&self) -> Counts {
+        Counts {
+            hits: self.hits.load(Ordering::Relaxed),
+            misses: self.misses.load(Ordering::Relaxed),
+            bytes: self.slots.weight(),
+            answers: self.slots.len() as u64,
+        }
+    }
+}
+
+/// Parts of the cache with a lock each.
+const SHARDS: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::{AnswerCache, Lookup};
+    use crate::answer::Answer;
+    use crate::answer::tests::record;
+    use kvs_core::path::Path;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+    fn path(text: &str) -> Path {
+        Path::parse(text).unwrap()
+    }
+
+    fn answer(version: u128) -> Arc<Answer> {
+        Arc::new(Answer::frame(&record(version, 1000, 0), b"1"))
+    }
+
+    fn cache() -> AnswerCache {
+        AnswerCache::new(1 << 20)
+    }
+
+    fn found(cache: &AnswerCache, path: &Path) -> Option<u128> {
+        cache.find(path.as_bytes()).map(|answer| answer.uuid.as_u128())
+    }
+
+    fn fill<'a>(cache: &'a AnswerCache, path: &Path) -> super::Fill<'a> {
+        match cache.look_up(path) {
+            Lookup::Missing(fill) => fill,
+            Lookup::Found(_) | Lookup::Bypass => panic!("expected the right to fill"),
+        }
+    }
+
+    #[test]
+    fn what_was_filled_is_found_by_its_text() {
+        let cache = cache();
+        fill(&cache, &path("a/b")).with(&answer(1));
+        assert_eq!(found(&cache, &path("a/b")), Some(1));
+        assert!(cache.find(b"/a/b").is_none());
+        assert!(cache.find(b"a%2Fb").is_none());
+    }
+
+    #[test]
+    fn a_fill_that_a_commit_overtook_is_void() {
+        let cache = cache();
+        let key = path("a");
+        let read_before = fill(&cache, &key);
+        cache.mark_changing(std::iter::once(&key));
+        cache.forget(std::iter::once(&key));
+        read_before.with(&answer(1));
+        assert_eq!(found(&cache, &key), None);
+    }
+
+    #[test]
+    fn a_fill_during_the_commit_is_void() {
+        let cache = cache();
+        let key = path("a");
+        let read_before = fill(&cache, &key);
+        cache.mark_changing(std::iter::once(&key));
+        read_before.with(&answer(1));
+        assert_eq!(found(&cache, &key), None);
+        assert!(matches!(cache.look_up(&key), Lookup::Bypass));
+        cache.forget(std::iter::once(&key));
+        fill(&cache, &key).with(&answer(2));
+        assert_eq!(found(&cache, &key), Some(2));
+    }
+
+    #[test]
+    fn an_old_fill_does_not_pass_for_a_later_readers() {
+        let cache = cache();
+        let key = path("a");
+        let old = fill(&cache, &key);
+        cache.mark_changing(std::iter::once(&key));
+        cache.forget(std::iter::once(&key));
+        let new = fill(&cache, &key);
+        old.with(&answer(1));
+        assert_eq!(found(&cache, &key), None);
+        new.with(&answer(2));
+        assert_eq!(found(&cache, &key), Some(2));
+    }
+
+    #[test]
+    fn what_was_filled_before_the_commit_is_gone_after_it() {
+        let cache = cache();
+        let key = path("a");
+        fill(&cache, &key).with(&answer(1));
+        cache.mark_changing(std::iter::once(&key));
+        assert_eq!(found(&cache, &key), None);
+        cache.forget(std::iter::once(&key));
+        assert_eq!(found(&cache, &key), None);
+    }
+
+    #[test]
+    fn a_mark_is_never_evicted() {
+        let cache = AnswerCache::new(64 * 1024);
+        let key = path("marked");
+        cache.mark_changing(std::iter::once(&key));
+        for number in 0..10_000 {
+            if let Lookup::Missing(fill) = cache.look_up(&path(&format!("k{number}"))) {
+                fill.with(&answer(number));
+            }
+        }
+        assert!(cache.counts().bytes <= 64 * 1024);
+        assert!(matches!(cache.look_up(&key), Lookup::Bypass));
+    }
+
+    #[test]
+    fn clearing_voids_fills_too() {
+        let cache = cache();
+        let key = path("a");
+        let read_before = fill(&cache, &key);
+        cache.forget_all();
+        read_before.with(&answer(1));
+        assert_eq!(found(&cache, &key), None);
+    }
+
+    #[test]
+    fn an_answer_too_large_is_not_kept() {
+        let cache = AnswerCache::new(1 << 30);
+        let key = path("a");
+        let large = vec![b' '; super::CACHED_ANSWER_BYTES_MAX];
+        fill(&cache, &key).with(&Arc::new(Answer::frame(&record(1, 1, 0), &large)));
+        assert_eq!(found(&cache, &key), None);
+        assert!(matches!(cache.look_up(&key), Lookup::Missing(_)));
+    }
+
+    /// Readers and one committer race over a "store" of one number; after each commit is finished, no reader may see
+    /// an older number.
+    #[test]
+    fn no_reader_sees_an_older_value_once_its_commit_is_finished() {
+        const COMMITS: u64 = 20_000;
+        let cache = cache();
+        let key = path("hot");
+        let store = AtomicU64::new(0);
+        let finished = AtomicU64::new(0);
+        let done = AtomicBool::new(false);
+        std::thread::scope(|scope| {
+            for _ in 0..3 {
+                scope.spawn(|| {
+                    while !done.load(Ordering::Acquire) {
+                        let at_least = finished.load(Ordering::Acquire);
+                        let seen = match cache.look_up(&key) {
+                            Lookup::Found(answer) => u64::try_from(answer.uuid.as_u128()).unwrap(),
+                            Lookup::Missing(fill) => {
+                                let value = store.load(Ordering::Acquire);
+                                std::thread::yield_now();
+                                fill.with(&answer(u128::from(value)));
+                                value
+                            }
+                            Lookup::Bypass => store.load(Ordering::Acquire),
+                        };
+                        assert!(seen >= at_least, "saw {seen} after {at_least} was finished");
+                    }
+                });
+            }
+            for commit in 1..=COMMITS {
+                cache.mark_changing(std::iter::once(&key));
+                store.store(commit, Ordering::Release);
+                cache.forget(std::iter::once(&key));
+                finished.store(commit, Ordering::Release);
+            }
+            done.store(true, Ordering::Release);
+        });
+        assert_eq!(store.load(Ordering::Acquire), COMMITS);
+    }
+}

@@ -1,0 +1,118 @@
+//! What every request can reach: the store, the caches and counters around it, and the settings of the door.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kvs_core::namespace::Namespace;
+use kvs_store::observer::{BatchStats, Key, Observer};
+use kvs_store::shared::State;
+use kvs_store::store::Store;
+
+use crate::answer_cache::AnswerCache;
+use crate::backups::Backups;
+use crate::budget::Budget;
+use crate::clock::SystemClock;
+use crate::connection::registry::Registry;
+use crate::metrics::Metrics;
+use crate::scans::Scans;
+
+/// Whose requests are answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum HostPolicy {
+    /// The node listens on loopback: `Host` must name it.
+    LoopbackOnly,
+    /// Any `Host`.
+    Any,
+}
+
+/// Whether clients may write.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// They may.
+    Normal,
+    /// They may not.
+    ReadOnly,
+}
+
+/// What the configuration says about requests.
+#[derive(Debug, Clone)]
+pub(crate) struct DoorSettings {
+    /// The node's name.
+    pub(crate) node_id: String,
+    /// Whose requests are answered.
+    pub(crate) host_policy: HostPolicy,
+    /// Whether clients may write.
+    pub(crate) mode: Mode,
+    /// Largest value, in bytes.
+    pub(crate) max_json_size: usize,
+    /// Life of a value whose writer names none; `None` for ever.
+    pub(crate) default_ttl: Option<Duration>,
+}
+
+/// A node, as its handlers see it.
+pub(crate) struct Node {
+    /// The store.
+    pub(crate) store: Arc<Store>,
+    /// Framed answers.
+    pub(crate) answers: Arc<AnswerCache>,
+    /// Counters.
+    pub(crate) metrics: Arc<Metrics>,
+    /// Connections.
+    pub(crate) registry: Arc<Registry>,
+    /// Memory of bodies and answers.
+    pub(crate) budget: Budget,
+    /// Turns for big reads.
+    pub(crate) scans: Scans,
+    /// Backups.
+    pub(crate) backups: Arc<Backups>,
+    /// Time.
+    pub(crate) clock: SystemClock,
+    /// Settings of the door.
+    pub(crate) settings: DoorSettings,
+    /// The key of the request ids, random for each process.
+    pub(crate) request_id_key: u64,
+    /// Set once a stop was asked for.
+    pub(crate) stopping: AtomicBool,
+}
+
+impl Node {
+    /// Whether a stop was asked for.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
+    }
+
+    /// Keeps the cache empty while the store may change without telling; called by the sweeper.
+    pub(crate) fn guard_cache(&self) {
+        if self.store.state() != State::Open {
+            self.answers.forget_all();
+        }
+    }
+}
+
+/// Tells the caches and counters of a node about commits.
+#[derive(Debug)]
+pub(crate) struct CommitObserver {
+    /// Framed answers.
+    pub(crate) answers: Arc<AnswerCache>,
+    /// Counters.
+    pub(crate) metrics: Arc<Metrics>,
+}
+
+impl Observer for CommitObserver {
+    fn committing(&self, keys: &[Key]) {
+        self.answers.mark_changing(data_paths(keys));
+    }
+
+    fn committed(&self, keys: &[Key]) {
+        self.answers.forget(data_paths(keys));
+    }
+
+    fn batch(&self, stats: &BatchStats) {
+        self.metrics.count_batch(stats);
+    }
+}
+
+fn data_paths(keys: &[Key]) -> impl Iterator<Item = &kvs_core::path::Path> {
+    keys.iter().filter(|key| key.namespace == Namespace::Data).map(|key| &key.path)
+}

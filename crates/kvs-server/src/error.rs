@@ -1,0 +1,58 @@
+//! Why a node did not start, or did not end in order.
+
+use std::io;
+use std::net::SocketAddr;
+
+use kvs_store::error::StoreError;
+
+/// Why a node did not start, or did not end in order. Nothing is running afterwards.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The address cannot be listened on.
+    #[error("cannot listen on {address}: {source}{}", hint(source))]
+    Listen {
+        /// Where to.
+        address: SocketAddr,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The store cannot be opened.
+    #[error("cannot open the store: {0}")]
+    OpenStore(#[source] StoreError),
+    /// The schedule of the backups is no cron expression.
+    #[error("backup_schedule: '{schedule}' is no cron expression: {reason}")]
+    Schedule {
+        /// As configured.
+        schedule: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The configuration asks for what this version does not have, and serving without it would be unsafe.
+    #[error("{key}: {reason}")]
+    NotSupported {
+        /// The key.
+        key: &'static str,
+        /// What to do.
+        reason: &'static str,
+    },
+    /// The log cannot be written.
+    #[error("cannot start the log: {0}")]
+    Log(String),
+    /// The runtime, its signals or its threads cannot be started.
+    #[error("cannot {operation}: {source}")]
+    Runtime {
+        /// What was tried.
+        operation: &'static str,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::AddrInUse => " (is another node running there? choose another port)",
+        io::ErrorKind::PermissionDenied => " (ports below 1024 need privileges)",
+        io::ErrorKind::AddrNotAvailable => " (bind_address is no address of this machine)",
+        _ => "",
+    }
+}

@@ -1,0 +1,116 @@
+//! `DELETE /kv/{path}`: one key, or with `?recursive=true` the key and all below it.
+//!
+//! A subtree is deleted page by page, each page one commit: reads and other writes go on between, and a key that is
+//! written meanwhile behind the scan survives. If it ends early, what was deleted stays deleted and the rest can be
+//! deleted by asking again.
+
+use bytes::{BufMut, Bytes, BytesMut};
+use http::{HeaderMap, StatusCode};
+use kvs_core::namespace::Namespace;
+use kvs_core::path::Path;
+use kvs_core::precondition::Precondition;
+use kvs_store::commit::write::{Change, Outcome};
+use kvs_store::engine::contract::Order;
+use kvs_store::read::range::{self, PageRow, Position, RangeQuery};
+use std::sync::Arc;
+
+use crate::answer;
+use crate::conditions;
+use crate::context::Node;
+use crate::http::query::Query;
+use crate::http::range::CHUNK_ROWS_MAX;
+use crate::http::reply::{AnswerBody, Reply};
+use crate::http::write::expect_writable;
+use crate::limits::SUBTREE_PAGE_KEYS;
+use crate::problem::{Code, Problem};
+use crate::writer;
+use kvs_store::clock::Clock;
+
+/// Answers a `DELETE`.
+pub(crate) async fn delete(
+    node: &Arc<Node>,
+    raw_path: &str,
+    query: Option<&str>,
+    headers: &HeaderMap,
+) -> Result<Reply, Problem> {
+    expect_writable(node)?;
+    let path = Path::parse_encoded(raw_path.as_bytes())?;
+    let is_recursive = Query::read(query, &["recursive"])?.switch("recursive")?;
+    let precondition = conditions::read(headers)?;
+    if is_recursive {
+        if precondition != Precondition::default() {
+            return Err(Problem::new(Code::BadCondition, "a recursive delete takes no conditions"));
+        }
+        return delete_subtree(node, path).await;
+    }
+    let outcomes =
+        writer::commit(&node.store, vec![writer::data_write(path, Change::Delete, precondition)]).await?;
+    match outcomes.as_slice() {
+        [Outcome::Deleted(_)] => Ok(Reply::empty(StatusCode::NO_CONTENT)),
+        [Outcome::Absent] => Err(Problem::no_such_key()),
+        other => Err(Problem::internal(format!("a delete of one key ended as {other:?}"))),
+    }
+}
+
+async fn delete_subtree(node: &Arc<Node>, path: Path) -> Result<Reply, Problem> {
+    let mut deleted = count_deleted(&delete_all(node, vec![path.clone()]).await?);
+    let mut after = None;
+    loop {
+        let (scanning, below) = (Arc::clone(node), path.clone());
+        let (paths, next) = node.scans.run(move || page_below(&scanning, &below, after)).await?;
+        if !paths.is_empty() {
+            deleted += count_deleted(&delete_all(node, paths).await?);
+        }
+        match next {
+            Some(next) => after = Some(next),
+            None => break,
+        }
+    }
+    let mut body = BytesMut::from(&b"{\"deleted\":"[..]);
+    answer::write_number(&mut body, deleted);
+    body.put_u8(b'}');
+    Ok(Reply::json(StatusCode::OK, AnswerBody::free(body.freeze())))
+}
+
+async fn delete_all(node: &Node, paths: Vec<Path>) -> Result<Vec<Outcome>, Problem> {
+    let delete = |path| writer::data_write(path, Change::Delete, Precondition::default());
+    Ok(writer::commit(&node.store, paths.into_iter().map(delete).collect()).await?)
+}
+
+fn count_deleted(outcomes: &[Outcome]) -> u64 {
+    outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Deleted(_))).count() as u64
+}
+
+/// Keys below `path`, up to a page of them, and where to go on.
+fn page_below(
+    node: &Node,
+    path: &Path,
+    after: Option<Position>,
+) -> Result<(Vec<Path>, Option<Position>), Problem> {
+    let view = node.store.view()?;
+    let now_ms = node.clock.now_ms();
+    let mut query = RangeQuery {
+        namespace: Namespace::Data,
+        start: Bytes::new(),
+        end: Bytes::new(),
+        prefix: Bytes::from(format!("{path}/")),
+        delimiter: None,
+        limit: CHUNK_ROWS_MAX,
+        order: Order::Ascending,
+        after,
+    };
+    let mut paths = Vec::new();
+    while paths.len() + CHUNK_ROWS_MAX <= SUBTREE_PAGE_KEYS {
+        // Values come with the keys, so only a few at a time.
+        let page = range::page(&view, &query, now_ms)?;
+        paths.extend(page.rows.into_iter().filter_map(|row| match row {
+            PageRow::Key(path, _) => Some(path),
+            PageRow::Prefix(_) => None,
+        }));
+        query.after = page.next;
+        if query.after.is_none() {
+            break;
+        }
+    }
+    Ok((paths, query.after))
+}

@@ -1,0 +1,220 @@
+//! Where every request comes in: checked, routed, answered, counted.
+//!
+//! A read that the cache can answer is answered right here, without a task, a timer or a boxed future; everything else
+//! goes on in a future of its own.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::request::Parts;
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::{Body, Incoming};
+use hyper::service::Service;
+use kvs_store::clock::Clock;
+
+use crate::connection::activity::Activity;
+use crate::connection::registry::Place;
+use crate::context::Node;
+use crate::http::head::Head;
+use crate::http::reply::{After, AnswerBody, Asked, Reply, Wants};
+use crate::http::{backup, batch, delete, health, history, metrics, range, read, read_many, write};
+use crate::problem::{Code, Problem};
+use crate::request_id::{RequestId, RequestIds};
+use crate::routes::{self, Family, Route, Unrouted};
+
+/// The service of one connection.
+#[derive(Clone)]
+pub(crate) struct Door {
+    node: Arc<Node>,
+    activity: Arc<Activity>,
+    ids: RequestIds,
+    requests: Arc<AtomicU64>,
+}
+
+impl Door {
+    /// The door of a connection.
+    pub(crate) fn of(node: Arc<Node>, place: &Place) -> Self {
+        let ids = RequestIds::of_connection(node.request_id_key, place.number());
+        Self { node, activity: Arc::clone(place.activity()), ids, requests: Arc::default() }
+    }
+}
+
+/// An answer, at hand or to come.
+pub(crate) enum Answering {
+    /// At hand.
+    Now(Option<Response<AnswerBody>>),
+    /// To come.
+    Later(Pin<Box<dyn Future<Output = Response<AnswerBody>> + Send>>),
+}
+
+impl Future for Answering {
+    type Output = Result<Response<AnswerBody>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.get_mut() {
+            Self::Now(response) => match response.take() {
+                Some(response) => Poll::Ready(Ok(response)),
+                // A future is not polled again once it was ready.
+                None => Poll::Pending,
+            },
+            Self::Later(future) => future.as_mut().poll(context).map(Ok),
+        }
+    }
+}
+
+impl Service<Request<Incoming>> for Door {
+    type Response = Response<AnswerBody>;
+    type Error = Infallible;
+    type Future = Answering;
+
+    fn call(&self, request: Request<Incoming>) -> Answering {
+        let visit = Visit {
+            id: self.ids.id(self.requests.fetch_add(1, Ordering::Relaxed)),
+            started: self.node.clock.monotonic(),
+        };
+        self.activity.begin_request();
+        let head = Head::read(&request);
+        if let Err(problem) = head.check(&request, self.node.settings.host_policy, &self.activity) {
+            let asked = visit.asked(&request);
+            return Answering::Now(Some(self.refuse(visit, asked, &problem)));
+        }
+        let has_transfer_encoding = head.has_transfer_encoding;
+        if *request.method() == Method::GET
+            && !head.is_conditional
+            && request.body().is_end_stream()
+            && request.uri().query().is_none()
+            && let Some(raw_path) = request.uri().path().strip_prefix("/kv/")
+            && let Some(answer) = read::cached(&self.node, raw_path)
+        {
+            let asked = visit.asked(&request);
+            let mut headers = request.into_parts().0.headers;
+            headers.clear();
+            let response = read::answer_cached(&answer, headers).into_response(asked, After::KeepAlive);
+            self.count(visit, Family::KvGet, StatusCode::OK);
+            self.activity.end_request();
+            return Answering::Now(Some(response));
+        }
+        Answering::Later(Box::pin(self.clone().answer(visit, request, has_transfer_encoding)))
+    }
+}
+
+/// What is known of a request from its first moment.
+#[derive(Debug, Clone, Copy)]
+struct Visit {
+    id: RequestId,
+    started: Duration,
+}
+
+impl Visit {
+    fn asked<B>(self, request: &Request<B>) -> Asked {
+        let wants = if *request.method() == Method::HEAD { Wants::HeadOnly } else { Wants::Whole };
+        Asked { id: self.id, version: request.version(), wants }
+    }
+}
+
+/// Ends the request of an activity, however its future ends.
+struct InService(Arc<Activity>);
+
+impl Drop for InService {
+    fn drop(&mut self) {
+        self.0.end_request();
+    }
+}
+
+impl Door {
+    fn count(&self, visit: Visit, family: Family, status: StatusCode) {
+        let elapsed = self.node.clock.monotonic().saturating_sub(visit.started);
+        self.node.metrics.count_request(family, status, elapsed);
+    }
+
+    /// Refuses a request that has no route.
+    fn refuse(&self, visit: Visit, asked: Asked, problem: &Problem) -> Response<AnswerBody> {
+        log(visit.id, problem);
+        self.activity.note_unread();
+        self.count(visit, Family::Unrouted, problem.code.status());
+        self.activity.end_request();
+        Reply::problem(problem).into_response(asked, After::Close)
+    }
+
+    /// Routes a request and answers it.
+    async fn answer(
+        self,
+        visit: Visit,
+        request: Request<Incoming>,
+        has_transfer_encoding: bool,
+    ) -> Response<AnswerBody> {
+        let _in_service = InService(Arc::clone(&self.activity));
+        let asked = visit.asked(&request);
+        let (parts, body) = request.into_parts();
+        let has_body = !body.is_end_stream();
+        let (family, takes_body, answered) = match routes::route(&parts.method, parts.uri.path()) {
+            Ok(route) => {
+                let takes_body = matches!(route, Route::Write(_) | Route::Batch | Route::ReadMany);
+                (route.family(), takes_body, handle(&self.node, route, &parts, body).await)
+            }
+            Err(unrouted) => (Family::Unrouted, false, Err(problem_of(unrouted))),
+        };
+        // A chunked request is the last one of its connection; see the watch over heads.
+        let mut after = if has_transfer_encoding { After::Close } else { After::KeepAlive };
+        let is_unread = has_body && (!takes_body || answered.is_err());
+        let reply = answered.unwrap_or_else(|problem| {
+            log(visit.id, &problem);
+            if problem.code.ends_connection() {
+                after = After::Close;
+            }
+            Reply::problem(&problem)
+        });
+        if is_unread {
+            self.activity.note_unread();
+            if !takes_body {
+                after = After::Close;
+            }
+        }
+        self.count(visit, family, reply.status());
+        reply.into_response(asked, after)
+    }
+}
+
+fn problem_of(unrouted: Unrouted) -> Problem {
+    match unrouted {
+        Unrouted::NotFound => Problem::no_such_route(),
+        Unrouted::MethodNotAllowed(allow) => Problem::method_not_allowed(allow),
+    }
+}
+
+async fn handle(node: &Arc<Node>, route: Route<'_>, parts: &Parts, body: Incoming) -> Result<Reply, Problem> {
+    let query = parts.uri.query();
+    let headers = &parts.headers;
+    match route {
+        Route::Read(path) => tokio::task::block_in_place(|| read::answer(node, path, query, headers)),
+        Route::Write(path) => write::put(node, path, query, headers, body).await,
+        Route::Delete(path) => delete::delete(node, path, query, headers).await,
+        Route::Range => range::list(node, query).await,
+        Route::Batch => batch::batch(node, query, headers, body).await,
+        Route::ReadMany => read_many::read_many(node, query, headers, body).await,
+        Route::History(path) => history::read(node, path, query).await,
+        Route::Restore(path, uuid) => history::restore(node, path, uuid, query, headers).await,
+        Route::Health => health::health(node, query),
+        Route::Ready => health::ready(node, query),
+        Route::Metrics => tokio::task::block_in_place(|| metrics::metrics(node, query)),
+        Route::Backups => backup::list(node, query).await,
+        Route::BackUp => backup::create(node, query).await,
+    }
+}
+
+/// Tells the log what the client is not told.
+fn log(id: RequestId, problem: &Problem) {
+    let code = problem.code.word();
+    match (problem.code, &problem.inner) {
+        (Code::Internal, Some(inner)) => {
+            tracing::error!(request_id = %id, code, reason = inner, "a request failed")
+        }
+        (_, Some(inner)) => tracing::debug!(request_id = %id, code, reason = inner, "a request was refused"),
+        (_, None) => tracing::debug!(request_id = %id, code, "a request was refused"),
+    }
+}

@@ -1,0 +1,79 @@
+//! `GET /health` and `GET /ready`: how the node is, for people and for whoever routes traffic to it.
+//!
+//! `/health` always answers 200 and says in its body how things are; `/ready` says it by its status: 503 once the node is
+//! stopping or its disk has failed. A node whose disk is full still serves reads, so it is degraded and ready.
+
+use http::StatusCode;
+use kvs_core::version::JOINED_YOUNGEST_MS;
+use kvs_store::shared::State;
+use serde::Serialize;
+
+use crate::backups::LastBackups;
+use crate::context::{Mode, Node};
+use crate::http::query::Query;
+use crate::http::reply::{AnswerBody, Reply};
+use crate::problem::{Code, Problem};
+
+#[derive(Serialize)]
+struct Health<'a> {
+    status: &'static str,
+    mode: &'static str,
+    member_count: u32,
+    node_id: &'a str,
+    version: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    joined_timestamp: Option<u64>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    reasons: Vec<&'static str>,
+    backup: LastBackups,
+}
+
+/// Answers `/health`.
+pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem> {
+    Query::read(query, &[])?;
+    let backup = node.backups.last();
+    let mut reasons = Vec::new();
+    match node.store.state() {
+        State::Open => {}
+        State::Full => reasons.push("disk_full"),
+        State::Poisoned(_) => reasons.push("poisoned"),
+    }
+    if backup.is_failing() {
+        reasons.push("backup_failed");
+    }
+    if node.is_stopping() {
+        reasons.push("stopping");
+    }
+    let joined_ms = node.store.identity().joined_ms;
+    let health = Health {
+        status: if reasons.is_empty() { "ok" } else { "degraded" },
+        mode: match node.settings.mode {
+            Mode::Normal => "normal",
+            Mode::ReadOnly => "read-only",
+        },
+        // This version of the node knows no others.
+        member_count: 1,
+        node_id: &node.settings.node_id,
+        version: env!("CARGO_PKG_VERSION"),
+        joined_timestamp: (joined_ms != JOINED_YOUNGEST_MS).then_some(joined_ms),
+        reasons,
+        backup,
+    };
+    let body = serde_json::to_vec(&health).map_err(|error| Problem::internal(error.to_string()))?;
+    Ok(Reply::json(StatusCode::OK, AnswerBody::free(body.into())))
+}
+
+/// Answers `/ready`.
+pub(crate) fn ready(node: &Node, query: Option<&str>) -> Result<Reply, Problem> {
+    Query::read(query, &[])?;
+    if node.is_stopping() {
+        return Err(Problem::new(Code::Stopping, "the node is stopping"));
+    }
+    if let State::Poisoned(reason) = node.store.state() {
+        return Err(Problem {
+            inner: Some(reason),
+            ..Problem::new(Code::Poisoned, "the disk of the node failed")
+        });
+    }
+    Ok(Reply::json(StatusCode::OK, AnswerBody::free(bytes::Bytes::from_static(b"{\"ready\":true}"))))
+}

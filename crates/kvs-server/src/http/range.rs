@@ -1,0 +1,165 @@
+//! `GET /kv/_range`: keys in byte order, page by page.
+//!
+//! A page ends at its `limit`, or earlier when its values grow large or many deleted keys lie on the way; `next` alone
+//! says whether there is more.
+
+use std::sync::Arc;
+
+use bytes::{BufMut, Bytes};
+use http::StatusCode;
+use kvs_core::limits::RANGE_LIMIT_MAX;
+use kvs_core::namespace::Namespace;
+use kvs_store::clock::Clock;
+use kvs_store::engine::contract::Order;
+use kvs_store::read::range::{self, PageRow, RangeQuery};
+
+use crate::answer::write_text;
+use crate::context::Node;
+use crate::http::json_list::JsonList;
+use crate::http::query::Query;
+use crate::http::reply::{AnswerBody, Reply};
+use crate::limits::{ANSWER_BYTES_TARGET, RANGE_LIMIT_DEFAULT};
+use crate::problem::{Code, Problem};
+use crate::range_cursor;
+
+/// Rows that are in memory at once besides the answer: a page is read in pieces, since each row brings its value.
+pub(crate) const CHUNK_ROWS_MAX: usize = 50;
+
+/// Rows of the first piece, when nothing is known of their size.
+const CHUNK_ROWS_FIRST: usize = 10;
+
+const PARAMETERS: &[&str] =
+    &["start_key", "end_key", "prefix", "delimiter", "limit", "reverse", "keys_only", "cursor"];
+
+/// Whether values are listed with the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Values {
+    Included,
+    Omitted,
+}
+
+/// Answers a listing.
+pub(crate) async fn list(node: &Arc<Node>, query: Option<&str>) -> Result<Reply, Problem> {
+    let query = Query::read(query, PARAMETERS)?;
+    let values = if query.switch("keys_only")? { Values::Omitted } else { Values::Included };
+    let wanted = range_of(&query)?;
+    let scanning = Arc::clone(node);
+    node.scans.run(move || page(&scanning, wanted, values)).await
+}
+
+fn range_of(query: &Query<'_>) -> Result<RangeQuery, Problem> {
+    let order = if query.switch("reverse")? { Order::Descending } else { Order::Ascending };
+    let delimiter = query.value("delimiter").map(|text| Bytes::copy_from_slice(text.as_bytes()));
+    if delimiter.as_ref().is_some_and(Bytes::is_empty) {
+        return Err(Problem::new(Code::BadQuery, "delimiter takes a text such as /"));
+    }
+    Ok(RangeQuery {
+        namespace: Namespace::Data,
+        start: key_text(query, "start_key"),
+        end: key_text(query, "end_key"),
+        prefix: key_text(query, "prefix"),
+        delimiter,
+        limit: limit(query)?,
+        order,
+        after: query.value("cursor").map(|cursor| range_cursor::decode(cursor, order)).transpose()?,
+    })
+}
+
+/// A key or the beginning of one; as in paths, a leading slash is optional.
+fn key_text(query: &Query<'_>, name: &str) -> Bytes {
+    let text = query.value(name).unwrap_or_default();
+    Bytes::copy_from_slice(text.strip_prefix('/').unwrap_or(text).as_bytes())
+}
+
+fn limit(query: &Query<'_>) -> Result<usize, Problem> {
+    let Some(text) = query.value("limit") else { return Ok(RANGE_LIMIT_DEFAULT) };
+    let is_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let limit = text.parse().ok().filter(|limit| is_digits && (1..=RANGE_LIMIT_MAX).contains(limit));
+    limit.ok_or_else(|| {
+        Problem::new(Code::BadQuery, format!("limit takes a number from 1 to {RANGE_LIMIT_MAX}"))
+    })
+}
+
+fn page(node: &Node, wanted: RangeQuery, values: Values) -> Result<Reply, Problem> {
+    let view = node.store.view()?;
+    let now_ms = node.clock.now_ms();
+    let mut found = JsonList::open(b"{\"items\":");
+    let mut prefixes = Vec::new();
+    let mut left = wanted.limit;
+    let mut query = RangeQuery { limit: CHUNK_ROWS_FIRST.min(left), ..wanted };
+    loop {
+        let chunk = range::page(&view, &query, now_ms)?;
+        let is_whole = chunk.rows.len() == query.limit;
+        left = left.saturating_sub(chunk.rows.len());
+        let mut chunk_bytes = 0;
+        for row in chunk.rows {
+            match row {
+                PageRow::Prefix(prefix) => prefixes.push(prefix),
+                PageRow::Key(path, record) if values == Values::Omitted => {
+                    found.push_record(&path, &record, None)
+                }
+                PageRow::Key(path, record) => {
+                    let data = node.store.json(&record)?;
+                    chunk_bytes += data.len();
+                    found.push_record(&path, &record, Some(&data));
+                }
+            }
+        }
+        query.after = chunk.next;
+        // A short piece with more to come has looked at as many rows as one request may.
+        if query.after.is_none() || left == 0 || found.is_full() || !is_whole {
+            break;
+        }
+        let is_light = chunk_bytes.saturating_mul(CHUNK_ROWS_MAX / CHUNK_ROWS_FIRST) < ANSWER_BYTES_TARGET;
+        query.limit = if is_light { CHUNK_ROWS_MAX.min(left) } else { CHUNK_ROWS_FIRST.min(left) };
+    }
+    let mut body = found.close();
+    let mut folded = JsonList::open(b",\"prefixes\":");
+    for prefix in prefixes {
+        // Whole characters: a delimiter is text, and so is what stands before it.
+        write_text(folded.next(), &String::from_utf8_lossy(&prefix));
+    }
+    body.put_slice(&folded.close());
+    body.put_slice(b",\"next\":");
+    match &query.after {
+        Some(position) => write_text(&mut body, &range_cursor::encode(position, query.order)),
+        None => body.put_slice(b"null"),
+    }
+    body.put_u8(b'}');
+    let body = body.freeze();
+    let share = node.budget.share(body.len())?;
+    Ok(Reply::json(StatusCode::OK, AnswerBody::covered(body, share)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::range_of;
+    use crate::http::query::Query;
+    use crate::problem::Code;
+    use kvs_store::engine::contract::Order;
+    use kvs_store::read::range::RangeQuery;
+
+    fn read(query: &str) -> Result<RangeQuery, Code> {
+        let query = Query::read(Some(query), super::PARAMETERS).unwrap();
+        range_of(&query).map_err(|problem| problem.code)
+    }
+
+    #[test]
+    fn a_leading_slash_is_optional_as_in_paths() {
+        let query = read("start_key=/a&end_key=b&prefix=%2Fc").unwrap();
+        assert_eq!((&query.start[..], &query.end[..], &query.prefix[..]), (&b"a"[..], &b"b"[..], &b"c"[..]));
+        assert_eq!((query.limit, query.order), (100, Order::Ascending));
+    }
+
+    #[test]
+    fn limits_and_cursors_are_checked() {
+        assert_eq!(read("limit=1000").unwrap().limit, 1000);
+        for limit in ["0", "1001", "-1", "+5", "x", ""] {
+            assert_eq!(read(&format!("limit={limit}")), Err(Code::BadQuery), "{limit}");
+        }
+        assert_eq!(read("delimiter="), Err(Code::BadQuery));
+        assert_eq!(read("cursor=xyz"), Err(Code::BadCursor));
+        assert_eq!(read("cursor=1dk61"), Err(Code::BadCursor));
+        assert!(read("cursor=1dk61&reverse=true").is_ok());
+    }
+}

@@ -1,0 +1,139 @@
+//! Every bound and deadline of the server, each with its name and its reason.
+//!
+//! One list, so that a review sees at once what a client can make the node hold, and for how long. The bounds of what
+//! is stored (paths, depth, operations of a batch) are in `kvs_core::limits`, the ones of the queue to the disk in
+//! `kvs_store::limits`.
+
+use std::time::Duration;
+
+// --- connections ---------------------------------------------------------------------------------------------------
+
+/// Most connections at once. Each costs a file descriptor and, idle, about 10 KiB.
+pub const CONNECTIONS_MAX: usize = 4096;
+
+/// How many of them are kept for peers, so that a crowd of clients cannot cut a node off from its cluster.
+pub const CONNECTIONS_PEER_RESERVE: usize = 256;
+
+/// File descriptors that are never given to connections: the store's files, logs, backups.
+pub const DESCRIPTORS_RESERVE: usize = 512;
+
+/// Fewest connections that a node serves, whatever the limit on descriptors says.
+pub const CONNECTIONS_MIN: usize = 64;
+
+/// Queue of the operating system for connections that were not accepted yet.
+pub const LISTEN_BACKLOG: u32 = 1024;
+
+/// Pause after a failed `accept` (out of descriptors, mostly), so that the loop does not spin.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// From the first byte of a request (or the start of a connection) to the end of its head.
+pub const HEAD_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a connection may stay open without a request.
+pub const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(75);
+
+/// How long a client may take no byte of an answer that is ready for it.
+pub const SEND_STALL_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often connections are compared with these deadlines; a deadline is kept within this much.
+pub const SWEEP_INTERVAL: Duration = Duration::from_millis(250);
+
+/// After an answer that leaves a body unread: how long, and how many bytes of it are taken off the wire so that the
+/// client can read the answer before the connection is reset.
+pub const LINGER_TIMEOUT: Duration = Duration::from_secs(2);
+/// See [`LINGER_TIMEOUT`].
+pub const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// How long requests in flight may take to finish after a stop was asked for.
+pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+
+// --- heads ---------------------------------------------------------------------------------------------------------
+
+/// Most header fields of a request.
+pub const HEADERS_MAX: usize = 64;
+
+/// Longest head of an HTTP/1 request, in bytes.
+pub const HEAD_BYTES_MAX: usize = 32 * 1024;
+
+/// Longest path and query, in bytes: a cursor and three keys of a range, each percent-encoded.
+pub const TARGET_BYTES_MAX: usize = 16 * 1024;
+
+/// Read buffer of an HTTP/1 connection, in bytes: a head must fit into it.
+pub const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
+
+// --- HTTP/2 --------------------------------------------------------------------------------------------------------
+
+/// Most requests at once on one HTTP/2 connection.
+pub const H2_STREAMS_MAX: u32 = 128;
+
+/// Largest head of an HTTP/2 request after decompression, in bytes.
+pub const H2_HEADER_LIST_BYTES_MAX: u32 = 32 * 1024;
+
+/// Bytes of a body that one stream, and the connection as a whole, may send ahead of what was read.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+/// See [`H2_STREAM_WINDOW_BYTES`].
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1024 * 1024;
+
+/// Answer bytes buffered per stream.
+pub const H2_SEND_BUFFER_BYTES: usize = 256 * 1024;
+
+/// Streams reset by the client before they were accepted (rapid reset, CVE-2023-44487); above it the connection ends.
+pub const H2_PENDING_RESETS_MAX: usize = 20;
+
+/// Streams reset by the node because of the client's errors; above it the connection ends.
+pub const H2_LOCAL_RESETS_MAX: usize = 256;
+
+/// How often an HTTP/2 connection is pinged, and how long the answer may take.
+pub const H2_PING_INTERVAL: Duration = Duration::from_secs(20);
+/// See [`H2_PING_INTERVAL`].
+pub const H2_PING_TIMEOUT: Duration = Duration::from_secs(20);
+
+// --- bodies --------------------------------------------------------------------------------------------------------
+
+/// Time that every body has, however small.
+pub const BODY_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Slowest body: its length over this rate, in bytes per second, is added to [`BODY_TIMEOUT`].
+pub const BODY_BYTES_PER_SECOND_MIN: u64 = 64 * 1024;
+
+/// Largest body of `POST /kv/_batch`, in bytes.
+pub const BATCH_BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
+
+/// Largest body of `POST /kv/_get`, in bytes: 1,000 paths of 1 KiB with escapes.
+pub const READ_MANY_BODY_BYTES_MAX: usize = 4 * 1024 * 1024;
+
+/// Values above this are checked and compressed outside the threads that serve connections, in bytes.
+pub const PREPARE_INLINE_BYTES_MAX: usize = 32 * 1024;
+
+/// Bodies and answers larger than a few KiB, all together, in bytes: the largest value that a configuration allows must
+/// fit in once as a body and once as an answer.
+pub const BUFFER_BYTES_MAX: usize = 256 * 1024 * 1024;
+
+// --- answers -------------------------------------------------------------------------------------------------------
+
+/// A page or a multi-key read takes no further value once it holds this many bytes.
+pub const ANSWER_BYTES_TARGET: usize = 8 * 1024 * 1024;
+
+/// Keys of a page when the request does not say.
+pub const RANGE_LIMIT_DEFAULT: usize = 100;
+
+/// Keys that a recursive delete removes with one commit.
+pub const SUBTREE_PAGE_KEYS: usize = 1000;
+
+/// Largest answer that is kept in the answer cache, in bytes.
+pub const CACHED_ANSWER_BYTES_MAX: usize = 1024 * 1024;
+
+/// What one cached answer costs beside its body, in bytes: key, headers, table entries.
+pub const CACHED_ANSWER_OVERHEAD_BYTES: usize = 384;
+
+/// What `Retry-After` says when the queue to the disk is full or the node is stopping.
+pub const RETRY_AFTER: Duration = Duration::from_secs(1);
+
+/// Big reads (ranges, histories, recursive deletes) at once; further ones wait for their turn.
+pub const SCANS_MAX: usize = 16;
+
+/// How long a scan may wait for its turn.
+pub const SCAN_WAIT_MAX: Duration = Duration::from_secs(10);
+
+/// Threads for scans, backups and other blocking work.
+pub const BLOCKING_THREADS_MAX: usize = 64;

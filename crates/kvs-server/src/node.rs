@@ -1,0 +1,214 @@
+//! The life of a node: open the store, serve, stop in order.
+//!
+//! Start and stop read as one story, the second being the first in reverse: listen, open the store, sweep, accept; stop
+//! accepting, finish what is in flight, close the store.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use kvs_config::choice::Durability;
+use kvs_config::config::Config;
+use kvs_store::clock::Clock;
+use kvs_store::settings::{self, Settings};
+use kvs_store::store::Store;
+use rand::TryRng;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::answer_cache::AnswerCache;
+use crate::backups::Backups;
+use crate::budget::Budget;
+use crate::clock::SystemClock;
+use crate::connection::activity::Order;
+use crate::connection::registry::Registry;
+use crate::context::{CommitObserver, DoorSettings, HostPolicy, Mode, Node};
+use crate::error::ServerError;
+use crate::honesty;
+use crate::limits::{BLOCKING_THREADS_MAX, DRAIN_TIMEOUT, SWEEP_INTERVAL};
+use crate::listener;
+use crate::logging;
+use crate::metrics::Metrics;
+use crate::scans::Scans;
+
+/// Runs a node until SIGTERM or SIGINT, then stops it in order. `on_ready` is called once it answers, with its address.
+///
+/// Starts the log and the runtime of the process; to be called once, from the main thread.
+///
+/// # Errors
+///
+/// [`ServerError`]; the node is not running then.
+pub fn run_until_signal(config: &Config, on_ready: impl FnOnce(SocketAddr)) -> Result<(), ServerError> {
+    logging::start(config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_name("kvs-worker")
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
+        .build()
+        .map_err(|source| ServerError::Runtime { operation: "start the runtime", source })?;
+    let ended = runtime.block_on(async {
+        let stop = stop_signal()?;
+        let listener = listener::bind(honesty::listen_address(config))?;
+        run(config, listener, stop, on_ready).await
+    });
+    // Scans nobody waits for any more end by themselves.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    ended
+}
+
+/// Completes at the first SIGTERM or SIGINT; both are caught from this call on.
+fn stop_signal() -> Result<impl Future<Output = ()>, ServerError> {
+    let catch =
+        |kind| signal(kind).map_err(|source| ServerError::Runtime { operation: "catch signals", source });
+    let (mut terminate, mut interrupt) = (catch(SignalKind::terminate())?, catch(SignalKind::interrupt())?);
+    Ok(async move {
+        let name = tokio::select! {
+            _ = terminate.recv() => "SIGTERM",
+            _ = interrupt.recv() => "SIGINT",
+        };
+        tracing::info!(signal = name, "stopping");
+    })
+}
+
+/// Runs a node on a bound socket until `stop` completes, then stops it in order. `on_ready` is called once it answers.
+///
+/// Needs a multi-thread runtime. Does not look at `bind_address` and `port`; whether `Host` is checked depends on where
+/// the socket listens.
+///
+/// # Errors
+///
+/// [`ServerError`]; the node is not running then.
+pub async fn run(
+    config: &Config,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+    on_ready: impl FnOnce(SocketAddr),
+) -> Result<(), ServerError> {
+    honesty::refuse_unsafe(config)?;
+    for notice in honesty::notices(config) {
+        tracing::warn!("{notice}");
+    }
+    let address = listener
+        .local_addr()
+        .map_err(|source| ServerError::Runtime { operation: "read the address of the socket", source })?;
+    let node = open(config, address).await?;
+    let sweeper = tokio::spawn(sweep(Arc::clone(&node)));
+    tracing::info!(%address, data_dir = %config.data_dir.display(), "the node answers");
+    on_ready(address);
+    tokio::select! {
+        () = listener::accept(&listener, &node) => {}
+        () = stop => {}
+    }
+    node.stopping.store(true, Ordering::Relaxed);
+    drop(listener);
+    drain(&node).await;
+    sweeper.abort();
+    close(&node).await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// Opens the store and puts everything around it together.
+async fn open(config: &Config, address: SocketAddr) -> Result<Arc<Node>, ServerError> {
+    let clock = SystemClock::start();
+    let cache = CacheShares::of(config);
+    let answers = Arc::new(AnswerCache::new(cache.answers_bytes));
+    let metrics = Arc::new(Metrics::new());
+    let observer = Arc::new(CommitObserver { answers: Arc::clone(&answers), metrics: Arc::clone(&metrics) });
+    let (data_dir, settings) = (config.data_dir.clone(), store_settings(config, &cache));
+    let opening =
+        tokio::task::spawn_blocking(move || Store::open(&data_dir, settings, Arc::new(clock), observer));
+    let store = opening
+        .await
+        .map_err(|error| ServerError::Runtime { operation: "open the store", source: error.into() })?
+        .map_err(ServerError::OpenStore)?;
+    Ok(Arc::new(Node {
+        store: Arc::new(store),
+        answers,
+        metrics,
+        registry: Arc::new(Registry::new(listener::connections_max())),
+        budget: Budget::new(),
+        scans: Scans::new(),
+        backups: Arc::new(Backups::default()),
+        clock,
+        settings: DoorSettings {
+            node_id: config.node_id.clone(),
+            host_policy: if address.ip().is_loopback() { HostPolicy::LoopbackOnly } else { HostPolicy::Any },
+            mode: if config.read_only { Mode::ReadOnly } else { Mode::Normal },
+            max_json_size: config.max_json_size,
+            default_ttl: config.default_ttl,
+        },
+        request_id_key: random_key()?,
+        stopping: AtomicBool::new(false),
+    }))
+}
+
+/// A number that other processes cannot guess.
+fn random_key() -> Result<u64, ServerError> {
+    rand::rngs::SysRng.try_next_u64().map_err(|error| ServerError::Runtime {
+        operation: "read randomness",
+        source: std::io::Error::other(error),
+    })
+}
+
+/// How `cache_size_mb` is shared: framed answers serve the hot keys, the engine's blocks everything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct CacheShares {
+    answers_bytes: u64,
+    engine_bytes: u64,
+}
+
+impl CacheShares {
+    fn of(config: &Config) -> Self {
+        let all = u64::from(config.cache_size_mb) * 1024 * 1024;
+        let engine_bytes = all / 4;
+        Self { answers_bytes: all - engine_bytes, engine_bytes }
+    }
+}
+
+fn store_settings(config: &Config, cache: &CacheShares) -> Settings {
+    Settings {
+        durability: match config.durability {
+            Durability::Always => settings::Durability::Always,
+            Durability::Interval => settings::Durability::Interval,
+            Durability::Never => settings::Durability::Never,
+        },
+        revision_limit: if config.revision_history_enabled { config.revision_limit } else { 0 },
+        compression_level: config.compression,
+        cache_bytes: cache.engine_bytes,
+        tombstone_grace_ms: u64::try_from(config.tombstone_grace.as_millis()).unwrap_or(u64::MAX),
+        // A node alone decides when it joined; later versions ask their cluster.
+        first_joined: settings::FirstJoined::Now,
+    }
+}
+
+/// Keeps the deadlines of connections, for ever.
+async fn sweep(node: Arc<Node>) {
+    let mut ticks = tokio::time::interval(SWEEP_INTERVAL);
+    loop {
+        ticks.tick().await;
+        let now_ms = u64::try_from(node.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
+        node.registry.sweep(now_ms);
+        node.guard_cache();
+    }
+}
+
+/// Lets requests in flight finish, for a while.
+async fn drain(node: &Node) {
+    node.registry.order_all(Order::Drain);
+    if tokio::time::timeout(DRAIN_TIMEOUT, node.registry.wait_until_empty()).await.is_err() {
+        let open = node.registry.counts().open;
+        tracing::warn!(open, "connections are closed with requests in flight");
+        node.registry.order_all(Order::Close);
+    }
+}
+
+/// Commits what waits and closes the store.
+async fn close(node: &Arc<Node>) {
+    let store = Arc::clone(&node.store);
+    if let Err(error) = tokio::task::spawn_blocking(move || store.close()).await {
+        tracing::error!(%error, "the store was not closed in order");
+    }
+}

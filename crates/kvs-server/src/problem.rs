@@ -1,0 +1,348 @@
+//! Every error that a client can see, and its one form: `application/problem+json` with a stable code.
+//!
+//! A [`Problem`] is made where something is refused and turned into an answer in one place. Its texts are written for
+//! the client: no path of this machine, no text of an inner error. Inner errors go to the log, with the request's id.
+//!
+//! Source: RFC 9457; the HTTP contract for the codes.
+
+use std::borrow::Cow;
+
+use http::StatusCode;
+use kvs_core::path::PathError;
+use kvs_store::error::{ErrorKind, StoreError};
+
+use crate::limits::RETRY_AFTER;
+
+/// The stable word of an error, for programs, and with it the status. New ones may come; none changes its meaning.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Code {
+    /// The request is not well-formed HTTP, or in a form that is not served.
+    BadRequest,
+    /// The path breaks a rule.
+    BadPath,
+    /// The query has a parameter that is unknown, doubled or wrong.
+    BadQuery,
+    /// The cursor is not one of this listing.
+    BadCursor,
+    /// The body is not JSON, or not of the documented shape.
+    BadJson,
+    /// The time to live is no duration.
+    BadTtl,
+    /// `If-Match` or `If-None-Match` is not well-formed.
+    BadCondition,
+    /// Part of the contract that this version does not have.
+    NotSupported,
+    /// The node takes no writes of clients.
+    ReadOnly,
+    /// The request comes from a page of another origin.
+    BadOrigin,
+    /// There is no such resource, key or version.
+    NotFound,
+    /// The resource does not have this method.
+    MethodNotAllowed,
+    /// The body did not arrive in time.
+    RequestTimeout,
+    /// The version holds no value.
+    NoValue,
+    /// A condition did not hold.
+    PreconditionFailed,
+    /// The body or a value is too large.
+    TooLarge,
+    /// The target is too long.
+    UriTooLong,
+    /// The body is not announced as JSON.
+    UnsupportedMediaType,
+    /// The `Host` is not one of this node.
+    BadHost,
+    /// Too many header fields.
+    HeadersTooLarge,
+    /// Something failed inside.
+    Internal,
+    /// Too much is waiting; ask again.
+    Overloaded,
+    /// The node is stopping.
+    Stopping,
+    /// The disk failed: writes are refused until the node is restarted.
+    Poisoned,
+    /// The disk has no room for writes.
+    DiskFull,
+}
+
+impl Code {
+    /// The word.
+    pub(crate) const fn word(self) -> &'static str {
+        match self {
+            Self::BadRequest => "bad_request",
+            Self::BadPath => "bad_path",
+            Self::BadQuery => "bad_query",
+            Self::BadCursor => "bad_cursor",
+            Self::BadJson => "bad_json",
+            Self::BadTtl => "bad_ttl",
+            Self::BadCondition => "bad_condition",
+            Self::NotSupported => "not_supported",
+            Self::ReadOnly => "read_only",
+            Self::BadOrigin => "bad_origin",
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::RequestTimeout => "request_timeout",
+            Self::NoValue => "no_value",
+            Self::PreconditionFailed => "precondition_failed",
+            Self::TooLarge => "too_large",
+            Self::UriTooLong => "uri_too_long",
+            Self::UnsupportedMediaType => "unsupported_media_type",
+            Self::BadHost => "bad_host",
+            Self::HeadersTooLarge => "headers_too_large",
+            Self::Internal => "internal",
+            Self::Overloaded => "overloaded",
+            Self::Stopping => "stopping",
+            Self::Poisoned => "poisoned",
+            Self::DiskFull => "disk_full",
+        }
+    }
+
+    /// The status.
+    pub(crate) const fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest
+            | Self::BadPath
+            | Self::BadQuery
+            | Self::BadCursor
+            | Self::BadJson
+            | Self::BadTtl
+            | Self::BadCondition
+            | Self::NotSupported => StatusCode::BAD_REQUEST,
+            Self::ReadOnly | Self::BadOrigin => StatusCode::FORBIDDEN,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
+            Self::NoValue => StatusCode::CONFLICT,
+            Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
+            Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UriTooLong => StatusCode::URI_TOO_LONG,
+            Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            Self::BadHost => StatusCode::MISDIRECTED_REQUEST,
+            Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Overloaded | Self::Stopping | Self::Poisoned => StatusCode::SERVICE_UNAVAILABLE,
+            Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
+        }
+    }
+
+    /// What `Retry-After` says, where asking again later is the cure.
+    pub(crate) const fn retry_after_s(self) -> Option<u64> {
+        match self {
+            Self::Overloaded | Self::Stopping => Some(RETRY_AFTER.as_secs()),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection ends with this answer: what comes behind it on the wire cannot be trusted or is unread.
+    pub(crate) const fn ends_connection(self) -> bool {
+        matches!(
+            self,
+            Self::BadRequest
+                | Self::BadHost
+                | Self::HeadersTooLarge
+                | Self::UriTooLong
+                | Self::RequestTimeout
+                | Self::TooLarge
+                | Self::Stopping
+        )
+    }
+}
+
+/// One error, ready to be answered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    /// What it is.
+    pub(crate) code: Code,
+    /// One sentence for people.
+    pub(crate) detail: Cow<'static, str>,
+    /// Which operation or path of the request it is about, from 0.
+    pub(crate) index: Option<usize>,
+    /// For [`Code::MethodNotAllowed`]: what `Allow` says.
+    pub(crate) allow: Option<&'static str>,
+    /// What went wrong inside: for the log alone.
+    pub(crate) inner: Option<String>,
+}
+
+impl Problem {
+    /// A problem with a sentence for people.
+    pub(crate) fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
+        Self { code, detail: detail.into(), index: None, allow: None, inner: None }
+    }
+
+    /// The same, about one operation or path of the request.
+    pub(crate) fn at(self, index: usize) -> Self {
+        Self { index: Some(index), ..self }
+    }
+
+    /// There is no value at the path.
+    pub(crate) fn no_such_key() -> Self {
+        Self::new(Code::NotFound, "there is no value at this path")
+    }
+
+    /// There is no such resource.
+    pub(crate) fn no_such_route() -> Self {
+        Self::new(Code::NotFound, "there is no such resource")
+    }
+
+    /// The resource has other methods.
+    pub(crate) fn method_not_allowed(allow: &'static str) -> Self {
+        Self {
+            allow: Some(allow),
+            ..Self::new(Code::MethodNotAllowed, format!("this resource takes {allow}"))
+        }
+    }
+
+    /// Something failed inside; `inner` goes to the log.
+    pub(crate) fn internal(inner: impl Into<String>) -> Self {
+        Self {
+            inner: Some(inner.into()),
+            ..Self::new(
+                Code::Internal,
+                "the request failed inside the node; its log says why, under this X-Request-Id",
+            )
+        }
+    }
+
+    /// The body, a JSON object.
+    pub(crate) fn to_json(&self) -> Vec<u8> {
+        #[derive(serde::Serialize)]
+        struct Body<'a> {
+            r#type: &'static str,
+            title: &'static str,
+            status: u16,
+            detail: &'a str,
+            code: &'static str,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            index: Option<usize>,
+        }
+        let status = self.code.status();
+        let body = Body {
+            r#type: "about:blank",
+            title: status.canonical_reason().unwrap_or("Error"),
+            status: status.as_u16(),
+            detail: &self.detail,
+            code: self.code.word(),
+            index: self.index,
+        };
+        // Texts and numbers alone: this cannot fail.
+        serde_json::to_vec(&body).unwrap_or_default()
+    }
+}
+
+impl From<PathError> for Problem {
+    fn from(error: PathError) -> Self {
+        Self::new(Code::BadPath, error.to_string())
+    }
+}
+
+impl From<StoreError> for Problem {
+    fn from(error: StoreError) -> Self {
+        let inner = Some(error.to_string());
+        match (&error, error.kind()) {
+            (StoreError::Precondition { .. }, _) => Self::new(
+                Code::PreconditionFailed,
+                "the current version is not the one that the condition names",
+            ),
+            (StoreError::Closed, _) => Self::new(Code::Stopping, "the node is stopping"),
+            (_, ErrorKind::Retry) => {
+                Self::new(Code::Overloaded, "too many writes are waiting for the disk; ask again")
+            }
+            (_, ErrorKind::Full) => Self {
+                inner,
+                ..Self::new(Code::DiskFull, "the disk of the node has no room for writes; reads go on")
+            },
+            (_, ErrorKind::Poisoned) => Self {
+                inner,
+                ..Self::new(
+                    Code::Poisoned,
+                    "the disk of the node failed: writes are refused until it is restarted",
+                )
+            },
+            (_, ErrorKind::Refused | ErrorKind::Corrupt | ErrorKind::Config) => {
+                Self::internal(error.to_string())
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Code, Problem};
+    use kvs_store::error::StoreError;
+
+    const ALL: [Code; 25] = [
+        Code::BadRequest,
+        Code::BadPath,
+        Code::BadQuery,
+        Code::BadCursor,
+        Code::BadJson,
+        Code::BadTtl,
+        Code::BadCondition,
+        Code::NotSupported,
+        Code::ReadOnly,
+        Code::BadOrigin,
+        Code::NotFound,
+        Code::MethodNotAllowed,
+        Code::RequestTimeout,
+        Code::NoValue,
+        Code::PreconditionFailed,
+        Code::TooLarge,
+        Code::UriTooLong,
+        Code::UnsupportedMediaType,
+        Code::BadHost,
+        Code::HeadersTooLarge,
+        Code::Internal,
+        Code::Overloaded,
+        Code::Stopping,
+        Code::Poisoned,
+        Code::DiskFull,
+    ];
+
+    #[test]
+    fn every_code_is_a_word_of_its_own_with_an_error_status() {
+        let mut words: Vec<&str> = ALL.iter().map(|code| code.word()).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), ALL.len());
+        for code in ALL {
+            assert!(code.word().bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'));
+            assert!(code.status().is_client_error() || code.status().is_server_error());
+        }
+    }
+
+    #[test]
+    fn the_body_is_a_problem_document() {
+        let problem = Problem::new(Code::PreconditionFailed, "no \"luck\"").at(3);
+        let value: serde_json::Value = serde_json::from_slice(&problem.to_json()).unwrap();
+        assert_eq!(
+            value,
+            serde_json::json!({
+                "type": "about:blank",
+                "title": "Precondition Failed",
+                "status": 412,
+                "detail": "no \"luck\"",
+                "code": "precondition_failed",
+                "index": 3,
+            })
+        );
+    }
+
+    #[test]
+    fn inner_texts_stay_inside() {
+        let problem = Problem::from(StoreError::Poisoned("/secret/path: I/O error".to_owned()));
+        assert_eq!(problem.code, Code::Poisoned);
+        assert!(!String::from_utf8(problem.to_json()).unwrap().contains("secret"));
+        assert!(problem.inner.is_some_and(|inner| inner.contains("secret")));
+    }
+
+    #[test]
+    fn a_store_error_keeps_its_meaning() {
+        assert_eq!(Problem::from(StoreError::QueueFull).code, Code::Overloaded);
+        assert_eq!(Problem::from(StoreError::Full).code, Code::DiskFull);
+        assert_eq!(Problem::from(StoreError::Precondition { index: 2 }).code, Code::PreconditionFailed);
+        assert_eq!(Code::Overloaded.retry_after_s(), Some(1));
+    }
+}

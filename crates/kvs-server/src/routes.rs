@@ -1,0 +1,363 @@
+//! Which handler a request goes to: a total function of its method and raw path.
+//!
+//! The path is looked at as it came, before any decoding, so that `%5Frange` can never be taken for `_range`, nor
+//! `a%2Fb` for two segments; each handler reads its part of it once, by the rules of `kvs_core::path`.
+//! One table gives both the handler and what `Allow` says.
+
+use http::Method;
+
+use crate::conditions::uuid_of;
+
+/// What a request asks for. Texts are the raw, encoded parts of the path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Route<'a> {
+    /// `GET /kv/{path}`; `HEAD` too, as everywhere.
+    Read(&'a str),
+    /// `PUT /kv/{path}`.
+    Write(&'a str),
+    /// `DELETE /kv/{path}`.
+    Delete(&'a str),
+    /// `GET /kv/_range`.
+    Range,
+    /// `POST /kv/_batch`.
+    Batch,
+    /// `POST /kv/_get`.
+    ReadMany,
+    /// `GET /history/{path}`, where the last segment may be a version's uuid.
+    History(&'a str),
+    /// `POST /history/{path}/{uuid}/restore`: path and uuid.
+    Restore(&'a str, &'a str),
+    /// `GET /health`.
+    Health,
+    /// `GET /ready`.
+    Ready,
+    /// `GET /metrics`.
+    Metrics,
+    /// `GET /backup`.
+    Backups,
+    /// `POST /backup`.
+    BackUp,
+}
+
+/// Why there is no handler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unrouted {
+    /// No such resource.
+    NotFound,
+    /// A resource without this method; it has these.
+    MethodNotAllowed(&'static str),
+}
+
+/// A family of requests, the label of the metrics.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub(crate) enum Family {
+    /// One key is read.
+    KvGet,
+    /// One key is written.
+    KvPut,
+    /// One key or a subtree is deleted.
+    KvDelete,
+    /// Keys are listed.
+    Range,
+    /// Several writes at once.
+    Batch,
+    /// Several reads at once.
+    ReadMany,
+    /// Versions are listed, read or restored.
+    History,
+    /// Health, readiness, metrics.
+    Health,
+    /// Backups.
+    Backup,
+    /// What was refused before it had a handler.
+    Unrouted,
+}
+
+impl Family {
+    /// All of them, in the order of their numbers.
+    pub(crate) const ALL: [Self; 10] = [
+        Self::KvGet,
+        Self::KvPut,
+        Self::KvDelete,
+        Self::Range,
+        Self::Batch,
+        Self::ReadMany,
+        Self::History,
+        Self::Health,
+        Self::Backup,
+        Self::Unrouted,
+    ];
+
+    /// The label.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::KvGet => "kv_get",
+            Self::KvPut => "kv_put",
+            Self::KvDelete => "kv_delete",
+            Self::Range => "kv_range",
+            Self::Batch => "kv_batch",
+            Self::ReadMany => "kv_read_many",
+            Self::History => "history",
+            Self::Health => "health",
+            Self::Backup => "backup",
+            Self::Unrouted => "unrouted",
+        }
+    }
+}
+
+impl Route<'_> {
+    /// The family that it is counted in.
+    pub(crate) const fn family(&self) -> Family {
+        match self {
+            Self::Read(_) => Family::KvGet,
+            Self::Write(_) => Family::KvPut,
+            Self::Delete(_) => Family::KvDelete,
+            Self::Range => Family::Range,
+            Self::Batch => Family::Batch,
+            Self::ReadMany => Family::ReadMany,
+            Self::History(_) | Self::Restore(..) => Family::History,
+            Self::Health | Self::Ready | Self::Metrics => Family::Health,
+            Self::Backups | Self::BackUp => Family::Backup,
+        }
+    }
+}
+
+/// A resource, before the method is looked at.
+#[derive(Clone, Copy)]
+enum Resource<'a> {
+    Key(&'a str),
+    Range,
+    Batch,
+    ReadMany,
+    History(&'a str),
+    Restore { path: &'a str, uuid: &'a str, whole: &'a str },
+    Health,
+    Ready,
+    Metrics,
+    Backup,
+}
+
+/// Finds the handler of `method` on `path` (without query, percent-encoded as sent).
+///
+/// # Errors
+///
+/// [`Unrouted`].
+pub(crate) fn route<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Unrouted> {
+    let resource = match resource(path) {
+        Some(resource) => resource,
+        // Methods that no resource has are told so even where there is none (`OPTIONS *`, `CONNECT host`).
+        None if matches!(*method, Method::OPTIONS | Method::TRACE | Method::CONNECT) => {
+            return Err(Unrouted::MethodNotAllowed("GET, HEAD, PUT, POST, DELETE"));
+        }
+        None => return Err(Unrouted::NotFound),
+    };
+    // HEAD is GET whose body is not sent.
+    let method = if *method == Method::HEAD { &Method::GET } else { method };
+    resource
+        .methods()
+        .iter()
+        .find(|(verb, _)| verb == method)
+        .map(|(_, handler)| handler(resource))
+        .ok_or(Unrouted::MethodNotAllowed(resource.allow()))
+}
+
+type Handler = for<'a> fn(Resource<'a>) -> Route<'a>;
+
+impl<'a> Resource<'a> {
+    /// The one table of methods.
+    fn methods(self) -> &'static [(Method, Handler)] {
+        match self {
+            Self::Key(_) => &[
+                (Method::GET, |this| Route::Read(this.text())),
+                (Method::PUT, |this| Route::Write(this.text())),
+                (Method::DELETE, |this| Route::Delete(this.text())),
+            ],
+            Self::Range => &[(Method::GET, |_| Route::Range)],
+            Self::Batch => &[(Method::POST, |_| Route::Batch)],
+            Self::ReadMany => &[(Method::POST, |_| Route::ReadMany)],
+            Self::History(_) => &[(Method::GET, |this| Route::History(this.text()))],
+            Self::Restore { .. } => {
+                &[(Method::GET, |this| Route::History(this.text())), (Method::POST, |this| this.restore())]
+            }
+            Self::Health => &[(Method::GET, |_| Route::Health)],
+            Self::Ready => &[(Method::GET, |_| Route::Ready)],
+            Self::Metrics => &[(Method::GET, |_| Route::Metrics)],
+            Self::Backup => &[(Method::GET, |_| Route::Backups), (Method::POST, |_| Route::BackUp)],
+        }
+    }
+
+    /// What `Allow` says; a test compares it with the table.
+    const fn allow(self) -> &'static str {
+        match self {
+            Self::Key(_) => "GET, HEAD, PUT, DELETE",
+            Self::Range | Self::History(_) | Self::Health | Self::Ready | Self::Metrics => "GET, HEAD",
+            Self::Batch | Self::ReadMany => "POST",
+            Self::Restore { .. } | Self::Backup => "GET, HEAD, POST",
+        }
+    }
+
+    /// The path behind the resource's name.
+    const fn text(self) -> &'a str {
+        match self {
+            Self::Key(text) | Self::History(text) => text,
+            Self::Restore { whole, .. } => whole,
+            _ => "",
+        }
+    }
+
+    const fn restore(self) -> Route<'a> {
+        match self {
+            Self::Restore { path, uuid, .. } => Route::Restore(path, uuid),
+            other => Route::History(other.text()),
+        }
+    }
+}
+
+fn resource(path: &str) -> Option<Resource<'_>> {
+    if let Some(rest) = path.strip_prefix("/kv/") {
+        return match rest {
+            "_range" => Some(Resource::Range),
+            "_batch" => Some(Resource::Batch),
+            "_get" => Some(Resource::ReadMany),
+            // Part of the contract that this version does not have.
+            "_changes" => None,
+            // Other reserved names are bad paths, which the reader of paths says.
+            key => Some(Resource::Key(key)),
+        };
+    }
+    if let Some(rest) = path.strip_prefix("/history/") {
+        return Some(match rest.strip_suffix("/restore").and_then(split_version) {
+            Some((path, uuid)) => Resource::Restore { path, uuid, whole: rest },
+            None => Resource::History(rest),
+        });
+    }
+    match path {
+        "/health" => Some(Resource::Health),
+        "/ready" => Some(Resource::Ready),
+        "/metrics" => Some(Resource::Metrics),
+        "/backup" => Some(Resource::Backup),
+        _ => None,
+    }
+}
+
+/// Splits `{path}/{uuid}` where the last segment is a version's uuid in its written form.
+pub(crate) fn split_version(path: &str) -> Option<(&str, &str)> {
+    let (path, last) = path.rsplit_once('/')?;
+    uuid_of(last.as_bytes()).map(|_| (path, last))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Family, Route, Unrouted, resource, route};
+    use http::Method;
+
+    const UUID: &str = "550e8400-e29b-41d4-a716-446655440000";
+
+    #[test]
+    fn every_documented_call_has_its_handler() {
+        let history = format!("/history/a/{UUID}");
+        let restore = format!("/history/a/b/{UUID}/restore");
+        let version = format!("a/{UUID}");
+        for (method, path, expected) in [
+            (Method::GET, "/kv/a/b", Route::Read("a/b")),
+            (Method::HEAD, "/kv/a/b", Route::Read("a/b")),
+            (Method::PUT, "/kv/a", Route::Write("a")),
+            (Method::DELETE, "/kv/a", Route::Delete("a")),
+            (Method::GET, "/kv/_range", Route::Range),
+            (Method::POST, "/kv/_batch", Route::Batch),
+            (Method::POST, "/kv/_get", Route::ReadMany),
+            (Method::GET, "/history/a/b", Route::History("a/b")),
+            (Method::GET, &history, Route::History(&version)),
+            (Method::POST, &restore, Route::Restore("a/b", UUID)),
+            (Method::GET, "/health", Route::Health),
+            (Method::GET, "/ready", Route::Ready),
+            (Method::GET, "/metrics", Route::Metrics),
+            (Method::GET, "/backup", Route::Backups),
+            (Method::POST, "/backup", Route::BackUp),
+        ] {
+            assert_eq!(route(&method, path), Ok(expected), "{method} {path}");
+        }
+    }
+
+    #[test]
+    fn the_raw_path_decides() {
+        assert_eq!(route(&Method::GET, "/kv/%5Frange"), Ok(Route::Read("%5Frange")));
+        assert_eq!(route(&Method::GET, "/kv/_range/x"), Ok(Route::Read("_range/x")));
+        assert_eq!(route(&Method::GET, "/kv/"), Ok(Route::Read("")));
+        assert_eq!(route(&Method::GET, "/kv//a"), Ok(Route::Read("/a")));
+        assert_eq!(route(&Method::GET, "/%6bv/a"), Err(Unrouted::NotFound));
+    }
+
+    #[test]
+    fn unknown_resources_are_not_found() {
+        for path in [
+            "/",
+            "",
+            "/kv",
+            "/KV/a",
+            "/history",
+            "/health/",
+            "/healthz",
+            "/kv/_changes",
+            "/meta/a",
+            "/auth/whoami",
+            "/members/",
+            "/sync/merkle/root",
+            "/cluster/convergence",
+            "/peer/v1/swim",
+        ] {
+            assert_eq!(route(&Method::GET, path), Err(Unrouted::NotFound), "{path}");
+        }
+    }
+
+    #[test]
+    fn wrong_methods_are_told_the_right_ones() {
+        let allow = |method: Method, path: &str| match route(&method, path) {
+            Err(Unrouted::MethodNotAllowed(allow)) => allow,
+            other => panic!("{method} {path}: {other:?}"),
+        };
+        assert_eq!(allow(Method::POST, "/kv/a"), "GET, HEAD, PUT, DELETE");
+        assert_eq!(allow(Method::GET, "/kv/_batch"), "POST");
+        assert_eq!(allow(Method::PUT, "/kv/_range"), "GET, HEAD");
+        assert_eq!(allow(Method::DELETE, "/history/a"), "GET, HEAD");
+        for method in [Method::OPTIONS, Method::TRACE, Method::CONNECT] {
+            assert_eq!(allow(method.clone(), "/kv/a"), "GET, HEAD, PUT, DELETE");
+            assert_eq!(allow(method, "*"), "GET, HEAD, PUT, POST, DELETE");
+        }
+    }
+
+    #[test]
+    fn allow_says_what_the_table_says() {
+        let restore = format!("/history/a/{UUID}/restore");
+        for path in [
+            "/kv/a",
+            "/kv/_range",
+            "/kv/_batch",
+            "/kv/_get",
+            "/history/a",
+            &restore,
+            "/health",
+            "/ready",
+            "/metrics",
+            "/backup",
+        ] {
+            let resource = resource(path).unwrap();
+            let mut words = Vec::new();
+            for (method, _) in resource.methods() {
+                words.push(method.as_str());
+                if method == Method::GET {
+                    words.push("HEAD");
+                }
+            }
+            assert_eq!(resource.allow(), words.join(", "), "{path}");
+        }
+    }
+
+    #[test]
+    fn families_are_in_the_order_of_their_numbers() {
+        for (number, family) in Family::ALL.iter().enumerate() {
+            assert_eq!(*family as usize, number);
+        }
+    }
+}
