@@ -51,6 +51,15 @@ impl Progress {
         }
     }
 
+    /// Moves the bar to `done` of `total` and shows `message` beside it: for work in steps, each with its own total.
+    pub fn show_part(&self, done: u64, total: u64, message: &'static str) {
+        if !self.0.is_hidden() {
+            self.0.set_length(total);
+            self.0.set_position(done);
+            self.0.set_message(message);
+        }
+    }
+
     /// Says that the work waits because the node asked for it.
     pub(crate) fn show_pause(&self, pause: Duration) {
         if !self.0.is_hidden() {

@@ -51,8 +51,8 @@ pub struct Target {
 pub struct Surroundings<'a> {
     /// A variable of the environment.
     pub env: &'a dyn Fn(&str) -> Option<String>,
-    /// The address on which the node of a configuration is known to listen, where that is not in the configuration
-    /// (`port: 0`).
+    /// The address on which the running node of a configuration is known to listen, if it is: it goes before what the
+    /// configuration says (which may be any free port, or have changed since the node was started).
     pub listening: &'a dyn Fn(&Config) -> Option<SocketAddr>,
 }
 
@@ -95,18 +95,15 @@ impl Target {
         let Some(config) = read_config(wanted.config.as_deref(), surroundings)? else {
             return Self::new(DEFAULT_URL, token, format!("the default; there is no {DEFAULT_FILE} here"));
         };
-        let address = match config.port {
-            0 => (surroundings.listening)(&config),
-            port => Some(SocketAddr::new(config.bind_address, port)),
-        };
+        let configured = (config.port != 0).then(|| SocketAddr::new(config.bind_address, config.port));
+        let address = (surroundings.listening)(&config).or(configured);
         let origin = config.source.display().to_string();
         let scheme = if config.tls_cert.is_some() { "https" } else { "http" };
         let Some(address) = address else {
             return Err(ClientError::Unreachable {
                 url: format!("{scheme}://{}:0", config.bind_address),
                 origin,
-                reason: "the node takes any free port and does not run as a daemon; name its --url"
-                    .to_owned(),
+                reason: "it takes any free port and is not known to run; name its --url".to_owned(),
             });
         };
         let token = token.or_else(|| read_root_token(&config.data_dir));
@@ -253,13 +250,21 @@ mod tests {
     }
 
     #[test]
-    fn a_free_port_is_asked_of_the_running_node() {
+    fn the_address_of_the_running_node_goes_before_the_configured_one() {
         let folder = tempfile::tempdir().expect("a folder");
-        let wanted = node(folder.path(), "bind_address: 0.0.0.0\nport: 0\n");
         let listening = |_: &_| Some(SocketAddr::from(([0, 0, 0, 0], 4567)));
-        let target =
-            Target::resolve(&wanted, Surroundings { listening: &listening, ..NOTHING }).expect("a target");
-        assert_eq!(target.url(), "http://127.0.0.1:4567");
+        for port in ["0", "9123"] {
+            let wanted = node(folder.path(), &format!("bind_address: 0.0.0.0\nport: {port}\n"));
+            let target = Target::resolve(&wanted, Surroundings { listening: &listening, ..NOTHING })
+                .expect("a target");
+            assert_eq!(target.url(), "http://127.0.0.1:4567");
+        }
+    }
+
+    #[test]
+    fn a_free_port_of_a_node_that_does_not_run_is_no_address() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let wanted = node(folder.path(), "port: 0\n");
         let error = Target::resolve(&wanted, NOTHING).expect_err("nobody listens");
         assert_eq!(error.kind(), ErrorKind::NotRunning);
     }

@@ -1,0 +1,16 @@
+//! The commands, one file per family. Each takes its arguments and a printer, and says how the program ends.
+
+mod backup;
+mod check;
+mod connect;
+pub(crate) mod dispatch;
+mod history;
+mod list;
+mod restore;
+mod run;
+mod service;
+mod settings;
+mod transfer;
+pub(crate) mod unknown;
+mod value;
+mod version;
