@@ -6,6 +6,7 @@ use ureq::http::Method;
 
 use crate::error::ClientError;
 use crate::http::{Http, Request};
+use crate::list::present;
 use crate::path;
 
 /// A value with its version.
@@ -44,9 +45,7 @@ pub struct Version {
     pub op: String,
     /// Bytes of its value.
     pub size: u64,
-    /// The version that it lost to; `None` for the current one.
-    pub superseded_by: Option<String>,
-    /// Why it lost: `newer`, `older_node`, `smaller_uuid` or `expired`.
+    /// What beat it: `newer`, `older_node`, `smaller_uuid` or `expired`; `None` for the current version.
     pub rule: Option<String>,
 }
 
@@ -72,14 +71,30 @@ pub fn history(http: &Http, key: &str) -> Result<History, ClientError> {
     Ok(History { answer, versions })
 }
 
-/// Reads one version of `key`: the node's answer as sent.
+/// One version of a key.
+#[derive(Debug)]
+pub struct FetchedVersion {
+    /// The whole answer as sent.
+    pub answer: Box<RawValue>,
+    /// The value's bytes; `None` for a version that deleted the key, or in which it expired.
+    pub data: Option<Box<RawValue>>,
+}
+
+/// Reads one version of `key`.
 ///
 /// # Errors
 ///
 /// [`ClientError::Refused`] with 404 when the history does not hold it.
-pub fn fetch_version(http: &Http, key: &str, uuid: &str) -> Result<Box<RawValue>, ClientError> {
+pub fn fetch_version(http: &Http, key: &str, uuid: &str) -> Result<FetchedVersion, ClientError> {
+    #[derive(Deserialize)]
+    struct Data {
+        #[serde(default, deserialize_with = "present")]
+        data: Option<Box<RawValue>>,
+    }
     let path = path::parse(key)?;
     let resource = format!("/history/{}/{}", path::encode(&path), path::component(uuid));
     let answer = http.send(&Request::new(Method::GET, resource))?;
-    serde_json::from_slice(&answer.body).map_err(|error| http.foreign(error))
+    let answer: Box<RawValue> = serde_json::from_slice(&answer.body).map_err(|error| http.foreign(error))?;
+    let Data { data } = serde_json::from_str(answer.get()).map_err(|error| http.foreign(error))?;
+    Ok(FetchedVersion { answer, data })
 }

@@ -35,11 +35,11 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a node in the background, and wait until it answers.
     Start(ServiceArgs),
-    /// Stop a node in the background, and wait until it is gone.
+    /// Stop a node, and wait until it is gone.
     Stop(ServiceArgs),
-    /// Stop a node in the background if it runs, and start it.
+    /// Stop a node if it runs, and start it in the background.
     Restart(ServiceArgs),
-    /// Show which nodes run in the background.
+    /// Show which nodes of this user run.
     Status(ServiceArgs),
     /// Be the process that `start` starts.
     #[command(name = DAEMON, hide = true)]
@@ -129,6 +129,7 @@ pub(crate) struct PutArgs {
     /// The key.
     pub(crate) path: String,
     /// One JSON value; `@FILE` reads it from a file, `-` or nothing from standard input.
+    #[arg(allow_negative_numbers = true)]
     pub(crate) value: Option<String>,
     /// Lifetime: 90s, 15m, 1h30m, 7d, or a number of seconds; 0 is for ever.
     #[arg(long, value_name = "TTL")]
@@ -199,7 +200,7 @@ pub(crate) struct ListArgs {
 pub(crate) struct HistoryArgs {
     /// The key.
     pub(crate) path: String,
-    /// Print the value of this version.
+    /// Print the value of this version; with --json all that is known of it.
     #[arg(long, value_name = "UUID", conflicts_with = "restore")]
     pub(crate) show: Option<String>,
     /// Write this version back as a new one.
@@ -421,6 +422,27 @@ mod tests {
     #[test]
     fn the_tree_of_commands_is_consistent() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_negative_number_is_a_value() {
+        let cli = Cli::try_parse_from(["kvs", "put", "a", "-1.5", "--ttl", "1h"]).expect("a put");
+        assert!(matches!(cli.command, Some(Command::Put(args)) if args.value.as_deref() == Some("-1.5")));
+    }
+
+    #[test]
+    fn a_restore_needs_exactly_one_target() {
+        let parse = |args: &[&str]| Cli::try_parse_from([&["kvs", "restore", "f"], args].concat()).is_ok();
+        assert!(parse(&["--data-dir", "d"]) && parse(&["--config", "c"]));
+        assert!(!parse(&[]) && !parse(&["--data-dir", "d", "--config", "c"]));
+    }
+
+    #[test]
+    fn a_backup_is_made_with_and_without_the_word() {
+        for args in [&["kvs", "backup", "--json"][..], &["kvs", "backup", "create", "--url", "u"]] {
+            assert!(Cli::try_parse_from(args).is_ok(), "{args:?}");
+        }
+        assert!(Cli::try_parse_from(["kvs", "backup", "--json", "list"]).is_err());
     }
 
     #[test]

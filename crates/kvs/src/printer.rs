@@ -10,7 +10,10 @@ use comfy_table::{Cell, CellAlignment, ContentArrangement, Table, presets};
 use serde::Serialize;
 
 /// Longest value shown in a table, in characters.
-const VALUE_CHARS_MAX: usize = 80;
+const VALUE_CHARS_MAX: usize = 48;
+
+/// Narrowest terminal in which tables are wrapped, in characters.
+const TABLE_COLUMNS_MIN: u16 = 40;
 
 /// Whether anybody looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -179,7 +182,11 @@ fn write_facts(out: &mut dyn Write, audience: Audience, facts: &[Fact]) -> io::R
 
 fn plain_table() -> Table {
     let mut table = Table::new();
-    table.load_style(presets::NOTHING).set_content_arrangement(ContentArrangement::Dynamic);
+    table.load_style(presets::NOTHING);
+    // Wraps at the terminal's width, unless that is unknown or too small for columns.
+    if table.width().is_some_and(|columns| columns >= TABLE_COLUMNS_MIN) {
+        table.set_content_arrangement(ContentArrangement::Dynamic);
+    }
     table
 }
 
@@ -214,8 +221,8 @@ mod tests {
 
     #[test]
     fn a_long_value_is_cut_between_characters() {
-        assert_eq!(shortened(&"ü".repeat(81)), format!("{}…", "ü".repeat(80)));
-        assert_eq!(shortened(&"ü".repeat(80)), "ü".repeat(80));
+        assert_eq!(shortened(&"ü".repeat(49)), format!("{}…", "ü".repeat(48)));
+        assert_eq!(shortened(&"ü".repeat(48)), "ü".repeat(48));
     }
 
     #[test]

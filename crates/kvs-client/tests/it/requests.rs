@@ -6,7 +6,7 @@ use kvs_client::error::{ClientError, ErrorKind};
 use kvs_client::http::Http;
 use kvs_client::limits::ANSWER_BYTES_MAX;
 use kvs_client::list::{Pages, RangeQuery, Values};
-use kvs_client::reads::fetch;
+use kvs_client::reads::{fetch, fetch_version, history};
 use kvs_client::writes::{Condition, Effect, put, remove, remove_subtree, restore};
 
 use crate::server::{Received, Reply, Server};
@@ -127,4 +127,29 @@ fn an_answer_without_end_is_read_up_to_the_bound() {
     });
     let error = fetch(&http, "a").unwrap_err();
     assert!(matches!(error, ClientError::AnswerTooLong { bytes_max: ANSWER_BYTES_MAX, .. }), "{error}");
+}
+
+#[test]
+fn a_version_is_fetched_with_its_value_or_without_one() {
+    let server = Server::scripted(|received| {
+        let value = if received.resource.ends_with("deleted") { "" } else { ",\"data\":null" };
+        Some(Reply::json(200, format!("{{\"uuid\":\"u\"{value}}}")))
+    });
+    let http = server.client();
+    let version = fetch_version(&http, "a/b", "u").unwrap();
+    assert_eq!(version.data.map(|data| data.get().to_owned()).as_deref(), Some("null"));
+    let version = fetch_version(&http, "a/b", "deleted").unwrap();
+    assert_eq!((version.answer.get(), version.data.is_none()), ("{\"uuid\":\"u\"}", true));
+    assert_eq!(line(&server.received()[0]), "GET /history/a/b/u");
+}
+
+#[test]
+fn a_history_lists_the_versions_and_keeps_the_answer() {
+    let answer = "[{\"uuid\":\"u2\",\"timestamp\":2,\"op\":\"delete\",\"size\":0,\"origin\":\"o\"},\
+                  {\"uuid\":\"u1\",\"timestamp\":1,\"op\":\"put\",\"size\":3,\"origin\":\"o\",\"rule\":\"newer\"}]";
+    let history = history(&answering(200, answer).client(), "a").unwrap();
+    assert_eq!(history.answer.get(), answer);
+    let versions: Vec<_> =
+        history.versions.iter().map(|it| (it.op.as_str(), it.size, it.rule.as_deref())).collect();
+    assert_eq!(versions, [("delete", 0, None), ("put", 3, Some("newer"))]);
 }

@@ -1,6 +1,6 @@
 //! `kvs history`: the versions of a key.
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use kvs_client::reads::{fetch_version, history as fetch_history};
 use kvs_client::writes::restore;
 
@@ -21,7 +21,12 @@ pub(super) fn history(args: HistoryArgs, printer: &Printer) -> Result<Exit> {
         }
     } else if let Some(uuid) = &args.show {
         let version = fetch_version(&http, &args.path, uuid)?;
-        if args.json { printer.json(&version)? } else { printer.line(version.get())? }
+        if args.json {
+            printer.line(version.answer.get())?;
+        } else {
+            let data = version.data.context("this version holds no value: the key was deleted or expired")?;
+            printer.line(data.get())?;
+        }
     } else {
         let history = fetch_history(&http, &args.path)?;
         if args.json {
@@ -36,12 +41,11 @@ pub(super) fn history(args: HistoryArgs, printer: &Printer) -> Result<Exit> {
                         printer.time(version.timestamp),
                         version.op.clone(),
                         version.size.to_string(),
-                        version.superseded_by.clone().unwrap_or_else(|| "-".to_owned()),
-                        version.rule.clone().unwrap_or_else(|| "-".to_owned()),
+                        version.rule.clone().unwrap_or_else(|| "current".to_owned()),
                     ]
                 })
                 .collect();
-            printer.rows(&["version", "written", "op", "bytes", "superseded by", "rule"], &rows)?;
+            printer.rows(&["version", "written", "op", "bytes", "lost to"], &rows)?;
         }
     }
     Ok(Exit::Done)
