@@ -4,6 +4,7 @@
 //! | --- | --- |
 //! | `FORMAT` | one line, `kvs-data 1` |
 //! | `LOCK` | locked by the process that has the directory open |
+//! | `RESTORING` | there until a restore into the directory is complete; no node opens it meanwhile |
 //! | `engine/` | the engine's files |
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
@@ -18,6 +19,9 @@ pub const DATA_FORMAT: u32 = 1;
 
 const FORMAT_FILE: &str = "FORMAT";
 const LOCK_FILE: &str = "LOCK";
+const RESTORING_FILE: &str = "RESTORING";
+const RESTORING_TEXT: &[u8] =
+    b"A restore into this folder was not finished. Delete the folder and run the restore again.\n";
 const ENGINE_DIR: &str = "engine";
 const FORMAT_WORD: &str = "kvs-data";
 const FORMAT_BYTES_MAX: u64 = 64;
@@ -49,6 +53,7 @@ impl DataDir {
     /// not ours.
     pub fn open(path: &Path, expect: Expect) -> Result<Self, StoreError> {
         let refuse = |reason: String| StoreError::Format { dir: path.to_owned(), reason };
+        refuse_half_restored(path)?;
         let found = read_format(path)?;
         match (found, expect) {
             (Some(found), _) if found != format_line() => {
@@ -72,7 +77,59 @@ impl DataDir {
             }
             (None, _) => create(path)?,
         }
-        Ok(Self { path: path.to_owned(), _lock: lock(path)? })
+        let lock = lock(path)?;
+        // A restore that began and died meanwhile.
+        refuse_half_restored(path)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Whether a restore could begin in a folder that is absent or empty.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Format`] or [`StoreError::File`]; nothing was changed.
+    pub fn check_restorable(path: &Path) -> Result<(), StoreError> {
+        refuse_half_restored(path)?;
+        if read_format(path)?.is_none() && is_empty_or_absent(path)? {
+            return Ok(());
+        }
+        let reason = "a restore needs a new or empty folder, and this one holds something".into();
+        Err(StoreError::Format { dir: path.to_owned(), reason })
+    }
+
+    /// Takes a folder that is absent or empty for a restore: locked, and marked until [`DataDir::end_restore`].
+    ///
+    /// # Errors
+    ///
+    /// As for [`DataDir::check_restorable`], and [`StoreError::InUse`].
+    pub fn begin_restore(path: &Path) -> Result<Self, StoreError> {
+        Self::check_restorable(path)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(file_error("create", path))?;
+        let lock = lock(path)?;
+        // Only now nobody else can take it.
+        Self::check_restorable(path)?;
+        let mark = path.join(RESTORING_FILE);
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&mark)
+            .and_then(|mut file| file.write_all(RESTORING_TEXT).and_then(|()| file.sync_all()))
+            .map_err(file_error("create", &mark))?;
+        sync_dir(path)?;
+        create(path)?;
+        Ok(Self { path: path.to_owned(), _lock: lock })
+    }
+
+    /// Takes the mark of a restore off: the directory is whole. It is let go.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::File`]; the mark may still be there.
+    pub fn end_restore(self) -> Result<(), StoreError> {
+        let mark = self.path.join(RESTORING_FILE);
+        std::fs::remove_file(&mark).map_err(file_error("remove", &mark))?;
+        sync_dir(&self.path)
     }
 
     /// The folder of the engine's files.
@@ -86,6 +143,15 @@ impl DataDir {
     pub fn path(&self) -> &Path {
         &self.path
     }
+}
+
+fn refuse_half_restored(dir: &Path) -> Result<(), StoreError> {
+    let mark = dir.join(RESTORING_FILE);
+    if mark.try_exists().map_err(file_error("look for", &mark))? {
+        let reason = "a restore into it was not finished; delete the folder and run the restore again".into();
+        return Err(StoreError::Format { dir: dir.to_owned(), reason });
+    }
+    Ok(())
 }
 
 fn format_line() -> String {

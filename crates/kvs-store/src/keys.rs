@@ -68,6 +68,16 @@ pub fn read_history_key(bytes: &[u8]) -> Option<(Key, u64)> {
     Some((read_record_key(key)?, u64::from_be_bytes(*revision)))
 }
 
+/// The number of a revision of this record (its key in `records`); `None` when it belongs to another one.
+#[must_use]
+pub fn read_revision(record_key: &[u8], history_key: &[u8]) -> Option<u64> {
+    let suffix = history_key.strip_prefix(record_key)?;
+    match suffix.split_first_chunk::<9>()? {
+        ([0, number @ ..], []) => Some(u64::from_be_bytes(*number)),
+        _ => None,
+    }
+}
+
 /// Reads a key of `by_time` or `expiry`, or a value of `tombstones`.
 #[must_use]
 pub fn read_time_key(bytes: &[u8]) -> Option<(u64, Key)> {
@@ -112,7 +122,7 @@ fn push_key(out: &mut Vec<u8>, namespace: Namespace, path: &Path) {
 mod tests {
     use super::{
         after_prefix, dot_key, history_key, log_key, read_dot_key, read_history_key, read_log_key,
-        read_record_key, read_time_key, record_key, time_key,
+        read_record_key, read_revision, read_time_key, record_key, time_key,
     };
     use kvs_core::namespace::Namespace;
     use kvs_core::origin::{Dot, Origin};
@@ -136,6 +146,9 @@ mod tests {
             assert_eq!((key.namespace, &key.path), (Namespace::Data, &path));
             let (key, revision) = read_history_key(&history_key(Namespace::Meta, &path, number)).unwrap();
             assert_eq!((key.namespace, &key.path, revision), (Namespace::Meta, &path, number));
+            let stored = history_key(Namespace::Meta, &path, number);
+            assert_eq!(read_revision(&record_key(Namespace::Meta, &path), &stored), Some(number));
+            assert_eq!(read_revision(&record_key(Namespace::Data, &path), &stored), None);
             let (ms, key) = read_time_key(&time_key(number, Namespace::Data, &path)).unwrap();
             assert_eq!((ms, &key.path), (number, &path));
             assert_eq!(read_log_key(&log_key(number)), Some(number));

@@ -2,6 +2,7 @@
 //!
 //! Blocking code without an async runtime: the server calls it from threads that may block.
 
+pub mod backup;
 pub mod check;
 pub mod clock;
 pub mod commit;

@@ -11,12 +11,13 @@
 use bytes::Bytes;
 use kvs_core::cursor::{Cursor, EndsEarly};
 use kvs_core::origin::Origin;
+use kvs_core::version::JOINED_YOUNGEST_MS;
 use uuid::Uuid;
 
 use crate::engine::contract::{Batch, Engine};
 use crate::error::StoreError;
 use crate::read::view::View;
-use crate::settings::Durability;
+use crate::settings::{Durability, FirstJoined};
 use crate::table::Table;
 
 const IDENTITY: &[u8] = b"identity";
@@ -30,6 +31,17 @@ pub struct Identity {
     pub origin: Origin,
     /// When it joined, ms since 1970; [`kvs_core::version::JOINED_YOUNGEST_MS`] before it has.
     pub joined_ms: u64,
+}
+
+impl Identity {
+    /// Who a new node is: a uuid from random bytes, in its first epoch.
+    pub(crate) fn first(random: [u8; 16], first_joined: FirstJoined, now_ms: u64) -> Self {
+        let joined_ms = match first_joined {
+            FirstJoined::Now => now_ms,
+            FirstJoined::Youngest => JOINED_YOUNGEST_MS,
+        };
+        Self { origin: Origin { node: random_uuid(random), epoch: 1 }, joined_ms }
+    }
 }
 
 /// How far this node's numbers go, and what it holds.

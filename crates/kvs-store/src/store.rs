@@ -6,10 +6,8 @@ use std::thread::JoinHandle;
 
 use bytes::Bytes;
 use kvs_core::namespace::Namespace;
-use kvs_core::origin::Origin;
 use kvs_core::path::Path;
 use kvs_core::record::Record;
-use kvs_core::version::JOINED_YOUNGEST_MS;
 
 use crate::clock::Clock;
 use crate::commit::committer::Committer;
@@ -29,7 +27,7 @@ use crate::read::history::{self, Revision};
 use crate::read::range::{self, Page, RangeQuery};
 use crate::read::view::View;
 use crate::row::Row;
-use crate::settings::{Durability, FirstJoined, Settings};
+use crate::settings::{Durability, Settings};
 use crate::shared::{Shared, State, Status};
 use crate::table::Table;
 
@@ -239,13 +237,8 @@ fn begin(
     let mut batch = Batch::default();
     let (identity, counters) = match node::load(engine)? {
         None => {
-            let joined_ms = match settings.first_joined {
-                FirstJoined::Now => clock.now_ms(),
-                FirstJoined::Youngest => JOINED_YOUNGEST_MS,
-            };
-            let uuid = seed.first_chunk::<16>().copied().unwrap_or_default();
-            let origin = Origin { node: node::random_uuid(uuid), epoch: 1 };
-            (Identity { origin, joined_ms }, Counters::default())
+            let random = seed.first_chunk::<16>().copied().unwrap_or_default();
+            (Identity::first(random, settings.first_joined, clock.now_ms()), Counters::default())
         }
         Some((identity, counters, Left::InOrder)) => (identity, counters),
         Some((mut identity, counters, Left::Open(durability))) => {

@@ -17,15 +17,12 @@ use crate::check::indexes::Sums;
 use crate::check::report::Report;
 use crate::engine::contract::{Order, Rows};
 use crate::error::StoreError;
-use crate::keys::read_record_key;
+use crate::keys::{read_record_key, read_revision};
 use crate::node::{Counters, Identity};
 use crate::observer::Key;
 use crate::read::view::View;
 use crate::row::{RevisionRow, Revisions, Row};
 use crate::table::Table;
-
-/// Bytes behind a record's key in the keys of its revisions.
-const REVISION_SUFFIX_BYTES: usize = 9;
 
 /// What the walk brings together.
 pub(crate) struct Walk<'a> {
@@ -203,9 +200,5 @@ fn peek_revision(history: &mut Peekable<Rows<'_>>, row_key: &[u8]) -> Option<u64
     let Ok((history_key, _)) = history.peek()? else {
         return None;
     };
-    let suffix = history_key.strip_prefix(row_key)?;
-    match suffix.split_first_chunk::<REVISION_SUFFIX_BYTES>()? {
-        ([0, number @ ..], []) => Some(u64::from_be_bytes(*number)),
-        _ => None,
-    }
+    read_revision(row_key, history_key)
 }

@@ -322,7 +322,8 @@ fn put_key(batch: &mut Batch, key: &Key, state: &KeyState) {
 }
 
 impl Counters {
-    fn count(&mut self, record: &Record) {
+    /// Counts a record that became its key's current one.
+    pub(crate) fn count(&mut self, record: &Record) {
         match record.kind {
             Kind::Value => {
                 self.keys += 1;

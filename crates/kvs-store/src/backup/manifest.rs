@@ -1,0 +1,199 @@
+//! The manifest of a backup: what it holds, whose it is and where that node stood.
+//!
+//! | offset | bytes | field |
+//! | --- | --- | --- |
+//! | 0 | 32 | tag of the last block; of the header when there is none |
+//! | 32 | 8 | blocks |
+//! | 40 | 16 | node uuid |
+//! | 56 | 4 | epoch |
+//! | 60 | 8 | made at, ms since 1970 |
+//! | 68 | 8 | last local sequence number, 0 for none |
+//! | 76 | 8 | last number of the origin's own writes, 0 for none |
+//! | 84 | 8 | keys with a value |
+//! | 92 | 8 | bytes of their JSON as sent |
+//! | 100 | 8 | keys with a tombstone |
+//! | 108 | 8 | revisions |
+//! | 116 | 1 + n | node id: length, UTF-8 |
+//! | | 1 + n | version of the program: length, UTF-8 |
+
+use kvs_core::cursor::{Cursor, EndsEarly};
+use kvs_core::origin::Origin;
+
+use crate::backup::format::{BACKUP_FORMAT, Tag};
+
+/// Longest text in a manifest, in bytes; longer ones are cut.
+pub const MANIFEST_TEXT_BYTES_MAX: usize = 255;
+
+/// What a backup holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Tally {
+    /// Keys with a value (expired ones count until they are reaped).
+    pub keys: u64,
+    /// Bytes of their JSON as sent.
+    pub bytes: u64,
+    /// Keys with a tombstone, or with a value that expired.
+    pub tombstones: u64,
+    /// Versions that lost, in the history.
+    pub revisions: u64,
+}
+
+/// What a backup holds, whose it is and where that node stood.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Manifest {
+    /// The file's format version.
+    pub format: u8,
+    /// The tag of the last block: equal for equal content only.
+    pub digest: [u8; 32],
+    /// How many blocks there are.
+    pub blocks: u64,
+    /// The node's uuid and epoch.
+    pub origin: Origin,
+    /// When the backup was begun, ms since 1970.
+    pub created_at_ms: u64,
+    /// The last number in the node's log; 0 for none.
+    pub last_local_seq: u64,
+    /// The last number that the node gave a write of its own; 0 for none.
+    pub last_origin_seq: u64,
+    /// What it holds.
+    pub tally: Tally,
+    /// The node's name in its configuration, at most 255 bytes.
+    pub node_id: String,
+    /// The version of the program that wrote it, at most 255 bytes.
+    pub program_version: String,
+}
+
+impl Manifest {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = Vec::with_capacity(256);
+        out.extend_from_slice(&self.digest);
+        out.extend_from_slice(&self.blocks.to_be_bytes());
+        out.extend_from_slice(self.origin.node.as_bytes());
+        out.extend_from_slice(&self.origin.epoch.to_be_bytes());
+        for number in [
+            self.created_at_ms,
+            self.last_local_seq,
+            self.last_origin_seq,
+            self.tally.keys,
+            self.tally.bytes,
+            self.tally.tombstones,
+            self.tally.revisions,
+        ] {
+            out.extend_from_slice(&number.to_be_bytes());
+        }
+        push_text(&mut out, &self.node_id);
+        push_text(&mut out, &self.program_version);
+        out
+    }
+
+    /// Reads a manifest; `None` when the bytes are not exactly one.
+    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(bytes);
+        let manifest = Self::read(&mut cursor).ok()?;
+        cursor.rest().is_empty().then_some(manifest)
+    }
+
+    fn read(cursor: &mut Cursor<'_>) -> Result<Self, EndsEarly> {
+        let digest: Tag = cursor.array()?;
+        Ok(Self {
+            format: BACKUP_FORMAT,
+            digest,
+            blocks: cursor.u64()?,
+            origin: Origin { node: cursor.uuid()?, epoch: cursor.u32()? },
+            created_at_ms: cursor.u64()?,
+            last_local_seq: cursor.u64()?,
+            last_origin_seq: cursor.u64()?,
+            tally: Tally {
+                keys: cursor.u64()?,
+                bytes: cursor.u64()?,
+                tombstones: cursor.u64()?,
+                revisions: cursor.u64()?,
+            },
+            node_id: read_text(cursor)?,
+            program_version: read_text(cursor)?,
+        })
+    }
+}
+
+/// As much of a text as a manifest holds.
+pub(crate) fn manifest_text(text: &str) -> String {
+    let fits = |(at, character): &(usize, char)| at + character.len_utf8() <= MANIFEST_TEXT_BYTES_MAX;
+    text.char_indices().take_while(fits).map(|(_, character)| character).collect()
+}
+
+fn push_text(out: &mut Vec<u8>, text: &str) {
+    let text = manifest_text(text);
+    out.push(u8::try_from(text.len()).unwrap_or(u8::MAX));
+    out.extend_from_slice(text.as_bytes());
+}
+
+fn read_text(cursor: &mut Cursor<'_>) -> Result<String, EndsEarly> {
+    let len = usize::from(cursor.u8()?);
+    let bytes = cursor.take(len)?;
+    // Behind a tag that fits: what is not UTF-8 there was never written by this program.
+    Ok(String::from_utf8_lossy(bytes).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Manifest, Tally, manifest_text};
+    use crate::backup::format::MANIFEST_BYTES_MAX;
+    use kvs_core::origin::Origin;
+    use proptest::prelude::{any, proptest};
+    use uuid::Uuid;
+
+    fn sample() -> Manifest {
+        Manifest {
+            format: 1,
+            digest: [0xd1; 32],
+            blocks: 2,
+            origin: Origin { node: Uuid::from_u128(7), epoch: 3 },
+            created_at_ms: 1_672_531_200_000,
+            last_local_seq: 4,
+            last_origin_seq: 5,
+            tally: Tally { keys: 6, bytes: 7, tombstones: 8, revisions: 9 },
+            node_id: "node-alpha".into(),
+            program_version: "0.1.0".into(),
+        }
+    }
+
+    #[test]
+    fn the_golden_bytes_of_format_1_stay_as_they_are() {
+        let hex: String = sample().encode().iter().map(|byte| format!("{byte:02x}")).collect();
+        let golden = [
+            "d1".repeat(32).as_str(),
+            "0000000000000002",
+            "00000000000000000000000000000007",
+            "00000003",
+            "000001856aa0c800",
+            "0000000000000004",
+            "0000000000000005",
+            "0000000000000006",
+            "0000000000000007",
+            "0000000000000008",
+            "0000000000000009",
+            "0a6e6f64652d616c706861",
+            "05302e312e30",
+        ]
+        .concat();
+        assert_eq!(hex, golden);
+        assert_eq!(Manifest::decode(&sample().encode()), Some(sample()));
+    }
+
+    #[test]
+    fn long_texts_are_cut_between_characters_and_still_fit() {
+        let long = "é".repeat(200);
+        assert_eq!(manifest_text(&long), "é".repeat(127));
+        let manifest = Manifest { node_id: long.clone(), program_version: long, ..sample() };
+        assert!(manifest.encode().len() <= MANIFEST_BYTES_MAX);
+        assert!(Manifest::decode(&manifest.encode()).is_some());
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_the_decoder(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
+            if let Some(manifest) = Manifest::decode(&bytes) {
+                assert!(manifest.node_id.len() <= 3 * 255);
+            }
+        }
+    }
+}
