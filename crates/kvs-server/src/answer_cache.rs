@@ -18,7 +18,6 @@
 //! Left out: absent keys. A miss of the store is cheap there and unbounded in number here.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kvs_core::path::Path;
@@ -90,8 +89,6 @@ type Slots = Cache<CachedPath, Slot, ByBytes, DefaultHashBuilder, DropLater>;
 #[derive(Debug)]
 pub(crate) struct AnswerCache {
     slots: Slots,
-    hits: AtomicU64,
-    misses: AtomicU64,
 }
 
 /// What a reader finds.
@@ -120,10 +117,6 @@ impl Fill<'_> {
 /// Numbers for the metrics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Counts {
-    /// Reads answered from the cache.
-    pub(crate) hits: u64,
-    /// Reads that went to the store.
-    pub(crate) misses: u64,
     /// Bytes held, as they are counted.
     pub(crate) bytes: u64,
     /// Answers held.
@@ -146,7 +139,7 @@ impl AnswerCache {
         // Both required options are set just above.
         let options = options.unwrap_or_else(|error| unreachable!("the options are complete: {error:?}"));
         let slots = Cache::with_options(options, ByBytes, DefaultHashBuilder::default(), DropLater);
-        Self { slots, hits: AtomicU64::new(0), misses: AtomicU64::new(0) }
+        Self { slots }
     }
 
     /// The answer under the decoded text `path`, which need not be a valid path: an invalid one is never found.
@@ -185,24 +178,9 @@ impl AnswerCache {
         self.slots.clear();
     }
 
-    /// Counts a read that was answered from here.
-    pub(crate) fn count_hit(&self) {
-        self.hits.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// Counts a read that went to the store.
-    pub(crate) fn count_miss(&self) {
-        self.misses.fetch_add(1, Ordering::Relaxed);
-    }
-
     /// Numbers for the metrics.
     pub(crate) fn counts(&self) -> Counts {
-        Counts {
-            hits: self.hits.load(Ordering::Relaxed),
-            misses: self.misses.load(Ordering::Relaxed),
-            bytes: self.slots.weight(),
-            answers: self.slots.len() as u64,
-        }
+        Counts { bytes: self.slots.weight(), answers: self.slots.len() as u64 }
     }
 }
 

@@ -114,6 +114,9 @@ pub const BUFFER_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// A page or a multi-key read takes no further value once it holds this many bytes.
 pub const ANSWER_BYTES_TARGET: usize = 8 * 1024 * 1024;
 
+/// Bytes of an answer that are handed to the connection at once, and so about what its buffer grows to.
+pub const ANSWER_PIECE_BYTES_MAX: usize = 64 * 1024;
+
 /// Keys of a page when the request does not say.
 pub const RANGE_LIMIT_DEFAULT: usize = 100;
 
@@ -125,6 +128,10 @@ pub const CACHED_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
 /// What one cached answer costs beside its body, in bytes: key, headers, table entries.
 pub const CACHED_ANSWER_OVERHEAD_BYTES: usize = 384;
+
+/// Of the reads that the cache answers, one in this many is timed and counts for all of them: reading the clock twice
+/// would be a good part of such a read. A power of two.
+pub const CACHED_READS_PER_SAMPLE: u64 = 16;
 
 /// What `Retry-After` says when the queue to the disk is full or the node is stopping.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use http::StatusCode;
 use kvs_store::observer::BatchStats;
 
+use crate::limits::CACHED_READS_PER_SAMPLE;
 use crate::routes::Family;
 
 /// Copies of the request counters.
@@ -73,9 +74,14 @@ impl<const N: usize> Histogram<N> {
 
     /// Counts one value.
     pub(crate) fn observe(&self, value: u64) {
+        self.observe_times(value, 1);
+    }
+
+    /// Counts one value for several.
+    fn observe_times(&self, value: u64, times: u64) {
         let bucket = self.ends.iter().zip(&self.counts).find(|(end, _)| value <= **end);
-        bucket.map_or(&self.beyond, |(_, count)| count).fetch_add(1, Ordering::Relaxed);
-        self.sum.fetch_add(value, Ordering::Relaxed);
+        bucket.map_or(&self.beyond, |(_, count)| count).fetch_add(times, Ordering::Relaxed);
+        self.sum.fetch_add(value.saturating_mul(times), Ordering::Relaxed);
     }
 
     /// The sum over `parts`.
@@ -107,11 +113,31 @@ struct FamilyCounters {
     seconds: Histogram<16>,
 }
 
+impl FamilyCounters {
+    fn count(&self, status: StatusCode) {
+        let class = usize::from(status.as_u16() / 100).wrapping_sub(1);
+        if let Some(class) = self.classes.get(class) {
+            class.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// How a look into the cache of answers ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum CacheLookup {
+    /// The answer was there.
+    Hit,
+    /// The store was read.
+    Miss,
+}
+
 /// Aligned so that two shards share no cache line.
 #[derive(Debug)]
 #[repr(align(128))]
 struct Shard {
     families: [FamilyCounters; Family::ALL.len()],
+    cache_hits: AtomicU64,
+    cache_misses: AtomicU64,
 }
 
 /// All counters of the node that are not kept elsewhere.
@@ -142,6 +168,8 @@ impl Metrics {
                 classes: [const { AtomicU64::new(0) }; CLASSES],
                 seconds: Histogram::new(&BUCKETS_NS),
             }),
+            cache_hits: AtomicU64::new(0),
+            cache_misses: AtomicU64::new(0),
         };
         Self {
             shards: (0..SHARDS).map(shard).collect(),
@@ -155,25 +183,50 @@ impl Metrics {
 
     /// Counts an answered request.
     pub(crate) fn count_request(&self, family: Family, status: StatusCode, elapsed: Duration) {
-        let Some(counters) =
-            self.shards.get(self.shard()).and_then(|shard| shard.families.get(family as usize))
-        else {
+        let Some(counters) = self.shard().and_then(|shard| shard.families.get(family as usize)) else {
             return;
         };
-        let class = usize::from(status.as_u16() / 100).wrapping_sub(1);
-        if let Some(class) = counters.classes.get(class) {
-            class.fetch_add(1, Ordering::Relaxed);
-        }
+        counters.count(status);
         counters.seconds.observe(nanoseconds(elapsed));
     }
 
-    fn shard(&self) -> usize {
-        SHARD.with(|shard| {
+    /// Counts a read that the cache answered; one of [`CACHED_READS_PER_SAMPLE`] brings its time.
+    pub(crate) fn count_cached_read(&self, sample: Option<Duration>) {
+        let Some(shard) = self.shard() else { return };
+        shard.cache_hits.fetch_add(1, Ordering::Relaxed);
+        let Some(counters) = shard.families.get(Family::KvGet as usize) else { return };
+        counters.count(StatusCode::OK);
+        if let Some(elapsed) = sample {
+            counters.seconds.observe_times(nanoseconds(elapsed), CACHED_READS_PER_SAMPLE);
+        }
+    }
+
+    /// Counts a look into the cache that is no request of its own, or ended elsewhere.
+    pub(crate) fn count_lookup(&self, lookup: CacheLookup) {
+        let Some(shard) = self.shard() else { return };
+        match lookup {
+            CacheLookup::Hit => shard.cache_hits.fetch_add(1, Ordering::Relaxed),
+            CacheLookup::Miss => shard.cache_misses.fetch_add(1, Ordering::Relaxed),
+        };
+    }
+
+    /// Hits and misses of the cache.
+    pub(crate) fn lookups(&self) -> (u64, u64) {
+        self.shards.iter().fold((0, 0), |(hits, misses), shard| {
+            let (hit, miss) = (&shard.cache_hits, &shard.cache_misses);
+            (hits + hit.load(Ordering::Relaxed), misses + miss.load(Ordering::Relaxed))
+        })
+    }
+
+    /// The counters of this thread.
+    fn shard(&self) -> Option<&Shard> {
+        let number = SHARD.with(|shard| {
             if shard.get() == usize::MAX {
                 shard.set(self.next_shard.fetch_add(1, Ordering::Relaxed) % SHARDS);
             }
             shard.get()
-        })
+        });
+        self.shards.get(number)
     }
 
     /// Counts a commit.
@@ -211,7 +264,7 @@ fn nanoseconds(duration: Duration) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::{BUCKETS_BATCH, Histogram, Metrics};
+    use super::{BUCKETS_BATCH, CACHED_READS_PER_SAMPLE, CacheLookup, Histogram, Metrics};
     use crate::routes::Family;
     use http::StatusCode;
     use std::time::Duration;
@@ -246,5 +299,20 @@ mod tests {
         assert_eq!(latency.count, 40);
         assert_eq!(latency.buckets[1].1, 20);
         assert_eq!(metrics.latency(Family::KvPut).count, 0);
+    }
+
+    #[test]
+    fn a_timed_cached_read_counts_for_those_that_were_not() {
+        let metrics = Metrics::new();
+        for read in 0..32 {
+            metrics.count_cached_read(
+                (read % CACHED_READS_PER_SAMPLE == 0).then_some(Duration::from_micros(60)),
+            );
+        }
+        metrics.count_lookup(CacheLookup::Hit);
+        metrics.count_lookup(CacheLookup::Miss);
+        assert_eq!(metrics.requests(Family::KvGet)[1], (200, 32));
+        assert_eq!(metrics.latency(Family::KvGet).count, 32);
+        assert_eq!(metrics.lookups(), (33, 1));
     }
 }

@@ -12,17 +12,19 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use kvs_store::clock::Clock;
 
+use crate::answer::Answer;
 use crate::connection::activity::Activity;
 use crate::connection::registry::Place;
 use crate::context::Node;
-use crate::http::head::Head;
-use crate::http::reply::{After, AnswerBody, Asked, Reply, Wants};
+use crate::http::head::{Head, HostCheck};
+use crate::http::reply::{After, AnswerBody, Asked, Reply};
 use crate::http::{backup, batch, delete, health, history, metrics, range, read, read_many, write};
+use crate::limits::CACHED_READS_PER_SAMPLE;
 use crate::problem::{Code, Problem};
 use crate::request_id::{RequestId, RequestIds};
 use crate::routes::{self, Family, Route, Unrouted};
@@ -34,13 +36,15 @@ pub(crate) struct Door {
     activity: Arc<Activity>,
     ids: RequestIds,
     requests: Arc<AtomicU64>,
+    host: Arc<HostCheck>,
 }
 
 impl Door {
     /// The door of a connection.
     pub(crate) fn of(node: Arc<Node>, place: &Place) -> Self {
         let ids = RequestIds::of_connection(node.request_id_key, place.number());
-        Self { node, activity: Arc::clone(place.activity()), ids, requests: Arc::default() }
+        let host = Arc::new(HostCheck::new(node.settings.host_policy));
+        Self { node, activity: Arc::clone(place.activity()), ids, requests: Arc::default(), host }
     }
 }
 
@@ -73,34 +77,39 @@ impl Service<Request<Incoming>> for Door {
     type Future = Answering;
 
     fn call(&self, request: Request<Incoming>) -> Answering {
-        let visit = Visit {
-            id: self.ids.id(self.requests.fetch_add(1, Ordering::Relaxed)),
-            started: self.node.clock.monotonic(),
-        };
         self.activity.begin_request();
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let id = self.ids.id(number);
         let head = Head::read(&request);
-        if let Err(problem) = head.check(&request, self.node.settings.host_policy, &self.activity) {
-            let asked = visit.asked(&request);
-            return Answering::Now(Some(self.refuse(visit, asked, &problem)));
+        if let Err(problem) = head.check(&request, &self.host, &self.activity) {
+            return Answering::Now(Some(self.refuse(Asked::of(&request, id), &problem)));
         }
-        let has_transfer_encoding = head.has_transfer_encoding;
-        if *request.method() == Method::GET
-            && !head.is_conditional
-            && request.body().is_end_stream()
-            && request.uri().query().is_none()
-            && let Some(raw_path) = request.uri().path().strip_prefix("/kv/")
-            && let Some(answer) = read::cached(&self.node, raw_path)
+        let sample = number.is_multiple_of(CACHED_READS_PER_SAMPLE).then(|| self.node.clock.monotonic());
+        if !head.is_conditional
+            && let Some(answer) = cached_read(&self.node, &request)
         {
-            let asked = visit.asked(&request);
+            let asked = Asked::of(&request, id);
             let mut headers = request.into_parts().0.headers;
             headers.clear();
             let response = read::answer_cached(&answer, headers).into_response(asked, After::KeepAlive);
-            self.count(visit, Family::KvGet, StatusCode::OK);
+            let elapsed = sample.map(|started| self.node.clock.monotonic().saturating_sub(started));
+            self.node.metrics.count_cached_read(elapsed);
             self.activity.end_request();
             return Answering::Now(Some(response));
         }
-        Answering::Later(Box::pin(self.clone().answer(visit, request, has_transfer_encoding)))
+        let visit = Visit { id, started: sample.unwrap_or_else(|| self.node.clock.monotonic()) };
+        // A chunked request is the last one of its connection; see the watch over heads.
+        let after = if head.has_transfer_encoding { After::Close } else { After::KeepAlive };
+        Answering::Later(Box::pin(self.clone().answer(visit, request, after)))
     }
+}
+
+/// The cached value that a plain `GET` without query, body and conditions asks for.
+fn cached_read(node: &Node, request: &Request<Incoming>) -> Option<Arc<Answer>> {
+    let is_plain =
+        *request.method() == Method::GET && request.uri().query().is_none() && request.body().is_end_stream();
+    let raw_path = request.uri().path().strip_prefix("/kv/").filter(|_| is_plain)?;
+    read::cached(node, raw_path)
 }
 
 /// What is known of a request from its first moment.
@@ -108,13 +117,6 @@ impl Service<Request<Incoming>> for Door {
 struct Visit {
     id: RequestId,
     started: Duration,
-}
-
-impl Visit {
-    fn asked<B>(self, request: &Request<B>) -> Asked {
-        let wants = if *request.method() == Method::HEAD { Wants::HeadOnly } else { Wants::Whole };
-        Asked { id: self.id, version: request.version(), wants }
-    }
 }
 
 /// Ends the request of an activity, however its future ends.
@@ -127,16 +129,12 @@ impl Drop for InService {
 }
 
 impl Door {
-    fn count(&self, visit: Visit, family: Family, status: StatusCode) {
-        let elapsed = self.node.clock.monotonic().saturating_sub(visit.started);
-        self.node.metrics.count_request(family, status, elapsed);
-    }
-
-    /// Refuses a request that has no route.
-    fn refuse(&self, visit: Visit, asked: Asked, problem: &Problem) -> Response<AnswerBody> {
-        log(visit.id, problem);
+    /// Refuses a request that gets no route.
+    fn refuse(&self, asked: Asked, problem: &Problem) -> Response<AnswerBody> {
+        log(asked.id, problem);
         self.activity.note_unread();
-        self.count(visit, Family::Unrouted, problem.code.status());
+        // Refused on the spot: there is no time to speak of.
+        self.node.metrics.count_request(Family::Unrouted, problem.code.status(), Duration::ZERO);
         self.activity.end_request();
         Reply::problem(problem).into_response(asked, After::Close)
     }
@@ -146,10 +144,10 @@ impl Door {
         self,
         visit: Visit,
         request: Request<Incoming>,
-        has_transfer_encoding: bool,
+        mut after: After,
     ) -> Response<AnswerBody> {
         let _in_service = InService(Arc::clone(&self.activity));
-        let asked = visit.asked(&request);
+        let asked = Asked::of(&request, visit.id);
         let (parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
         let (family, takes_body, answered) = match routes::route(&parts.method, parts.uri.path()) {
@@ -159,8 +157,6 @@ impl Door {
             }
             Err(unrouted) => (Family::Unrouted, false, Err(problem_of(unrouted))),
         };
-        // A chunked request is the last one of its connection; see the watch over heads.
-        let mut after = if has_transfer_encoding { After::Close } else { After::KeepAlive };
         let is_unread = has_body && (!takes_body || answered.is_err());
         let reply = answered.unwrap_or_else(|problem| {
             log(visit.id, &problem);
@@ -175,7 +171,8 @@ impl Door {
                 after = After::Close;
             }
         }
-        self.count(visit, family, reply.status());
+        let elapsed = self.node.clock.monotonic().saturating_sub(visit.started);
+        self.node.metrics.count_request(family, reply.status(), elapsed);
         reply.into_response(asked, after)
     }
 }

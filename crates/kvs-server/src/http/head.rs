@@ -3,6 +3,8 @@
 //! hyper lets all of this through (a missing or doubled `Host`, two lengths, absolute targets), and each has been used to
 //! make two parties read one request differently. Source: RFC 9112 sections 3.2 and 6.1, RFC 9113 section 8.3.1.
 
+use std::sync::OnceLock;
+
 use http::header::{HOST, IF_MATCH, IF_NONE_MATCH, IF_UNMODIFIED_SINCE, ORIGIN, TRANSFER_ENCODING};
 use http::{HeaderValue, Method, Request, Version};
 
@@ -52,7 +54,7 @@ impl<'a> Head<'a> {
     pub(crate) fn check<B>(
         &self,
         request: &Request<B>,
-        policy: HostPolicy,
+        policy: &HostCheck,
         activity: &Activity,
     ) -> Result<(), Problem> {
         if request.headers().len() > HEADERS_MAX {
@@ -69,9 +71,12 @@ impl<'a> Head<'a> {
             return Err(bad("Transfer-Encoding and Content-Length exclude each other"));
         }
         let authority = self.authority(request)?;
-        match policy {
-            HostPolicy::Any => Ok(()),
-            HostPolicy::LoopbackOnly => check_loopback(request.method(), authority, self.origin),
+        policy.check(authority)?;
+        match self.origin {
+            Some(origin) if policy.policy == HostPolicy::LoopbackOnly => {
+                check_origin(request.method(), origin)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -88,7 +93,7 @@ impl<'a> Head<'a> {
         if request.version() >= Version::HTTP_2 {
             return match (target, host) {
                 (Some(target), Some(host)) if target != host => Err(bad("Host and :authority differ")),
-                (Some(authority), _) | (None, Some(authority)) => valid(authority),
+                (Some(authority), _) | (None, Some(authority)) => Ok(authority),
                 (None, None) => Err(bad("neither :authority nor Host")),
             };
         }
@@ -96,33 +101,53 @@ impl<'a> Head<'a> {
             return Err(bad("absolute targets are for proxies; this is none"));
         }
         match host {
-            Some(host) => valid(host),
+            Some([]) => Err(bad("the Host is empty")),
+            Some(host) => Ok(host),
             None if request.version() < Version::HTTP_11 => Ok(&[]),
             None => Err(bad("no Host")),
         }
     }
 }
 
-/// A name without the characters that make two parties read it differently.
-fn valid(authority: &[u8]) -> Result<&[u8], Problem> {
-    let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(byte);
-    let is_valid = !authority.is_empty() && authority.iter().all(allowed);
-    if is_valid { Ok(authority) } else { Err(bad("the Host is not well-formed")) }
+/// The check of a connection's `Host`, which is nearly always the same: the first good one is remembered.
+#[derive(Debug)]
+pub(crate) struct HostCheck {
+    policy: HostPolicy,
+    good: OnceLock<Box<[u8]>>,
 }
 
-fn check_loopback(method: &Method, authority: &[u8], origin: Option<&HeaderValue>) -> Result<(), Problem> {
-    // Without a Host there is no browser behind the request: those speak HTTP/1.1 and later.
-    if !authority.is_empty() && !host::is_loopback(authority) {
-        return Err(Problem::new(
-            Code::BadHost,
-            "this node listens on loopback and answers only to localhost, 127.0.0.0/8 and [::1]",
-        ));
+impl HostCheck {
+    /// A check that has seen no name yet.
+    pub(crate) const fn new(policy: HostPolicy) -> Self {
+        Self { policy, good: OnceLock::new() }
     }
+
+    /// Empty is the name of HTTP/1.0 without `Host`: there is no browser behind that, those speak HTTP/1.1 and later.
+    fn check(&self, authority: &[u8]) -> Result<(), Problem> {
+        if authority.is_empty() || self.good.get().is_some_and(|good| **good == *authority) {
+            return Ok(());
+        }
+        let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(byte);
+        if !authority.iter().all(allowed) {
+            return Err(bad("the Host is not well-formed"));
+        }
+        if self.policy == HostPolicy::LoopbackOnly && !host::is_loopback(authority) {
+            return Err(Problem::new(
+                Code::BadHost,
+                "this node listens on loopback and answers only to localhost, 127.0.0.0/8 and [::1]",
+            ));
+        }
+        self.good.get_or_init(|| authority.into());
+        Ok(())
+    }
+}
+
+fn check_origin(method: &Method, origin: &HeaderValue) -> Result<(), Problem> {
     let is_read = *method == Method::GET || *method == Method::HEAD;
-    if !is_read && origin.is_some_and(|origin| !host::is_loopback_origin(origin.as_bytes())) {
-        return Err(Problem::new(Code::BadOrigin, "pages of other origins may not write to this node"));
+    if is_read || host::is_loopback_origin(origin.as_bytes()) {
+        return Ok(());
     }
-    Ok(())
+    Err(Problem::new(Code::BadOrigin, "pages of other origins may not write to this node"))
 }
 
 fn bad(detail: &'static str) -> Problem {
@@ -131,7 +156,7 @@ fn bad(detail: &'static str) -> Problem {
 
 #[cfg(test)]
 mod tests {
-    use super::Head;
+    use super::{Head, HostCheck};
     use crate::connection::activity::{Activity, CoarseClock};
     use crate::context::HostPolicy;
     use crate::problem::Code;
@@ -148,7 +173,7 @@ mod tests {
 
     fn verdict_of(request: &Request<()>, policy: HostPolicy) -> Result<(), Code> {
         let activity = Activity::new(Arc::new(CoarseClock::default()));
-        Head::read(request).check(request, policy, &activity).map_err(|problem| problem.code)
+        Head::read(request).check(request, &HostCheck::new(policy), &activity).map_err(|problem| problem.code)
     }
 
     fn verdict(method: &str, uri: &str, version: Version, fields: &[(&str, &str)]) -> Result<(), Code> {
@@ -197,6 +222,16 @@ mod tests {
     }
 
     #[test]
+    fn a_good_name_does_not_open_the_connection_to_bad_ones() {
+        let check = HostCheck::new(HostPolicy::LoopbackOnly);
+        for (host, is_good) in
+            [("localhost", true), ("evil.example", false), ("[::1]", true), ("localhost", true)]
+        {
+            assert_eq!(check.check(host.as_bytes()).is_ok(), is_good, "{host}");
+        }
+    }
+
+    #[test]
     fn pages_of_other_origins_read_nothing_and_write_nothing() {
         let foreign = [("host", "localhost"), ("origin", "http://evil.example")];
         // What they read is kept from them by their browser, as the answer does not allow it.
@@ -220,7 +255,7 @@ mod tests {
         activity.note_ambiguous_length();
         let fields = [("host", "localhost"), ("transfer-encoding", "chunked")];
         let request = request("PUT", "/", Version::HTTP_11, &fields);
-        let refused = Head::read(&request).check(&request, HostPolicy::Any, &activity);
+        let refused = Head::read(&request).check(&request, &HostCheck::new(HostPolicy::Any), &activity);
         assert_eq!(refused.map_err(|problem| problem.code), Err(Code::BadRequest));
     }
 }

@@ -20,6 +20,7 @@ use crate::context::Node;
 use crate::http::query::Query;
 use crate::http::reply::{AnswerBody, Reply};
 use crate::limits::CACHED_ANSWER_BYTES_MAX;
+use crate::metrics::CacheLookup;
 use crate::problem::{Code, Problem};
 
 /// The cached value under a raw path, if a reader may have it now.
@@ -27,10 +28,7 @@ pub(crate) fn cached(node: &Node, raw_path: &str) -> Option<Arc<Answer>> {
     let answer = node.answers.find(raw_path.as_bytes())?;
     // The clock is read for values that expire only.
     let is_live = answer.expires_at_ms == 0 || answer.is_live(node.clock.now_ms());
-    is_live.then(|| {
-        node.answers.count_hit();
-        answer
-    })
+    is_live.then_some(answer)
 }
 
 /// Answers with a cached value and no conditions; `headers` is an empty map whose memory is used again.
@@ -84,13 +82,13 @@ pub(crate) fn find(node: &Node, path: &Path) -> Result<Option<Arc<Answer>>, Prob
     let now_ms = node.clock.now_ms();
     let fill = match node.answers.look_up(path) {
         Lookup::Found(answer) => {
-            node.answers.count_hit();
+            node.metrics.count_lookup(CacheLookup::Hit);
             return Ok(answer.is_live(now_ms).then_some(answer));
         }
         Lookup::Missing(fill) => Some(fill),
         Lookup::Bypass => None,
     };
-    node.answers.count_miss();
+    node.metrics.count_lookup(CacheLookup::Miss);
     let Some(record) = node.store.read(Namespace::Data, path)?.filter(|record| record.is_live(now_ms)) else {
         return Ok(None);
     };

@@ -11,11 +11,12 @@ use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED,
     RETRY_AFTER,
 };
-use http::{HeaderMap, HeaderValue, Response, StatusCode, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, SizeHint};
 
 use crate::answer::Answer;
 use crate::budget::Share;
+use crate::limits::ANSWER_PIECE_BYTES_MAX;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
 
@@ -65,8 +66,10 @@ impl Body for AnswerBody {
         self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        let bytes = std::mem::take(&mut self.get_mut().bytes);
-        Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+        let rest = &mut self.get_mut().bytes;
+        // In pieces, so that a connection's buffer does not grow to the size of its largest answer.
+        let piece = rest.split_to(rest.len().min(ANSWER_PIECE_BYTES_MAX));
+        Poll::Ready((!piece.is_empty()).then(|| Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
@@ -104,6 +107,14 @@ pub(crate) struct Asked {
     pub(crate) version: Version,
     /// Whether it was `HEAD`: then the body is not sent.
     pub(crate) wants: Wants,
+}
+
+impl Asked {
+    /// What the response to `request` needs.
+    pub(crate) fn of<B>(request: &Request<B>, id: RequestId) -> Self {
+        let wants = if *request.method() == Method::HEAD { Wants::HeadOnly } else { Wants::Whole };
+        Self { id, version: request.version(), wants }
+    }
 }
 
 /// Which part of an answer is sent.
