@@ -49,6 +49,9 @@ pub struct Written {
     pub uuid: String,
     /// When it was written, in milliseconds since 1970.
     pub timestamp: u64,
+    /// When it ends, in milliseconds since 1970; `None` for never.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub expires_at: Option<u64>,
 }
 
 /// Writes `value`, the text of one JSON value, byte for byte. An object with exactly the members `data` and `ttl` is an

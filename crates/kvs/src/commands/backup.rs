@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use kvs_client::backup::create as ask_for_backup;
 use kvs_client::progress::Progress;
 use kvs_store::backup::list::{Listed, list as list_backups};
@@ -11,7 +11,6 @@ use kvs_store::backup::manifest::Manifest;
 use kvs_store::backup::progress::Step;
 use kvs_store::backup::verify::verify as verify_backup;
 use serde::Serialize;
-use serde_json::{Map, Value};
 
 use super::connect::connect_within;
 use super::settings;
@@ -78,15 +77,18 @@ pub(super) fn backup(args: BackupArgs, printer: &Printer) -> Result<Exit> {
 }
 
 fn create(args: BackupCreateArgs, printer: &Printer) -> Result<Exit> {
-    let answer = ask_for_backup(&connect_within(args.node, BACKUP_TIMEOUT)?)?;
+    let (made, answer) = ask_for_backup(&connect_within(args.node, BACKUP_TIMEOUT)?)?;
     if args.json {
         printer.line(answer.get())?;
     } else {
-        let members: Map<String, Value> =
-            serde_json::from_str(answer.get()).context("the node's answer is no object")?;
-        let facts: Vec<Fact> =
-            members.into_iter().map(|(name, value)| Fact::new(name, text(&value))).collect();
-        printer.facts(&facts)?;
+        printer.line(&format!("made {}", made.file))?;
+        printer.facts(&[
+            Fact::new("keys", made.keys),
+            Fact::new("bytes", made.bytes).with_remark("of their values as sent"),
+            Fact::new("tombstones", made.tombstones).with_remark("deleted and expired keys"),
+            Fact::new("revisions", made.revisions).with_remark("former versions"),
+            Fact::new("size", made.size_bytes).with_remark("bytes of the file"),
+        ])?;
     }
     Ok(Exit::Done)
 }
@@ -165,13 +167,5 @@ fn row(listed: &Listed, printer: &Printer) -> Vec<String> {
             String::new(),
         ],
         Err(error) => vec![file, "-".into(), "-".into(), "-".into(), size, error.to_string()],
-    }
-}
-
-/// A JSON value for a person: texts without quotes.
-fn text(value: &Value) -> String {
-    match value {
-        Value::String(text) => text.clone(),
-        other => other.to_string(),
     }
 }
