@@ -8,8 +8,14 @@ use crate::bench::node;
 use crate::bench::peers;
 use crate::workspace::{locate, root};
 
-/// The lines that stand above the tables: date, machine, versions.
-pub(crate) fn description() -> Vec<String> {
+/// How many processes wanted a core over the last minute: what else the machine did before the run.
+pub(crate) fn load_average() -> String {
+    let text = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    text.split_whitespace().next().unwrap_or("unknown").to_owned()
+}
+
+/// The lines that stand above the tables: date, machine, versions. `load_before` is the load average before the run.
+pub(crate) fn description(load_before: &str) -> Vec<String> {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let cpu = proc_field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown CPU".to_owned());
     let memory = proc_field("/proc/meminfo", "MemTotal").unwrap_or_else(|| "unknown".to_owned());
@@ -18,6 +24,9 @@ pub(crate) fn description() -> Vec<String> {
     vec![
         format!("Date: {} (UTC)", output("date", &["-u", "+%Y-%m-%d"]).unwrap_or_else(unknown)),
         format!("Machine: {cores} cores, {cpu}, {memory} of memory, Linux {}", kernel.trim()),
+        format!(
+            "Load average before the run: {load_before} (other work on the machine disturbs every figure)"
+        ),
         format!("Built from: {}", commit().unwrap_or_else(unknown)),
         format!("Compiler: {}", output("rustc", &["--version"]).unwrap_or_else(unknown)),
         format!("Versions: {}", versions().join("; ")),

@@ -25,6 +25,8 @@ synced to disk before the answer: the default of a node, `appendfsync always` fo
 pub(crate) fn run(options: &NodeOptions) -> anyhow::Result<()> {
     options.check()?;
     let begin = clock::now();
+    let load_before = machine::load_average();
+    println!("bench: the load average of this machine is {load_before}");
     let scratch = Scratch::open()?;
     let mut figures = Figures::default();
     throughput::run(options, &scratch, &mut figures)?;
@@ -32,7 +34,7 @@ pub(crate) fn run(options: &NodeOptions) -> anyhow::Result<()> {
     disk::run(options, &scratch, &mut figures);
     drop(scratch);
 
-    let description = machine::description();
+    let description = machine::description(&load_before);
     let goals = report::goals(options, &figures);
     let targets = report::targets(&figures);
     let remarks = report::remarks(&figures);
