@@ -25,7 +25,8 @@ pub const LINE_BYTES_MAX: usize = PAYLOAD_BYTES_MAX + 64 * 1024;
 pub const BATCH_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Most distinct keys that one import remembers to recognise a repeated key: 16 bytes each and what the hash table
-/// needs around them (2^23 buckets of 17 bytes at a load of 7/8, so at most 140 MiB).
+/// needs around them (2^23 buckets of 17 bytes at a load of 7/8), so 136 MiB, and 204 MiB for the moment in which the
+/// table doubles. Numbering repeated keys takes as much again at most.
 pub const KEYS_REMEMBERED_MAX: usize = (1 << 23) / 8 * 7;
 
 /// Most refused lines that an import keeps for its final report; all are counted, and all go to `--errors FILE`.
