@@ -5,6 +5,7 @@
 
 mod answer;
 mod answer_cache;
+mod backup_schedule;
 mod backups;
 mod budget;
 pub mod clock;

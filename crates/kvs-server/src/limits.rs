@@ -144,3 +144,8 @@ pub const SCAN_WAIT_MAX: Duration = Duration::from_secs(10);
 
 /// Threads for scans, backups and other blocking work.
 pub const BLOCKING_THREADS_MAX: usize = 64;
+
+// --- backups -------------------------------------------------------------------------------------------------------
+
+/// How often the wall clock is looked at while waiting for the next backup: it may be set meanwhile.
+pub const SCHEDULE_LOOK_INTERVAL: Duration = Duration::from_secs(30);

@@ -19,6 +19,7 @@ use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::answer_cache::AnswerCache;
+use crate::backup_schedule::{self, Schedule};
 use crate::backups::Backups;
 use crate::budget::Budget;
 use crate::clock::SystemClock;
@@ -93,8 +94,11 @@ pub async fn run(
     let address = listener
         .local_addr()
         .map_err(|source| ServerError::Runtime { operation: "read the address of the socket", source })?;
-    let node = open(config, address).await?;
-    let sweeper = tokio::spawn(sweep(Arc::clone(&node)));
+    let clock = SystemClock::start();
+    let schedule = Schedule::of(config, &clock)?;
+    let node = open(config, address, clock).await?;
+    let background =
+        [tokio::spawn(sweep(Arc::clone(&node))), tokio::spawn(back_up(Arc::clone(&node), schedule))];
     tracing::info!(%address, data_dir = %config.data_dir.display(), "the node answers");
     on_ready(address);
     tokio::select! {
@@ -104,15 +108,16 @@ pub async fn run(
     node.stopping.store(true, Ordering::Relaxed);
     drop(listener);
     drain(&node).await;
-    sweeper.abort();
+    for task in background {
+        task.abort();
+    }
     close(&node).await;
     tracing::info!("stopped");
     Ok(())
 }
 
 /// Opens the store and puts everything around it together.
-async fn open(config: &Config, address: SocketAddr) -> Result<Arc<Node>, ServerError> {
-    let clock = SystemClock::start();
+async fn open(config: &Config, address: SocketAddr, clock: SystemClock) -> Result<Arc<Node>, ServerError> {
     let cache = CacheShares::of(config);
     let answers = Arc::new(AnswerCache::new(cache.answers_bytes));
     let metrics = Arc::new(Metrics::new());
@@ -131,7 +136,11 @@ async fn open(config: &Config, address: SocketAddr) -> Result<Arc<Node>, ServerE
         registry: Arc::new(Registry::new(listener::connections_max())),
         budget: Budget::new(),
         scans: Scans::new(),
-        backups: Arc::new(Backups::default()),
+        backups: Arc::new(Backups::new(
+            config.backup_path.clone(),
+            config.node_id.clone(),
+            config.backup_retention,
+        )),
         clock,
         settings: DoorSettings {
             node_id: config.node_id.clone(),
@@ -192,6 +201,19 @@ async fn sweep(node: Arc<Node>) {
         let now_ms = u64::try_from(node.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
         node.registry.sweep(now_ms);
         node.guard_cache();
+    }
+}
+
+/// Recalls earlier backups, then makes new ones by the schedule, for ever.
+async fn back_up(node: Arc<Node>, schedule: Option<Schedule>) {
+    let recalling = Arc::clone(&node);
+    let recalled =
+        tokio::task::spawn_blocking(move || recalling.backups.remember(recalling.store.identity().origin));
+    if let Err(error) = recalled.await {
+        tracing::warn!(%error, "earlier backups could not be looked at");
+    }
+    if let Some(schedule) = schedule {
+        backup_schedule::keep(node, schedule).await;
     }
 }
 

@@ -66,6 +66,10 @@ pub(crate) enum Code {
     Poisoned,
     /// The disk has no room for writes.
     DiskFull,
+    /// A backup is being made already.
+    BackupRunning,
+    /// A backup could not be made.
+    BackupFailed,
 }
 
 impl Code {
@@ -97,6 +101,8 @@ impl Code {
             Self::Stopping => "stopping",
             Self::Poisoned => "poisoned",
             Self::DiskFull => "disk_full",
+            Self::BackupRunning => "backup_running",
+            Self::BackupFailed => "backup_failed",
         }
     }
 
@@ -115,14 +121,14 @@ impl Code {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::NoValue => StatusCode::CONFLICT,
+            Self::NoValue | Self::BackupRunning => StatusCode::CONFLICT,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadHost => StatusCode::MISDIRECTED_REQUEST,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::Internal | Self::BackupFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded | Self::Stopping | Self::Poisoned => StatusCode::SERVICE_UNAVAILABLE,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         }
@@ -273,7 +279,7 @@ mod tests {
     use super::{Code, Problem};
     use kvs_store::error::StoreError;
 
-    const ALL: [Code; 25] = [
+    const ALL: [Code; 27] = [
         Code::BadRequest,
         Code::BadPath,
         Code::BadQuery,
@@ -299,6 +305,8 @@ mod tests {
         Code::Stopping,
         Code::Poisoned,
         Code::DiskFull,
+        Code::BackupRunning,
+        Code::BackupFailed,
     ];
 
     #[test]

@@ -128,7 +128,7 @@ fn backups(node: &Node, text: &mut MetricsText) {
     text.single(
         Kind::Gauge,
         "kvs_backup_last_success_timestamp_seconds",
-        "When the last backup of this process succeeded, 0 for never.",
+        "When the last backup was made, 0 for never.",
         seconds(last.last_success),
     );
     text.single(
