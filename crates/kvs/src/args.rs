@@ -237,8 +237,8 @@ How keys are made (--key):
     to tell them apart. Counted as empty fields.
   * Two lines with one key: the last one wins and the earlier ones are in the key's history (--on-duplicate overwrite); \
     or further ones get a key of their own, KEY~2, KEY~3 and so on (number); or they are left out (skip). Counted as \
-    repeated keys. Up to 7,340,032 different keys are compared, in at most 210 MiB (number: 420); beyond, overwrite goes on and says \
-    that its count is a lower bound, number and skip stop.
+    repeated keys. Up to 7,340,032 different keys are compared, in at most 210 MiB (number: 420); beyond, overwrite \
+    goes on and says that its count is a lower bound, number and skip stop.
   * A line is refused when it is no acceptable JSON object, when it is longer than 64 MiB, when a field is a list or an \
     object or comes twice, and when its key would break the rules of paths: a segment '.' or '..', a control \
     character, a first segment that begins with '_', more than 1,024 bytes or 64 segments.
