@@ -1,0 +1,27 @@
+//! The black-box tests: the real program, driven from outside as its users drive it.
+//!
+//! They are written from the documented contract and know nothing of the crates behind it. Every test has a home and a
+//! folder of its own and takes free ports, so that nothing of the machine's user is touched and tests run side by side.
+//! Waiting is always for a state that can be looked at, within a bound.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    clippy::print_stderr,
+    reason = "a failing step must fail the test, and a skipped one must say so"
+)]
+
+mod backup;
+mod cli;
+mod config;
+mod daemon;
+mod data;
+mod full_disk;
+mod guards;
+mod json;
+mod kill9;
+mod paths;
+mod readme;
+mod support;

@@ -1,0 +1,11 @@
+//! What the suites share: a private place to run in, a node, clients that see every byte, and bounded waiting.
+
+pub(crate) mod answer;
+pub(crate) mod attack;
+pub(crate) mod client;
+pub(crate) mod finished;
+pub(crate) mod node;
+pub(crate) mod pid_file;
+pub(crate) mod sandbox;
+pub(crate) mod wait;
+pub(crate) mod wire;
