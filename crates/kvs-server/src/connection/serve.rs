@@ -36,8 +36,7 @@ impl Protocols {
         let mut http1 = http1::Builder::new();
         http1
             .keep_alive(true)
-            // Answers to pipelined requests leave together.
-            .pipeline_flush(true)
+            .writev(false)
             .max_buf_size(READ_BUFFER_BYTES_MAX)
             .max_header_size(HEAD_BYTES_MAX)
             // The sweeper keeps this deadline, without a timer for each request.
