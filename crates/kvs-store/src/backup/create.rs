@@ -40,8 +40,9 @@ pub struct Label<'a> {
 /// Writes what the view shows into a new file `kvs-NODE-TIME.kvsb` in `dir` (made when absent, 0700). The file has mode
 /// 0600, is synced and was read back and verified before it got its name; no file loses its name to it.
 ///
-/// The view is let go as soon as its rows are written. Memory is bounded by a few blocks and the largest record. What
-/// earlier backups left behind when they were cut short is removed first.
+/// The view is let go as soon as its rows are written. Memory is bounded by a few blocks and the largest record; beside
+/// that, the engine keeps what other threads write while a view is held. What earlier backups left behind when they were
+/// cut short is removed first.
 ///
 /// # Errors
 ///

@@ -32,6 +32,10 @@ use crate::table::Table;
 /// Index rows of one engine batch.
 const INDEX_BATCH_ROWS: usize = 8192;
 
+/// Records whose index rows are made before the engine must have let go of them. It takes rows faster than it writes its
+/// tables, and keeps in memory whatever was written while a view is held; so views are short here.
+const INDEX_RECORDS_MAX: usize = 64 * 1024;
+
 /// What a restore made.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Restored {
@@ -151,10 +155,29 @@ impl Filling<'_> {
     /// Makes the index tables from the records, and counts.
     fn index(&mut self, engine: &Arc<dyn Engine>) -> Result<Counters, BackupError> {
         let mut counters = Counters::default();
+        let mut from = Bound::Unbounded;
+        while let Some(last) = self.index_some(engine, from, &mut counters)? {
+            engine.flush().map_err(target)?;
+            from = Bound::Excluded(last);
+            let (done_bytes, total_bytes) = (counters.bytes, self.manifest.tally.bytes);
+            (self.watcher)(Progress { step: Step::Index, done_bytes, total_bytes });
+        }
+        Ok(counters)
+    }
+
+    /// Makes the index rows of the next records; answers where to go on.
+    fn index_some(
+        &self,
+        engine: &Arc<dyn Engine>,
+        from: Bound<Vec<u8>>,
+        counters: &mut Counters,
+    ) -> Result<Option<Vec<u8>>, BackupError> {
+        let mut last = None;
         let mut batch = Batch::default();
-        let mut done_bytes = 0;
         let view = View::of(Arc::clone(engine));
-        for stored in view.range(Table::Records, (Bound::Unbounded, Bound::Unbounded), Order::Ascending) {
+        for stored in
+            view.range(Table::Records, (from, Bound::Unbounded), Order::Ascending).take(INDEX_RECORDS_MAX)
+        {
             let (row_key, value) = stored.map_err(target)?;
             let key = read_record_key(&row_key).ok_or_else(|| self.changed())?;
             let row = Row::decode(&key, &value).map_err(BackupError::Target)?;
@@ -163,15 +186,13 @@ impl Filling<'_> {
             for (table, index_key, value) in row.index_rows(&key) {
                 batch.put(table, index_key, value);
             }
-            done_bytes += row.record.payload.raw_len() as u64;
             if batch.changes.len() >= INDEX_BATCH_ROWS {
                 engine.commit(std::mem::take(&mut batch), Sync::System).map_err(target)?;
-                let total_bytes = self.manifest.tally.bytes;
-                (self.watcher)(Progress { step: Step::Index, done_bytes, total_bytes });
             }
+            last = Some(row_key.to_vec());
         }
         engine.commit(batch, Sync::System).map_err(target)?;
-        Ok(counters)
+        Ok(last)
     }
 
     fn changed(&self) -> BackupError {

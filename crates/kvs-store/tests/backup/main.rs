@@ -3,6 +3,7 @@
 
 mod damage;
 mod forged;
+mod format_1;
 mod killed;
 mod moment;
 mod node;
