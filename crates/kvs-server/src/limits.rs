@@ -61,6 +61,12 @@ pub const TARGET_BYTES_MAX: usize = 16 * 1024;
 /// Read buffer of an HTTP/1 connection, in bytes: a head must fit into it.
 pub const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
+/// Answer bytes of an HTTP/1 connection that are collected before they are sent.
+pub const OUTBOX_BYTES_MAX: usize = 64 * 1024;
+
+/// What an idle connection keeps of that memory, in bytes.
+pub const OUTBOX_BYTES_KEPT: usize = 8 * 1024;
+
 // --- HTTP/2 --------------------------------------------------------------------------------------------------------
 
 /// Most requests at once on one HTTP/2 connection.

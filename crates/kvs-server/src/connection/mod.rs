@@ -5,6 +5,7 @@
 
 pub(crate) mod activity;
 pub(crate) mod head_watch;
+pub(crate) mod outbox;
 pub(crate) mod registry;
 pub(crate) mod serve;
 pub(crate) mod wire;

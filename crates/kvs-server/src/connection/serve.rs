@@ -36,7 +36,10 @@ impl Protocols {
         let mut http1 = http1::Builder::new();
         http1
             .keep_alive(true)
-            .writev(false)
+            // A client may close its side once it has said what it wants, and still read the answer.
+            .half_close(true)
+            // Bytes are copied once, into the outbox.
+            .writev(true)
             .max_buf_size(READ_BUFFER_BYTES_MAX)
             .max_header_size(HEAD_BYTES_MAX)
             // The sweeper keeps this deadline, without a timer for each request.
@@ -73,6 +76,7 @@ impl Protocols {
 
     async fn serve_http1(&self, wire: Wire, door: Door, place: &Place) {
         let activity = place.activity();
+        let outbox = Arc::clone(wire.outbox());
         let mut connection = self.http1.serve_connection(TokioIo::new(wire), door);
         let mut is_draining = false;
         let ended = obey(activity, |context, order| {
@@ -80,7 +84,12 @@ impl Protocols {
                 is_draining = true;
                 Pin::new(&mut connection).graceful_shutdown();
             }
-            connection.poll_without_shutdown(context)
+            let polled = connection.poll_without_shutdown(context);
+            match outbox.poll_send(context) {
+                // The client is gone.
+                Poll::Ready(Err(_)) => Poll::Ready(Ok(())),
+                Poll::Ready(Ok(())) | Poll::Pending => polled,
+            }
         });
         let was_malformed = match ended.await {
             None => return,
@@ -88,8 +97,11 @@ impl Protocols {
             Some(Err(error)) => error.is_parse(),
         };
         let wire = connection.into_parts().io.into_inner();
-        if was_malformed || activity.leaves_unread() {
+        if (was_malformed || activity.leaves_unread()) && !wire.is_at_end() {
             linger(wire).await;
+        } else {
+            // What the last poll could not send.
+            drop(obey(activity, |context, _| outbox.poll_send(context)).await);
         }
     }
 
@@ -123,13 +135,13 @@ async fn obey<T>(activity: &Activity, mut work: impl FnMut(&mut Context<'_>, Ord
 /// Closes the node's side and takes what the client still sends off the wire, for a while: a reset because of unread
 /// bytes would take the answer with it.
 async fn linger(mut wire: Wire) {
-    if wire.is_at_end() || wire.shutdown().await.is_err() {
-        return;
-    }
-    let mut taken = 0;
-    let discard = poll_fn(|context| poll_discard(&mut wire, &mut taken, context));
+    let closing = async {
+        wire.shutdown().await?;
+        let mut taken = 0;
+        poll_fn(|context| poll_discard(&mut wire, &mut taken, context)).await
+    };
     // Both the end and the deadline end the connection.
-    drop(tokio::time::timeout(LINGER_TIMEOUT, discard).await);
+    drop(tokio::time::timeout(LINGER_TIMEOUT, closing).await);
 }
 
 fn poll_discard(wire: &mut Wire, taken: &mut usize, context: &mut Context<'_>) -> Poll<io::Result<()>> {

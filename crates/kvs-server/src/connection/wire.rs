@@ -1,7 +1,7 @@
 //! The socket of a connection as hyper reads and writes it: what passes is noted, nothing is changed.
 //!
-//! Reads feed the [`HeadWatch`] and the [`Activity`]; writes tell whether the client takes its answers. The first bytes
-//! are read before hyper is there, to tell HTTP/2 from HTTP/1, and handed to it afterwards.
+//! Reads feed the [`HeadWatch`] and the [`Activity`]; writes of HTTP/1 are collected in an [`Outbox`]. The first bytes are
+//! read before hyper is there, to tell HTTP/2 from HTTP/1, and handed to it afterwards.
 
 use std::io;
 use std::pin::Pin;
@@ -10,9 +10,11 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio::net::tcp::OwnedReadHalf;
 
 use super::activity::Activity;
 use super::head_watch::{HeadWatch, Sight};
+use super::outbox::Outbox;
 
 /// What an HTTP/2 client with prior knowledge sends first (RFC 9113 section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -28,10 +30,21 @@ pub(crate) enum Protocol {
     None,
 }
 
+/// When written bytes are sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Sending {
+    /// When the task of the connection is about to wait.
+    Collected,
+    /// As they are written: HTTP/2 collects frames by itself.
+    AtOnce,
+}
+
 /// A socket.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    socket: TcpStream,
+    socket: OwnedReadHalf,
+    outbox: Arc<Outbox>,
+    sending: Sending,
     activity: Arc<Activity>,
     /// Bytes that were read to tell the protocol and not handed on yet: `first[handed..filled]`.
     first: [u8; PREFACE.len()],
@@ -44,9 +57,12 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// Takes over a socket.
-    pub(crate) const fn new(socket: TcpStream, activity: Arc<Activity>) -> Self {
+    pub(crate) fn new(socket: TcpStream, activity: Arc<Activity>) -> Self {
+        let (socket, sender) = socket.into_split();
         Self {
             socket,
+            outbox: Arc::new(Outbox::new(sender, Arc::clone(&activity))),
+            sending: Sending::Collected,
             activity,
             first: [0; PREFACE.len()],
             filled: 0,
@@ -54,6 +70,11 @@ impl Wire {
             watch: Some(HeadWatch::new()),
             is_at_end: false,
         }
+    }
+
+    /// What is to be sent.
+    pub(crate) const fn outbox(&self) -> &Arc<Outbox> {
+        &self.outbox
     }
 
     /// Whether the client closed its side.
@@ -74,6 +95,7 @@ impl Wire {
             }
             if self.filled == PREFACE.len() {
                 self.watch = None;
+                self.sending = Sending::AtOnce;
                 return Poll::Ready(Ok(Protocol::Http2));
             }
             let mut buffer = ReadBuf::new(self.first.get_mut(self.filled..).unwrap_or_default());
@@ -90,13 +112,6 @@ impl Wire {
         self.activity.has_read();
         if watch.follow(bytes) == Sight::AmbiguousLength {
             self.activity.note_ambiguous_length();
-        }
-    }
-
-    fn note_write(&self, written: &Poll<io::Result<usize>>) {
-        match written {
-            Poll::Ready(_) => self.activity.has_written(),
-            Poll::Pending => self.activity.is_stalled(),
         }
     }
 }
@@ -131,32 +146,33 @@ impl AsyncRead for Wire {
 
 impl AsyncWrite for Wire {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.socket).poll_write(context, bytes);
-        this.note_write(&written);
-        written
+        match self.sending {
+            Sending::Collected => self.outbox.poll_put(context, &[io::IoSlice::new(bytes)]),
+            Sending::AtOnce => self.outbox.poll_write(context, bytes),
+        }
     }
 
     fn poll_write_vectored(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
-        slices: &[io::IoSlice<'_>],
+        pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        let written = Pin::new(&mut this.socket).poll_write_vectored(context, slices);
-        this.note_write(&written);
-        written
+        match self.sending {
+            Sending::AtOnce => self.outbox.poll_write_vectored(context, pieces),
+            Sending::Collected => self.outbox.poll_put(context, pieces),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.socket.is_write_vectored()
+        true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_flush(context)
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // Collected bytes are sent by the task around the parser; a socket has nothing to flush.
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().socket).poll_shutdown(context)
+        self.outbox.poll_shutdown(context)
     }
 }

@@ -231,3 +231,36 @@ async fn a_client_that_waits_to_be_asked_is_asked() {
     client.send(format!("{head}Content-Length: 100000000\r\n\r\n")).await;
     assert_eq!(client.answer().await.refusal(), refused(413, "too_large"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_closes_its_side_still_gets_its_answer() {
+    let node = TestNode::start().await;
+    let put = format!("PUT /kv/a HTTP/1.1\r\nHost: localhost\r\n{JSON}Content-Length: 1\r\n\r\n1");
+    for wire in [
+        put.as_str(),
+        "GET /kv/a HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET /kv/_range HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ] {
+        let mut client = node.connect().await;
+        client.send(wire).await;
+        client.close_sending().await;
+        assert!(client.answer().await.status < 300);
+        assert!(client.is_closed().await);
+    }
+    let mut client = node.connect().await;
+    client.send("GET /kv/a HTTP/1.1\r\nHost: loc").await;
+    client.close_sending().await;
+    assert!(client.is_closed().await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
+    let node = TestNode::start().await;
+    let mut client = node.connect().await;
+    client.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\nGET /rea").await;
+    assert_eq!(client.answer().await.status, 200);
+    client.send("dy HTTP/1.1\r\nHost: localhost\r\n\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 200);
+    client.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
+    assert_eq!(client.answer().await.status, 200);
+}

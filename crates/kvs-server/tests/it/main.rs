@@ -1,7 +1,6 @@
 //! The server over real sockets: a node on a free port, a temporary data directory, requests as raw bytes.
 #![expect(
     clippy::unwrap_used,
-    clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,

@@ -107,6 +107,11 @@ impl Client {
         tokio::time::timeout(PATIENCE, self.socket.write_all(bytes.as_ref())).await.unwrap().unwrap();
     }
 
+    /// Closes the client's side.
+    pub(crate) async fn close_sending(&mut self) {
+        self.socket.shutdown().await.unwrap();
+    }
+
     /// Sends a well-formed request and reads its answer.
     pub(crate) async fn request(&mut self, method: &str, target: &str, headers: &str, body: &str) -> Answer {
         let length = if body.is_empty() && matches!(method, "GET" | "HEAD" | "DELETE") {
