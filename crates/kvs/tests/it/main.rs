@@ -18,6 +18,7 @@ mod cli;
 mod config;
 mod daemon;
 mod data;
+mod framing;
 mod full_disk;
 mod guards;
 mod json;

@@ -4,6 +4,7 @@ mod batch;
 mod conditions;
 mod deletes;
 mod errors;
+mod folding;
 mod history;
 mod oracle;
 mod range;
