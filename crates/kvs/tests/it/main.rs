@@ -14,6 +14,7 @@
 )]
 
 mod backup;
+mod check;
 mod cli;
 mod config;
 mod daemon;
