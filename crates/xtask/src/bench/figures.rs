@@ -64,6 +64,8 @@ pub(crate) enum Metric {
     MemoryEmpty,
     /// Resident memory after the load, MB.
     MemoryLoaded,
+    /// Resident memory after reads of random keys on top of that, MB.
+    MemoryRead,
     /// The most resident memory that there was, MB.
     MemoryPeak,
     /// Start to first answer without data, milliseconds.
@@ -99,7 +101,7 @@ impl Metric {
             Self::GetCpu | Self::PutCpu | Self::GetBusyP99 | Self::PutBusyP99 => Unit::Microseconds,
             Self::GetP50 | Self::GetP99 | Self::PutP50 | Self::PutP99 => Unit::Microseconds,
             Self::StartEmpty | Self::StartClean | Self::StartKilled => Unit::Milliseconds,
-            Self::MemoryEmpty | Self::MemoryLoaded | Self::MemoryPeak => Unit::Megabytes,
+            Self::MemoryEmpty | Self::MemoryLoaded | Self::MemoryRead | Self::MemoryPeak => Unit::Megabytes,
             Self::DiskCompressed | Self::DiskPlain => Unit::Megabytes,
         }
     }
@@ -113,6 +115,7 @@ impl Unit {
             Self::PerSecond => format!("{value:.0} /s"),
             Self::Microseconds if value < 100.0 => format!("{value:.1} us"),
             Self::Microseconds => format!("{value:.0} us"),
+            Self::Milliseconds if value < 1000.0 => format!("{value:.1} ms"),
             Self::Milliseconds => format!("{value:.0} ms"),
             Self::Megabytes => format!("{value:.1} MB"),
         }
@@ -233,6 +236,7 @@ mod tests {
         assert_eq!(Unit::Microseconds.text(48.25), "48.2 us");
         assert_eq!(Unit::Microseconds.text(651.4), "651 us");
         assert_eq!(Unit::Megabytes.text(12.34), "12.3 MB");
-        assert_eq!(Unit::Milliseconds.text(54.3), "54 ms");
+        assert_eq!(Unit::Milliseconds.text(54.3), "54.3 ms");
+        assert_eq!(Unit::Milliseconds.text(1254.3), "1254 ms");
     }
 }

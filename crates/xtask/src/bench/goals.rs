@@ -133,6 +133,12 @@ pub(crate) const ROWS: &[Row] = &[
     ),
     alone(Part::Memory, "resident memory, empty and idle", Metric::MemoryEmpty, Goal::AtMost(20.0)),
     alone(Part::Memory, "resident memory, all keys loaded", Metric::MemoryLoaded, Goal::AtMost(400.0)),
+    alone(
+        Part::Memory,
+        "resident memory, all keys loaded, then read at random",
+        Metric::MemoryRead,
+        Goal::Shown,
+    ),
     alone(Part::Start, "start to first answer, empty", Metric::StartEmpty, Goal::AtMost(100.0)),
     alone(
         Part::Start,

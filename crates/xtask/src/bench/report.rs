@@ -71,8 +71,9 @@ pub(crate) fn remarks(figures: &Figures) -> Vec<String> {
         format!("{} has no figure for {metric:?}: {reason}.", target.label())
     });
     let peak = figures.median(Target::Node, Metric::MemoryPeak).ok();
-    let peak = peak
-        .map(|peak| format!("The most resident memory that the node had during the load was {peak:.1} MB."));
+    let peak = peak.map(|peak| {
+        format!("The most resident memory that the node had during load and reads was {peak:.1} MB.")
+    });
     absent.chain(void).chain(peak).collect()
 }
 

@@ -14,7 +14,7 @@ use crate::bench::node::{self, Compression};
 use crate::bench::options::{NodeOptions, Part};
 use crate::bench::scratch::Scratch;
 use crate::bench::server::{Recipe, Server};
-use crate::bench::values::{Documents, mix, write_document};
+use crate::bench::values::{DOCUMENT_BYTES, Documents, mix, write_document};
 use crate::bench::{batches, procfs, quiet};
 
 /// How long writes go on before the node is killed under them.
@@ -31,7 +31,13 @@ pub(crate) fn run(options: &NodeOptions, scratch: &Scratch, figures: &mut Figure
         return;
     }
     let empty = [Metric::StartEmpty, Metric::MemoryEmpty];
-    let loaded = [Metric::MemoryLoaded, Metric::MemoryPeak, Metric::StartClean, Metric::StartKilled];
+    let loaded = [
+        Metric::MemoryLoaded,
+        Metric::MemoryRead,
+        Metric::MemoryPeak,
+        Metric::StartClean,
+        Metric::StartKilled,
+    ];
     if let Err(error) = measure_empty(options, scratch, figures) {
         println!("bench: empty start: void: {error:#}");
         figures.void(Target::Node, &empty, &format!("{error:#}"));
@@ -68,8 +74,10 @@ fn measure_loaded(options: &NodeOptions, scratch: &Scratch, figures: &mut Figure
     println!("bench: {} keys loaded in {seconds:.1} s", options.loaded_keys);
     quiet::wait([&server]);
     let resident = add_memory(&server, "VmRSS", Metric::MemoryLoaded, figures)?;
+    read_at_random(options, &server)?;
+    let read = add_memory(&server, "VmRSS", Metric::MemoryRead, figures)?;
     let peak = add_memory(&server, "VmHWM", Metric::MemoryPeak, figures)?;
-    println!("bench: loaded: {resident:.1} MB, at most {peak:.1} MB");
+    println!("bench: loaded: {resident:.1} MB, after reads {read:.1} MB, at most {peak:.1} MB");
     server.process.stop()?;
     if !options.wants(Part::Start) {
         return Ok(());
@@ -95,6 +103,23 @@ fn measure_loaded(options: &NodeOptions, scratch: &Scratch, figures: &mut Figure
         );
     }
     server.process.stop()
+}
+
+/// Reads random keys over many connections for the time of a measurement, so that the caches of the node fill.
+fn read_at_random(options: &NodeOptions, server: &Server) -> anyhow::Result<()> {
+    let load = Load {
+        address: server.address,
+        protocol: server.dialect.protocol(),
+        connections: usize::from(options.connections),
+        stop: Stop::After(options.duration()),
+        least_body_bytes: DOCUMENT_BYTES,
+    };
+    let outcome = load::run(load, &mut |number, out| {
+        Dialect::Node.write_get(mix(number) % options.loaded_keys, out);
+    })?;
+    let outcome = outcome.verified()?;
+    println!("bench: {} random reads, {:.1} k/s", outcome.completed, outcome.rate() / 1000.0);
+    Ok(())
 }
 
 /// Starts the node over the loaded data; it counts as started when it answers a read of the last key.
