@@ -17,39 +17,23 @@
 //!
 //! Left out: absent keys. A miss of the store is cheap there and unbounded in number here.
 
-use std::sync::Arc;
+use std::hash::BuildHasher;
 use std::time::Duration;
 
 use kvs_core::path::Path;
 use quick_cache::sync::{Cache, GuardResult, PlaceholderGuard};
-use quick_cache::{DefaultHashBuilder, Equivalent, Lifecycle, OptionsBuilder, Weighter};
+use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
 use crate::answer::Answer;
 use crate::limits::{CACHED_ANSWER_BYTES_MAX, CACHED_ANSWER_OVERHEAD_BYTES};
 
-/// A key of the cache: the decoded text of a path in the data namespace.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct CachedPath(Path);
-
-impl std::hash::Hash for CachedPath {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        self.0.as_bytes().hash(state);
-    }
-}
-
-/// A path that was not read yet: the raw text of a request.
-#[derive(Hash)]
-struct RawPath<'a>(&'a [u8]);
-
-impl Equivalent<CachedPath> for RawPath<'_> {
-    fn equivalent(&self, key: &CachedPath) -> bool {
-        self.0 == key.0.as_bytes()
-    }
-}
+/// What a path is found by: its hash, under a key of this process. The path itself stands in the answer and is compared
+/// there. Two paths with one hash share a slot and its marks, so they push each other out and never mix.
+type PathHash = u64;
 
 #[derive(Debug, Clone)]
 enum Slot {
-    Answer(Arc<Answer>),
+    Answer(Answer),
     /// A commit is changing the key.
     Changing,
 }
@@ -57,12 +41,10 @@ enum Slot {
 #[derive(Debug, Clone)]
 struct ByBytes;
 
-impl Weighter<CachedPath, Slot> for ByBytes {
-    fn weight(&self, key: &CachedPath, slot: &Slot) -> u64 {
+impl Weighter<PathHash, Slot> for ByBytes {
+    fn weight(&self, _: &PathHash, slot: &Slot) -> u64 {
         match slot {
-            Slot::Answer(answer) => {
-                (key.0.as_bytes().len() + answer.body.len() + CACHED_ANSWER_OVERHEAD_BYTES) as u64
-            }
+            Slot::Answer(answer) => (answer.len() + CACHED_ANSWER_OVERHEAD_BYTES) as u64,
             Slot::Changing => 0,
         }
     }
@@ -75,26 +57,27 @@ struct DropLater;
 #[derive(Default)]
 struct Evicted(Vec<Slot>);
 
-impl Lifecycle<CachedPath, Slot> for DropLater {
+impl Lifecycle<PathHash, Slot> for DropLater {
     type RequestState = Evicted;
 
-    fn on_evict(&self, evicted: &mut Evicted, _: CachedPath, slot: Slot) {
+    fn on_evict(&self, evicted: &mut Evicted, _: PathHash, slot: Slot) {
         evicted.0.push(slot);
     }
 }
 
-type Slots = Cache<CachedPath, Slot, ByBytes, DefaultHashBuilder, DropLater>;
+type Slots = Cache<PathHash, Slot, ByBytes, DefaultHashBuilder, DropLater>;
 
 /// The cache. See the module's documentation for its law.
 #[derive(Debug)]
 pub(crate) struct AnswerCache {
     slots: Slots,
+    hasher: DefaultHashBuilder,
 }
 
 /// What a reader finds.
 pub(crate) enum Lookup<'a> {
     /// The current answer (its expiry is the reader's to check).
-    Found(Arc<Answer>),
+    Found(Answer),
     /// Nothing: read the store, then fill.
     Missing(Fill<'a>),
     /// Read the store and fill nothing: a commit or another reader is at it.
@@ -102,14 +85,14 @@ pub(crate) enum Lookup<'a> {
 }
 
 /// The right to fill one key, void once a commit touches it.
-pub(crate) struct Fill<'a>(PlaceholderGuard<'a, CachedPath, Slot, ByBytes, DefaultHashBuilder, DropLater>);
+pub(crate) struct Fill<'a>(PlaceholderGuard<'a, PathHash, Slot, ByBytes, DefaultHashBuilder, DropLater>);
 
 impl Fill<'_> {
     /// Puts an answer in, unless a commit came in between.
-    pub(crate) fn with(self, answer: &Arc<Answer>) {
-        if answer.body.len() <= CACHED_ANSWER_BYTES_MAX {
+    pub(crate) fn with(self, answer: &Answer) {
+        if answer.len() <= CACHED_ANSWER_BYTES_MAX {
             // Refused when the placeholder is gone: then the answer is from before a commit.
-            drop(self.0.insert(Slot::Answer(Arc::clone(answer))));
+            drop(self.0.insert(Slot::Answer(answer.clone())));
         }
     }
 }
@@ -139,22 +122,28 @@ impl AnswerCache {
         // Both required options are set just above.
         let options = options.unwrap_or_else(|error| unreachable!("the options are complete: {error:?}"));
         let slots = Cache::with_options(options, ByBytes, DefaultHashBuilder::default(), DropLater);
-        Self { slots }
+        Self { slots, hasher: DefaultHashBuilder::default() }
+    }
+
+    fn hash(&self, path: &[u8]) -> PathHash {
+        self.hasher.hash_one(path)
     }
 
     /// The answer under the decoded text `path`, which need not be a valid path: an invalid one is never found.
-    pub(crate) fn find(&self, path: &[u8]) -> Option<Arc<Answer>> {
-        match self.slots.get(&RawPath(path)) {
-            Some(Slot::Answer(answer)) => Some(answer),
+    pub(crate) fn find(&self, path: &[u8]) -> Option<Answer> {
+        match self.slots.get(&self.hash(path)) {
+            Some(Slot::Answer(answer)) => Some(answer).filter(|answer| answer.is_for(path)),
             Some(Slot::Changing) | None => None,
         }
     }
 
     /// The answer under `path`, or the right to fill it.
     pub(crate) fn look_up(&self, path: &Path) -> Lookup<'_> {
-        match self.slots.get_value_or_guard(&CachedPath(path.clone()), Some(Duration::ZERO)) {
-            GuardResult::Value(Slot::Answer(answer)) => Lookup::Found(answer),
-            GuardResult::Value(Slot::Changing) | GuardResult::Timeout => Lookup::Bypass,
+        let path = path.as_bytes();
+        match self.slots.get_value_or_guard(&self.hash(path), Some(Duration::ZERO)) {
+            GuardResult::Value(Slot::Answer(answer)) if answer.is_for(path) => Lookup::Found(answer),
+            // The slot is another path's, or a commit or another reader is at it.
+            GuardResult::Value(_) | GuardResult::Timeout => Lookup::Bypass,
             GuardResult::Guard(guard) => Lookup::Missing(Fill(guard)),
         }
     }
@@ -162,14 +151,14 @@ impl AnswerCache {
     /// A commit is about to change these keys.
     pub(crate) fn mark_changing<'a>(&self, paths: impl Iterator<Item = &'a Path>) {
         for path in paths {
-            self.slots.insert(CachedPath(path.clone()), Slot::Changing);
+            self.slots.insert(self.hash(path.as_bytes()), Slot::Changing);
         }
     }
 
     /// The commit is visible, or has failed.
     pub(crate) fn forget<'a>(&self, paths: impl Iterator<Item = &'a Path>) {
         for path in paths {
-            drop(self.slots.remove(&RawPath(path.as_bytes())));
+            drop(self.slots.remove(&self.hash(path.as_bytes())));
         }
     }
 
@@ -193,15 +182,14 @@ mod tests {
     use crate::answer::Answer;
     use crate::answer::tests::record;
     use kvs_core::path::Path;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     fn path(text: &str) -> Path {
         Path::parse(text).unwrap()
     }
 
-    fn answer(version: u128) -> Arc<Answer> {
-        Arc::new(Answer::frame(&record(version, 1000, 0), b"1"))
+    fn answer(path: &Path, version: u128) -> Answer {
+        Answer::frame(path, &record(version, 1000, 0), b"1")
     }
 
     fn cache() -> AnswerCache {
@@ -209,7 +197,7 @@ mod tests {
     }
 
     fn found(cache: &AnswerCache, path: &Path) -> Option<u128> {
-        cache.find(path.as_bytes()).map(|answer| answer.uuid.as_u128())
+        cache.find(path.as_bytes()).map(|answer| answer.uuid().as_u128())
     }
 
     fn fill<'a>(cache: &'a AnswerCache, path: &Path) -> super::Fill<'a> {
@@ -222,10 +210,21 @@ mod tests {
     #[test]
     fn what_was_filled_is_found_by_its_text() {
         let cache = cache();
-        fill(&cache, &path("a/b")).with(&answer(1));
+        fill(&cache, &path("a/b")).with(&answer(&path("a/b"), 1));
         assert_eq!(found(&cache, &path("a/b")), Some(1));
         assert!(cache.find(b"/a/b").is_none());
         assert!(cache.find(b"a%2Fb").is_none());
+    }
+
+    #[test]
+    fn paths_that_share_a_slot_never_mix() {
+        let cache = cache();
+        let (one, other) = (path("one"), path("other"));
+        // As if the two had one hash: the answer of one stands in the slot of the other.
+        let Lookup::Missing(fill) = cache.look_up(&other) else { panic!("the cache is empty") };
+        fill.with(&answer(&one, 1));
+        assert_eq!(found(&cache, &other), None);
+        assert!(matches!(cache.look_up(&other), Lookup::Bypass));
     }
 
     #[test]
@@ -235,7 +234,7 @@ mod tests {
         let read_before = fill(&cache, &key);
         cache.mark_changing(std::iter::once(&key));
         cache.forget(std::iter::once(&key));
-        read_before.with(&answer(1));
+        read_before.with(&answer(&key, 1));
         assert_eq!(found(&cache, &key), None);
     }
 
@@ -245,11 +244,11 @@ mod tests {
         let key = path("a");
         let read_before = fill(&cache, &key);
         cache.mark_changing(std::iter::once(&key));
-        read_before.with(&answer(1));
+        read_before.with(&answer(&key, 1));
         assert_eq!(found(&cache, &key), None);
         assert!(matches!(cache.look_up(&key), Lookup::Bypass));
         cache.forget(std::iter::once(&key));
-        fill(&cache, &key).with(&answer(2));
+        fill(&cache, &key).with(&answer(&key, 2));
         assert_eq!(found(&cache, &key), Some(2));
     }
 
@@ -261,9 +260,9 @@ mod tests {
         cache.mark_changing(std::iter::once(&key));
         cache.forget(std::iter::once(&key));
         let new = fill(&cache, &key);
-        old.with(&answer(1));
+        old.with(&answer(&key, 1));
         assert_eq!(found(&cache, &key), None);
-        new.with(&answer(2));
+        new.with(&answer(&key, 2));
         assert_eq!(found(&cache, &key), Some(2));
     }
 
@@ -271,7 +270,7 @@ mod tests {
     fn what_was_filled_before_the_commit_is_gone_after_it() {
         let cache = cache();
         let key = path("a");
-        fill(&cache, &key).with(&answer(1));
+        fill(&cache, &key).with(&answer(&key, 1));
         cache.mark_changing(std::iter::once(&key));
         assert_eq!(found(&cache, &key), None);
         cache.forget(std::iter::once(&key));
@@ -284,8 +283,9 @@ mod tests {
         let key = path("marked");
         cache.mark_changing(std::iter::once(&key));
         for number in 0..10_000 {
-            if let Lookup::Missing(fill) = cache.look_up(&path(&format!("k{number}"))) {
-                fill.with(&answer(number));
+            let other = path(&format!("k{number}"));
+            if let Lookup::Missing(fill) = cache.look_up(&other) {
+                fill.with(&answer(&other, number));
             }
         }
         assert!(cache.counts().bytes <= 64 * 1024);
@@ -298,7 +298,7 @@ mod tests {
         let key = path("a");
         let read_before = fill(&cache, &key);
         cache.forget_all();
-        read_before.with(&answer(1));
+        read_before.with(&answer(&key, 1));
         assert_eq!(found(&cache, &key), None);
     }
 
@@ -307,7 +307,7 @@ mod tests {
         let cache = AnswerCache::new(1 << 30);
         let key = path("a");
         let large = vec![b' '; super::CACHED_ANSWER_BYTES_MAX];
-        fill(&cache, &key).with(&Arc::new(Answer::frame(&record(1, 1, 0), &large)));
+        fill(&cache, &key).with(&Answer::frame(&key, &record(1, 1, 0), &large));
         assert_eq!(found(&cache, &key), None);
         assert!(matches!(cache.look_up(&key), Lookup::Missing(_)));
     }
@@ -328,11 +328,11 @@ mod tests {
                     while !done.load(Ordering::Acquire) {
                         let at_least = finished.load(Ordering::Acquire);
                         let seen = match cache.look_up(&key) {
-                            Lookup::Found(answer) => u64::try_from(answer.uuid.as_u128()).unwrap(),
+                            Lookup::Found(answer) => u64::try_from(answer.uuid().as_u128()).unwrap(),
                             Lookup::Missing(fill) => {
                                 let value = store.load(Ordering::Acquire);
                                 std::thread::yield_now();
-                                fill.with(&answer(u128::from(value)));
+                                fill.with(&answer(&key, u128::from(value)));
                                 value
                             }
                             Lookup::Bypass => store.load(Ordering::Acquire),

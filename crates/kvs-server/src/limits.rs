@@ -132,8 +132,8 @@ pub const SUBTREE_PAGE_KEYS: usize = 1000;
 /// Largest answer that is kept in the answer cache, in bytes.
 pub const CACHED_ANSWER_BYTES_MAX: usize = 1024 * 1024;
 
-/// What one cached answer costs beside its body, in bytes: key, headers, table entries.
-pub const CACHED_ANSWER_OVERHEAD_BYTES: usize = 384;
+/// What one cached answer costs beside its frame, in bytes: its slot, its reference count, what the allocator adds.
+pub const CACHED_ANSWER_OVERHEAD_BYTES: usize = 192;
 
 /// Of the reads that the cache answers, one in this many is timed and counts for all of them: reading the clock twice
 /// would be a good part of such a read. A power of two.

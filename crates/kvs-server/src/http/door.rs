@@ -105,7 +105,7 @@ impl Service<Request<Incoming>> for Door {
 }
 
 /// The cached value that a plain `GET` without query, body and conditions asks for.
-fn cached_read(node: &Node, request: &Request<Incoming>) -> Option<Arc<Answer>> {
+fn cached_read(node: &Node, request: &Request<Incoming>) -> Option<Answer> {
     let is_plain =
         *request.method() == Method::GET && request.uri().query().is_none() && request.body().is_end_stream();
     let raw_path = request.uri().path().strip_prefix("/kv/").filter(|_| is_plain)?;

@@ -4,8 +4,6 @@
 //! is found there *is* a valid path, and a text that needs decoding is simply not found. That makes the common read one
 //! lookup, without parsing, waiting or allocating anything but the head of the answer.
 
-use std::sync::Arc;
-
 use http::HeaderMap;
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
@@ -24,16 +22,13 @@ use crate::metrics::CacheLookup;
 use crate::problem::{Code, Problem};
 
 /// The cached value under a raw path, if a reader may have it now.
-pub(crate) fn cached(node: &Node, raw_path: &str) -> Option<Arc<Answer>> {
-    let answer = node.answers.find(raw_path.as_bytes())?;
-    // The clock is read for values that expire only.
-    let is_live = answer.expires_at_ms == 0 || answer.is_live(node.clock.now_ms());
-    is_live.then_some(answer)
+pub(crate) fn cached(node: &Node, raw_path: &str) -> Option<Answer> {
+    node.answers.find(raw_path.as_bytes()).filter(|answer| answer.is_live(|| node.clock.now_ms()))
 }
 
 /// Answers with a cached value and no conditions; `headers` is an empty map whose memory is used again.
 pub(crate) fn answer_cached(answer: &Answer, headers: HeaderMap) -> Reply {
-    Reply::value(answer, AnswerBody::free(answer.body.clone()), headers)
+    Reply::value(answer, AnswerBody::free(answer.body()), headers)
 }
 
 /// Answers a read that the cache alone could not. May wait for the disk.
@@ -47,15 +42,15 @@ pub(crate) fn answer(
     Query::read(query, &[])?;
     let precondition = conditions::read(headers)?;
     let answer = find(node, &path)?;
-    let current = answer.as_ref().map(|answer| answer.uuid);
-    if let Some(reply) = decide(&precondition, current, answer.as_deref()) {
+    let current = answer.as_ref().map(Answer::uuid);
+    if let Some(reply) = decide(&precondition, current, answer.as_ref()) {
         return reply;
     }
     let answer = answer.ok_or_else(Problem::no_such_key)?;
-    let body = if answer.body.len() > CACHED_ANSWER_BYTES_MAX {
-        AnswerBody::covered(answer.body.clone(), node.budget.share(answer.body.len())?)
+    let body = if answer.len() > CACHED_ANSWER_BYTES_MAX {
+        AnswerBody::covered(answer.body(), node.budget.share(answer.len())?)
     } else {
-        AnswerBody::free(answer.body.clone())
+        AnswerBody::free(answer.body())
     };
     Ok(Reply::value(&answer, body, HeaderMap::new()))
 }
@@ -78,12 +73,12 @@ fn decide(
 }
 
 /// The live value under `path`, framed; `None` when there is none.
-pub(crate) fn find(node: &Node, path: &Path) -> Result<Option<Arc<Answer>>, Problem> {
+pub(crate) fn find(node: &Node, path: &Path) -> Result<Option<Answer>, Problem> {
     let now_ms = node.clock.now_ms();
     let fill = match node.answers.look_up(path) {
         Lookup::Found(answer) => {
             node.metrics.count_lookup(CacheLookup::Hit);
-            return Ok(answer.is_live(now_ms).then_some(answer));
+            return Ok(Some(answer).filter(|answer| answer.is_live(|| now_ms)));
         }
         Lookup::Missing(fill) => Some(fill),
         Lookup::Bypass => None,
@@ -92,7 +87,7 @@ pub(crate) fn find(node: &Node, path: &Path) -> Result<Option<Arc<Answer>>, Prob
     let Some(record) = node.store.read(Namespace::Data, path)?.filter(|record| record.is_live(now_ms)) else {
         return Ok(None);
     };
-    let answer = Arc::new(Answer::frame(&record, &node.store.json(&record)?));
+    let answer = Answer::frame(path, &record, &node.store.json(&record)?);
     // While the store has trouble with its disk it may change without telling; see the cache's documentation.
     if let Some(fill) = fill.filter(|_| node.store.state() == State::Open) {
         fill.with(&answer);

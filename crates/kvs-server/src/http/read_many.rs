@@ -81,7 +81,7 @@ fn answer(node: &Node, paths: &[Path]) -> Result<Reply, Problem> {
 fn push_answer(out: &mut BytesMut, path: &Path, answer: &Answer) {
     open(out, path);
     // The framed answer is an object; its members follow the path.
-    out.put_slice(answer.body.strip_prefix(b"{").unwrap_or_default());
+    out.put_slice(answer.body().strip_prefix(b"{").unwrap_or_default());
 }
 
 fn push_error(out: &mut BytesMut, path: &Path, word: &str) {
@@ -109,7 +109,7 @@ mod tests {
     fn an_element_is_the_single_answer_with_its_path() {
         let mut out = BytesMut::new();
         let path = Path::parse("a\"b").unwrap();
-        push_answer(&mut out, &path, &Answer::frame(&record(1, 5, 0), b"[1]"));
+        push_answer(&mut out, &path, &Answer::frame(&path, &record(1, 5, 0), b"[1]"));
         assert_eq!(
             out,
             "{\"path\":\"a\\\"b\",\"uuid\":\"00000000-0000-0000-0000-000000000001\",\"timestamp\":5,\"data\":[1]}"

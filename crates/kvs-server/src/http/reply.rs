@@ -160,8 +160,8 @@ impl Reply {
     pub(crate) fn value(answer: &Answer, body: AnswerBody, mut headers: HeaderMap) -> Self {
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(CACHE_CONTROL, NO_CACHE);
-        headers.insert(ETAG, answer.etag.clone());
-        headers.insert(LAST_MODIFIED, answer.last_modified.clone());
+        headers.insert(ETAG, answer.etag());
+        headers.insert(LAST_MODIFIED, answer.last_modified());
         Self { status: StatusCode::OK, headers, body }
     }
 
@@ -169,8 +169,8 @@ impl Reply {
     pub(crate) fn not_modified(answer: &Answer) -> Self {
         Self::empty(StatusCode::NOT_MODIFIED)
             .with(CACHE_CONTROL, NO_CACHE)
-            .with(ETAG, answer.etag.clone())
-            .with(LAST_MODIFIED, answer.last_modified.clone())
+            .with(ETAG, answer.etag())
+            .with(LAST_MODIFIED, answer.last_modified())
     }
 
     /// An error.
