@@ -15,6 +15,7 @@ use crate::budget::Budget;
 use crate::clock::SystemClock;
 use crate::connection::registry::Registry;
 use crate::metrics::Metrics;
+use crate::read_pace::ReadPace;
 use crate::scans::Scans;
 
 /// Whose requests are answered.
@@ -62,6 +63,8 @@ pub(crate) struct Node {
     pub(crate) registry: Arc<Registry>,
     /// Memory of bodies and answers.
     pub(crate) budget: Budget,
+    /// How single reads run.
+    pub(crate) read_pace: ReadPace,
     /// Turns for big reads.
     pub(crate) scans: Scans,
     /// Backups.

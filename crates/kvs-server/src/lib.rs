@@ -25,6 +25,7 @@ mod metrics_text;
 pub mod node;
 mod problem;
 mod range_cursor;
+mod read_pace;
 mod request_id;
 mod routes;
 mod scans;

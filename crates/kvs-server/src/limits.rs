@@ -142,6 +142,12 @@ pub const CACHED_READS_PER_SAMPLE: u64 = 16;
 /// What `Retry-After` says when the queue to the disk is full or the node is stopping.
 pub const RETRY_AFTER: Duration = Duration::from_secs(1);
 
+/// A single read of the store that takes longer than this waited for a slow disk.
+pub const SLOW_READ: Duration = Duration::from_millis(1);
+
+/// After a slow read so many reads in a row must be fast before they run on the threads of connections again.
+pub const CAREFUL_READS: u32 = 1000;
+
 /// Big reads (ranges, histories, recursive deletes) at once; further ones wait for their turn.
 pub const SCANS_MAX: usize = 16;
 

@@ -7,10 +7,10 @@ use std::sync::Arc;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
+use crate::connection::refusal::whole_answer;
 use crate::connection::serve::Protocols;
 use crate::context::Node;
 use crate::error::ServerError;
-use crate::http::reply::X_REQUEST_ID;
 use crate::limits::{
     ACCEPT_PAUSE, CONNECTIONS_MAX, CONNECTIONS_MIN, CONNECTIONS_PEER_RESERVE, DESCRIPTORS_RESERVE,
     LISTEN_BACKLOG,
@@ -77,16 +77,10 @@ pub(crate) async fn accept(listener: &TcpListener, node: &Arc<Node>) {
 /// Tells a client that there are too many, without waiting for it.
 fn turn_away(socket: TcpStream, node: &Node) {
     let problem = Problem::new(Code::Overloaded, "too many connections");
-    let body = problem.to_json();
     let id = RequestIds::of_connection(node.request_id_key, node.registry.counts().accepted).id(0);
-    let head = format!(
-        "HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/problem+json\r\ncontent-length: {}\r\n\
-         retry-after: {}\r\n{X_REQUEST_ID}: {id}\r\nconnection: close\r\n\r\n",
-        body.len(),
-        problem.code.retry_after_s().unwrap_or_default(),
-    );
+    let answer = whole_answer(&problem, id);
     // A courtesy: a new socket has room for it, and whoever does not get it sees the connection closed.
     if let Ok(mut socket) = socket.into_std() {
-        drop(socket.write_all(&[head.as_bytes(), &body].concat()));
+        drop(socket.write_all(&answer));
     }
 }

@@ -32,6 +32,7 @@ use crate::limits::{BLOCKING_THREADS_MAX, DRAIN_TIMEOUT, SWEEP_INTERVAL};
 use crate::listener;
 use crate::logging;
 use crate::metrics::Metrics;
+use crate::read_pace::ReadPace;
 use crate::scans::Scans;
 
 /// Runs a node until SIGTERM or SIGINT, then stops it in order. `on_ready` is called once it answers, with its address.
@@ -135,6 +136,7 @@ async fn open(config: &Config, address: SocketAddr, clock: SystemClock) -> Resul
         metrics,
         registry: Arc::new(Registry::new(listener::connections_max())),
         budget: Budget::new(),
+        read_pace: ReadPace::default(),
         scans: Scans::new(),
         backups: Arc::new(Backups::new(
             config.backup_path.clone(),

@@ -6,6 +6,7 @@
 pub(crate) mod activity;
 pub(crate) mod head_watch;
 pub(crate) mod outbox;
+pub(crate) mod refusal;
 pub(crate) mod registry;
 pub(crate) mod serve;
 pub(crate) mod wire;

@@ -16,7 +16,9 @@ use tokio::io::AsyncWrite;
 use tokio::net::tcp::OwnedWriteHalf;
 
 use super::activity::Activity;
+use super::refusal;
 use crate::limits::{OUTBOX_BYTES_KEPT, OUTBOX_BYTES_MAX};
+use crate::request_id::RequestId;
 
 /// Bytes on their way to a client.
 #[derive(Debug)]
@@ -77,6 +79,15 @@ impl Outbox {
         let written = Pin::new(&mut inner.socket).poll_write_vectored(context, pieces);
         inner.note(&written);
         written
+    }
+
+    /// Puts an answer of ours in place of the parser's own, if that is what was put in last.
+    pub(crate) fn replace_bare_refusal(&self, id: RequestId) {
+        let mut inner = self.lock();
+        // Nothing of it was sent: it was put in by the poll that is just over.
+        if inner.sent == 0 {
+            refusal::replace_bare(&mut inner.waiting, id);
+        }
     }
 
     /// Sends what waits; ready when all of it was handed to the system.

@@ -22,6 +22,7 @@ use crate::limits::{
     H2_PING_INTERVAL, H2_PING_TIMEOUT, H2_SEND_BUFFER_BYTES, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX,
     HEAD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_TIMEOUT, READ_BUFFER_BYTES_MAX,
 };
+use crate::request_id::{RequestId, RequestIds};
 
 /// The settings of both protocols, made once.
 #[derive(Debug, Clone)]
@@ -62,19 +63,21 @@ impl Protocols {
     /// Serves a connection until it ends. What ends it is no concern of the node.
     pub(crate) async fn serve(&self, socket: TcpStream, node: Arc<Node>, place: Place) {
         let mut wire = Wire::new(socket, Arc::clone(place.activity()));
+        // No request has this number: it is for what never became one.
+        let refusal_id = RequestIds::of_connection(node.request_id_key, place.number()).id(u64::MAX);
         let door = Door::of(node, &place);
         let protocol = obey(place.activity(), |context, order| match order {
             Order::Serve => wire.poll_protocol(context),
             Order::Drain | Order::Close => Poll::Ready(Ok(Protocol::None)),
         });
         match protocol.await {
-            Some(Ok(Protocol::Http1)) => self.serve_http1(wire, door, &place).await,
+            Some(Ok(Protocol::Http1)) => self.serve_http1(wire, door, &place, refusal_id).await,
             Some(Ok(Protocol::Http2)) => self.serve_http2(wire, door, &place).await,
             Some(Ok(Protocol::None) | Err(_)) | None => {}
         }
     }
 
-    async fn serve_http1(&self, wire: Wire, door: Door, place: &Place) {
+    async fn serve_http1(&self, wire: Wire, door: Door, place: &Place, refusal_id: RequestId) {
         let activity = place.activity();
         let outbox = Arc::clone(wire.outbox());
         let mut connection = self.http1.serve_connection(TokioIo::new(wire), door);
@@ -85,6 +88,9 @@ impl Protocols {
                 Pin::new(&mut connection).graceful_shutdown();
             }
             let polled = connection.poll_without_shutdown(context);
+            if matches!(&polled, Poll::Ready(Err(error)) if error.is_parse()) {
+                outbox.replace_bare_refusal(refusal_id);
+            }
             match outbox.poll_send(context) {
                 // The client is gone.
                 Poll::Ready(Err(_)) => Poll::Ready(Ok(())),

@@ -188,7 +188,7 @@ async fn handle(node: &Arc<Node>, route: Route<'_>, parts: &Parts, body: Incomin
     let query = parts.uri.query();
     let headers = &parts.headers;
     match route {
-        Route::Read(path) => tokio::task::block_in_place(|| read::answer(node, path, query, headers)),
+        Route::Read(path) => node.read_pace.run(&node.clock, || read::answer(node, path, query, headers)),
         Route::Write(path) => write::put(node, path, query, headers, body).await,
         Route::Delete(path) => delete::delete(node, path, query, headers).await,
         Route::Range => range::list(node, query).await,

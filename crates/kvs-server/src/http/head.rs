@@ -22,6 +22,7 @@ pub(crate) struct Head<'a> {
     origin: Option<&'a HeaderValue>,
     /// The body is chunked: such a request is the last one of its connection.
     pub(crate) has_transfer_encoding: bool,
+    has_foreign_coding: bool,
     /// There are conditions to be read.
     pub(crate) is_conditional: bool,
 }
@@ -37,6 +38,9 @@ impl<'a> Head<'a> {
             } else if name == IF_NONE_MATCH || name == IF_MATCH || name == IF_UNMODIFIED_SINCE {
                 head.is_conditional = true;
             } else if name == TRANSFER_ENCODING {
+                // One coding that everybody understands the same way; anything else is a length to quarrel about.
+                head.has_foreign_coding |=
+                    head.has_transfer_encoding || !value.as_bytes().eq_ignore_ascii_case(b"chunked");
                 head.has_transfer_encoding = true;
             } else if name == ORIGIN {
                 head.origin = Some(value);
@@ -69,6 +73,9 @@ impl<'a> Head<'a> {
         }
         if self.has_transfer_encoding && activity.has_ambiguous_length() {
             return Err(bad("Transfer-Encoding and Content-Length exclude each other"));
+        }
+        if self.has_foreign_coding {
+            return Err(bad("the only Transfer-Encoding understood is chunked, once"));
         }
         let authority = self.authority(request)?;
         policy.check(authority)?;
@@ -247,6 +254,21 @@ mod tests {
         assert_eq!(verdict("GET", "/", Version::HTTP_11, &fields), Err(Code::HeadersTooLarge));
         let long = format!("/{}", "a".repeat(20_000));
         assert_eq!(verdict("GET", &long, Version::HTTP_11, &[("host", "localhost")]), Err(Code::UriTooLong));
+    }
+
+    #[test]
+    fn chunked_once_is_the_only_coding() {
+        let with = |codings: &[(&'static str, &'static str)]| {
+            let fields: Vec<_> =
+                std::iter::once(("host", "localhost")).chain(codings.iter().copied()).collect();
+            verdict("PUT", "/", Version::HTTP_11, &fields)
+        };
+        assert_eq!(with(&[("transfer-encoding", "Chunked")]), Ok(()));
+        for value in ["gzip, chunked", "chunked, chunked", "identity", ""] {
+            assert_eq!(with(&[("transfer-encoding", value)]), Err(Code::BadRequest), "{value}");
+        }
+        let twice = [("transfer-encoding", "chunked"), ("transfer-encoding", "chunked")];
+        assert_eq!(with(&twice), Err(Code::BadRequest));
     }
 
     #[test]

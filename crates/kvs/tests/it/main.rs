@@ -24,6 +24,7 @@ mod full_disk;
 mod guards;
 mod json;
 mod kill9;
+mod parser;
 mod paths;
 mod readme;
 mod support;
