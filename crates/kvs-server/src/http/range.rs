@@ -11,7 +11,7 @@ use kvs_core::limits::RANGE_LIMIT_MAX;
 use kvs_core::namespace::Namespace;
 use kvs_store::clock::Clock;
 use kvs_store::engine::contract::Order;
-use kvs_store::read::range::{self, PageRow, RangeQuery};
+use kvs_store::read::range::{self, PageRow, Position, RangeQuery};
 
 use crate::answer::write_text;
 use crate::context::Node;
@@ -87,27 +87,35 @@ fn page(node: &Node, wanted: RangeQuery, values: Values) -> Result<Reply, Proble
     let mut prefixes = Vec::new();
     let mut left = wanted.limit;
     let mut query = RangeQuery { limit: CHUNK_ROWS_FIRST.min(left), ..wanted };
-    loop {
+    'chunks: loop {
         let chunk = range::page(&view, &query, now_ms)?;
         let is_whole = chunk.rows.len() == query.limit;
-        left = left.saturating_sub(chunk.rows.len());
         let mut chunk_bytes = 0;
         for row in chunk.rows {
+            // What did not find room is where the next page begins.
+            if found.is_full() {
+                break 'chunks;
+            }
+            left -= 1;
             match row {
-                PageRow::Prefix(prefix) => prefixes.push(prefix),
-                PageRow::Key(path, record) if values == Values::Omitted => {
-                    found.push_record(&path, &record, None)
+                PageRow::Prefix(prefix) => {
+                    query.after = Some(Position::Prefix(prefix.clone()));
+                    prefixes.push(prefix);
                 }
                 PageRow::Key(path, record) => {
-                    let data = node.store.json(&record)?;
-                    chunk_bytes += data.len();
-                    found.push_record(&path, &record, Some(&data));
+                    query.after = Some(Position::Key(Bytes::copy_from_slice(path.as_bytes())));
+                    let data = match values {
+                        Values::Included => Some(node.store.json(&record)?),
+                        Values::Omitted => None,
+                    };
+                    chunk_bytes += data.as_ref().map_or(0, Bytes::len);
+                    found.push_record(&path, &record, data.as_deref());
                 }
             }
         }
         query.after = chunk.next;
-        // A short piece with more to come has looked at as many rows as one request may.
-        if query.after.is_none() || left == 0 || found.is_full() || !is_whole {
+        // A short piece with more to come has looked at as much as one request may.
+        if query.after.is_none() || left == 0 || !is_whole {
             break;
         }
         let is_light = chunk_bytes.saturating_mul(CHUNK_ROWS_MAX / CHUNK_ROWS_FIRST) < ANSWER_BYTES_TARGET;
