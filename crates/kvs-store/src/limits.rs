@@ -5,13 +5,13 @@ use std::time::Duration;
 /// Most transactions waiting for the committer; the next one is told to try again.
 pub const QUEUE_TRANSACTIONS_MAX: usize = 8192;
 
-/// Most bytes of payload waiting for the committer.
+/// Most bytes of writes waiting for the committer.
 pub const QUEUE_BYTES_MAX: usize = 256 * 1024 * 1024;
 
 /// Most transactions in one engine batch.
 pub const BATCH_TRANSACTIONS_MAX: usize = 1024;
 
-/// A batch takes no further transaction once it holds this many bytes of payload.
+/// A batch takes no further transaction once it holds this many bytes of writes.
 pub const BATCH_BYTES_TARGET: usize = 4 * 1024 * 1024;
 
 /// How often writes are synced with `durability: interval`.
@@ -26,11 +26,18 @@ pub const REAP_KEYS_MAX: usize = 512;
 /// How often old tombstones are looked for.
 pub const COLLECT_INTERVAL: Duration = Duration::from_secs(30);
 
+/// Pause between two rounds of collection that found nothing to collect.
+pub const COLLECT_STEP: Duration = Duration::from_millis(50);
+
 /// Most tombstones that one round of collection looks at.
 pub const COLLECT_KEYS_MAX: usize = 1024;
 
 /// Most rows that one page of a range looks at, live or not; then it ends early and says where to go on.
 pub const SCAN_ROWS_MAX: usize = 20_000;
+
+/// Most bytes of JSON, as sent, on one page of a range; then it ends early and says where to go on. One value alone may
+/// be larger.
+pub const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
 /// Most revisions removed with one write when `revision_limit` went down.
 pub const REVISIONS_TRIMMED_MAX: u32 = 16;

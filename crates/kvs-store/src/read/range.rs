@@ -1,7 +1,7 @@
 //! Ranges of keys: pages in byte order, with folding at a delimiter.
 //!
-//! A page looks at a bounded number of rows. Deleted and expired keys are passed over but count as looked at, so a page
-//! may be short and still say where to go on.
+//! A page looks at a bounded number of rows and holds a bounded number of bytes. Deleted and expired keys are passed
+//! over but count as looked at, so a page may be short and still say where to go on.
 
 use std::ops::Bound;
 
@@ -13,7 +13,7 @@ use kvs_core::record::Record;
 use crate::engine::contract::Order;
 use crate::error::StoreError;
 use crate::keys::{after_prefix, read_record_key};
-use crate::limits::SCAN_ROWS_MAX;
+use crate::limits::{PAGE_BYTES_MAX, SCAN_ROWS_MAX};
 use crate::read::view::View;
 use crate::row::Row;
 use crate::table::Table;
@@ -44,7 +44,7 @@ pub struct RangeQuery {
 pub enum Position {
     /// Behind this key.
     Key(Bytes),
-    /// Behind everything with this prefix.
+    /// Behind everything that goes on beyond this prefix.
     Prefix(Bytes),
 }
 
@@ -54,7 +54,7 @@ pub enum Position {
 pub enum PageRow {
     /// A live key.
     Key(Path, Record),
-    /// All live keys that begin with this text.
+    /// All live keys that begin with this text and go on beyond it.
     Prefix(Bytes),
 }
 
@@ -77,7 +77,7 @@ pub fn page(view: &View, query: &RangeQuery, now_ms: u64) -> Result<Page, StoreE
     let Some(mut scan) = Scan::begin(query) else {
         return Ok(page);
     };
-    let mut looked_at = 0;
+    let (mut looked_at, mut bytes) = (0, 0_usize);
     'seek: loop {
         for stored in view.range(Table::Records, (scan.from.clone(), scan.to.clone()), query.order) {
             let (row_key, value) = stored?;
@@ -99,6 +99,11 @@ pub fn page(view: &View, query: &RangeQuery, now_ms: u64) -> Result<Page, StoreE
                 return Ok(page);
             }
             let Some(folded) = fold(query, &text) else {
+                bytes = bytes.saturating_add(row.record.payload.raw_len());
+                if bytes > PAGE_BYTES_MAX && !page.rows.is_empty() {
+                    page.next = page.rows.last().map(position_of);
+                    return Ok(page);
+                }
                 page.rows.push(PageRow::Key(key.path, row.record));
                 continue;
             };
@@ -172,7 +177,7 @@ impl Scan {
         }
     }
 
-    /// Goes on behind everything with this prefix; `false` when nothing is left.
+    /// Goes on behind everything that goes on beyond this prefix; `false` when nothing is left.
     fn skip(&mut self, prefix: &[u8], query: &RangeQuery) -> bool {
         let key = [&[query.namespace.number()], prefix].concat();
         match query.order {
@@ -185,8 +190,9 @@ impl Scan {
                 None => return false,
             },
             Order::Descending => {
-                if lies_before(&self.to, &key) {
-                    self.to = Bound::Excluded(key);
+                // The key that is the prefix itself, which a delimiter other than a slash allows, comes last.
+                if lies_before(&self.to, &key) && !is_at(&self.to, &key) {
+                    self.to = Bound::Included(key);
                 }
             }
         }
@@ -199,6 +205,14 @@ fn lies_behind(from: &Bound<Vec<u8>>, key: &Vec<u8>) -> bool {
     match from {
         Bound::Included(from) | Bound::Excluded(from) => key >= from,
         Bound::Unbounded => true,
+    }
+}
+
+/// Whether the bound is at `key`.
+fn is_at(bound: &Bound<Vec<u8>>, key: &Vec<u8>) -> bool {
+    match bound {
+        Bound::Included(at) | Bound::Excluded(at) => at == key,
+        Bound::Unbounded => false,
     }
 }
 
