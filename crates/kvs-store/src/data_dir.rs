@@ -54,8 +54,15 @@ impl DataDir {
     pub fn open(path: &Path, expect: Expect) -> Result<Self, StoreError> {
         let refuse = |reason: String| StoreError::Format { dir: path.to_owned(), reason };
         refuse_half_restored(path)?;
-        let found = read_format(path)?;
-        match (found, expect) {
+        // Another process may make the directory between two looks: what counts is what is found under the lock.
+        let is_new = read_format(path)?.is_none() && is_empty_or_absent(path)? && expect != Expect::Existing;
+        let early_lock = if is_new {
+            create_folder(path)?;
+            Some(lock(path)?)
+        } else {
+            None
+        };
+        match (read_format(path)?, expect) {
             (Some(found), _) if found != format_line() => {
                 return Err(refuse(format!(
                     "its format is '{}', this version reads '{}'; use the version that wrote it, or a backup",
@@ -77,7 +84,7 @@ impl DataDir {
             }
             (None, _) => create(path)?,
         }
-        let lock = lock(path)?;
+        let lock = early_lock.map_or_else(|| lock(path), Ok)?;
         // A restore that began and died meanwhile.
         refuse_half_restored(path)?;
         Ok(Self { path: path.to_owned(), _lock: lock })
@@ -104,7 +111,7 @@ impl DataDir {
     /// As for [`DataDir::check_restorable`], and [`StoreError::InUse`].
     pub fn begin_restore(path: &Path) -> Result<Self, StoreError> {
         Self::check_restorable(path)?;
-        DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(file_error("create", path))?;
+        create_folder(path)?;
         let lock = lock(path)?;
         // Only now nobody else can take it.
         Self::check_restorable(path)?;
@@ -193,8 +200,20 @@ fn is_empty_or_absent(dir: &Path) -> Result<bool, StoreError> {
     Ok(true)
 }
 
-fn create(dir: &Path) -> Result<(), StoreError> {
+/// Creates the folder and those above it, so that they outlive a power failure.
+fn create_folder(dir: &Path) -> Result<(), StoreError> {
+    let is_missing = |dir: &&Path| !dir.as_os_str().is_empty() && !dir.exists();
+    let missing: Vec<_> = dir.ancestors().take_while(is_missing).collect();
     DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(file_error("create", dir))?;
+    for made in missing {
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sync_dir(parent.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
+}
+
+/// Writes the format into a folder that is there and locked.
+fn create(dir: &Path) -> Result<(), StoreError> {
     let temporary = dir.join("FORMAT.tmp");
     let mut file = OpenOptions::new()
         .write(true)
