@@ -5,11 +5,13 @@
 //! FIFO compaction, no transactions of its own.
 
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use fjall::config::{BloomConstructionPolicy, CompressionPolicy, FilterPolicy, FilterPolicyEntry};
 use fjall::{
-    CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions, PersistMode, Readable,
+    AbstractTree, CompressionType, Database, Keyspace, KeyspaceCreateOptions, KvSeparationOptions,
+    PersistMode, Readable,
 };
 
 use crate::engine::contract::{
@@ -27,6 +29,12 @@ const MEMTABLE_BYTES_INDEX: u64 = 8 * 1024 * 1024;
 const SEPARATED_BYTES_MIN: u32 = 4096;
 /// Threads for flushes and compactions.
 const WORKER_THREADS: usize = 2;
+/// Full write buffers of one table, and runs of its youngest level, from which on a commit waits for those threads.
+/// fjall itself would wait from 4 and 30 on, but for ever if the thread it waits for has failed.
+const FULL_MEMTABLES_MAX: usize = 3;
+const YOUNGEST_RUNS_MAX: usize = 26;
+/// How long between two looks at what another thread does.
+const WAIT_STEP: Duration = Duration::from_millis(1);
 
 /// How the disk engine is set up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -72,7 +80,28 @@ impl DiskEngine {
             .map(|table| database.keyspace(table.name(), || keyspace_options(table, options.blocks)))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|error| failure("opening a table", &error))?;
+        // The folder itself must outlive a power failure, not only what is in it.
+        let parent = dir.parent().filter(|parent| !parent.as_os_str().is_empty());
+        std::fs::File::open(parent.unwrap_or(Path::new(".")))
+            .and_then(|folder| folder.sync_all())
+            .map_err(|error| io_failure("syncing the folder of the engine", &error))?;
         Ok(Self { database, keyspaces })
+    }
+
+    /// Waits for work of the engine's own threads.
+    ///
+    /// # Errors
+    ///
+    /// [`EngineError::Poisoned`]: a thread failed, the work will never be done.
+    fn wait_until(&self, is_done: impl Fn(&Keyspace) -> bool) -> Result<(), EngineError> {
+        while !self.keyspaces.iter().all(&is_done) {
+            // Says whether the engine is poisoned; nothing else does.
+            self.database
+                .persist(PersistMode::Buffer)
+                .map_err(|error| failure("waiting for the engine's threads", &error))?;
+            std::thread::sleep(WAIT_STEP);
+        }
+        Ok(())
     }
 
     fn keyspace(&self, table: Table) -> Result<&Keyspace, EngineError> {
@@ -128,6 +157,10 @@ impl Engine for DiskEngine {
                 None => merged.remove(keyspace, change.key),
             }
         }
+        self.wait_until(|keyspace| {
+            keyspace.tree.sealed_memtable_count() < FULL_MEMTABLES_MAX
+                && keyspace.tree.l0_run_count() < YOUNGEST_RUNS_MAX
+        })?;
         let mode = match sync {
             Sync::Disk => PersistMode::SyncData,
             Sync::System => PersistMode::Buffer,
@@ -141,9 +174,9 @@ impl Engine for DiskEngine {
 
     fn flush(&self) -> Result<(), EngineError> {
         for keyspace in &self.keyspaces {
-            keyspace.rotate_memtable_and_wait().map_err(|error| failure("flushing a table", &error))?;
+            keyspace.rotate_memtable().map_err(|error| failure("flushing a table", &error))?;
         }
-        Ok(())
+        self.wait_until(|keyspace| keyspace.tree.sealed_memtable_count() == 0)
     }
 
     fn ingest(&self, table: Table, rows: SortedRows<'_>) -> Result<(), EngineError> {
