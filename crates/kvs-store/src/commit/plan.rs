@@ -40,8 +40,35 @@ pub(crate) struct Scene {
 struct KeyState {
     before: Option<Row>,
     after: Option<Row>,
-    /// Changes of the history: a revision to add, or `None` to remove it.
+    /// Changes of the history: a revision to add, or `None` to remove one that is stored.
     history: BTreeMap<u64, Option<RevisionRow>>,
+}
+
+impl KeyState {
+    /// Adds a revision to those of a row of this key, and drops the oldest beyond the limit.
+    fn keep(&mut self, revisions: &mut Revisions, loser: RevisionRow, limit: u32) {
+        if limit > 0 {
+            self.history.insert(revisions.next, Some(loser));
+            revisions.next += 1;
+            revisions.kept += 1;
+        }
+        let surplus = revisions.kept.saturating_sub(limit).min(REVISIONS_TRIMMED_MAX);
+        for _ in 0..surplus {
+            self.drop_revision(revisions.first());
+            revisions.kept -= 1;
+        }
+    }
+
+    /// Drops a revision; one that came with this batch leaves no trace, so that a key that is written many times in one
+    /// batch does not make the plan grow.
+    fn drop_revision(&mut self, number: u64) {
+        let stored = self.before.as_ref().map(|row| row.revisions).unwrap_or_default();
+        if (stored.first()..stored.next).contains(&number) {
+            self.history.insert(number, None);
+        } else {
+            self.history.remove(&number);
+        }
+    }
 }
 
 /// A batch being planned.
@@ -132,7 +159,7 @@ impl<'a> Plan<'a> {
                 });
                 let record = self.stamped(stamp, Kind::Value, expires_at_ms, (write.author, owner), content);
                 let written = Written { version: record.version, expires_at_ms };
-                self.take(&key, record);
+                self.take(&key, record)?;
                 Ok(if live.is_some() { Outcome::Replaced(written) } else { Outcome::Created(written) })
             }
             Change::Delete => {
@@ -144,17 +171,17 @@ impl<'a> Plan<'a> {
                 let content = Content { payload: Payload::empty(), digest: ContentDigest::of(b"") };
                 let record = self.stamped(stamp, Kind::Tombstone, 0, (write.author, owner), content);
                 let written = Written { version: record.version, expires_at_ms: 0 };
-                self.take(&key, record);
+                self.take(&key, record)?;
                 Ok(Outcome::Deleted(written))
             }
-            Change::Merge(record) => Ok(self.take(&key, *record)),
+            Change::Merge(record) => self.take(&key, *record),
             Change::Expire => {
                 let due = current
                     .filter(|record| record.kind == Kind::Value && record.has_expired(self.scene.now_ms));
                 let Some(expired) = due.map(Record::expired) else {
                     return Ok(Outcome::Absent);
                 };
-                self.take(&key, expired);
+                self.take(&key, expired)?;
                 Ok(Outcome::Expired)
             }
             Change::Collect(dot) => Ok(self.collect(&key, dot)),
@@ -207,30 +234,54 @@ impl<'a> Plan<'a> {
     }
 
     /// Merges a record into its key: the winner stays, the loser goes to the history.
-    fn take(&mut self, key: &Key, incoming: Record) -> Outcome {
-        let limit = self.scene.revision_limit;
-        let Some(state) = self.keys.get_mut(key) else {
-            return Outcome::NotNewer;
-        };
-        match merge(state.after.as_ref().map(|row| &row.record), &incoming) {
-            Merge::Same => Outcome::NotNewer,
+    fn take(&mut self, key: &Key, incoming: Record) -> Result<Outcome, StoreError> {
+        let current = self.keys.get(key).and_then(|state| state.after.as_ref()).map(|row| &row.record);
+        match merge(current, &incoming) {
+            Merge::Same => Ok(Outcome::NotNewer),
             Merge::Loses(rule) => {
-                if let Some(row) = &mut state.after {
-                    let superseded_by = row.record.version.uuid;
-                    let loser = RevisionRow { superseded_by, rule, record: incoming };
-                    keep(&mut row.revisions, &mut state.history, loser, limit);
-                }
-                Outcome::NotNewer
+                self.keep_loser(key, incoming, rule)?;
+                Ok(Outcome::NotNewer)
             }
             Merge::First => {
                 self.replace(key, incoming, None);
-                Outcome::Taken
+                Ok(Outcome::Taken)
             }
             Merge::Replaces(rule) => {
                 self.replace(key, incoming, Some(rule));
-                Outcome::Taken
+                Ok(Outcome::Taken)
             }
         }
+    }
+
+    /// Puts an incoming record that lost into the history, unless it is there: peers send again what they do not know
+    /// to have arrived, and that must not push other versions out.
+    fn keep_loser(&mut self, key: &Key, incoming: Record, rule: Rule) -> Result<(), StoreError> {
+        let limit = self.scene.revision_limit;
+        let Some(state) = self.keys.get_mut(key) else { return Ok(()) };
+        let Some(row) = &state.after else { return Ok(()) };
+        for number in row.revisions.first()..row.revisions.next {
+            let is_kept = match state.history.get(&number) {
+                Some(planned) => {
+                    planned.as_ref().is_some_and(|kept| kept.record.precedence(&incoming).is_eq())
+                }
+                None => {
+                    let row_key = history_key(key.namespace, &key.path, number);
+                    let stored = self.engine.get(Table::History, &row_key)?;
+                    let stored = stored.map(|bytes| RevisionRow::decode(key, &bytes)).transpose()?;
+                    stored.is_some_and(|kept| kept.record.precedence(&incoming).is_eq())
+                }
+            };
+            if is_kept {
+                return Ok(());
+            }
+        }
+        let loser = RevisionRow { superseded_by: row.record.version.uuid, rule, record: incoming };
+        let mut revisions = row.revisions;
+        state.keep(&mut revisions, loser, limit);
+        if let Some(row) = &mut state.after {
+            row.revisions = revisions;
+        }
+        Ok(())
     }
 
     fn replace(&mut self, key: &Key, record: Record, rule: Option<Rule>) {
@@ -243,7 +294,7 @@ impl<'a> Plan<'a> {
             revisions = old.revisions;
             if let Some(rule) = rule {
                 let loser = RevisionRow { superseded_by: record.version.uuid, rule, record: old.record };
-                keep(&mut revisions, &mut state.history, loser, limit);
+                state.keep(&mut revisions, loser, limit);
             }
         }
         self.counters.count(&record);
@@ -261,29 +312,10 @@ impl<'a> Plan<'a> {
             return Outcome::Absent;
         };
         for revision in row.revisions.first()..row.revisions.next {
-            state.history.insert(revision, None);
+            state.drop_revision(revision);
         }
         self.counters.forget(&row.record);
         Outcome::Collected
-    }
-}
-
-/// Adds a revision and drops the oldest beyond the limit.
-fn keep(
-    revisions: &mut Revisions,
-    history: &mut BTreeMap<u64, Option<RevisionRow>>,
-    loser: RevisionRow,
-    limit: u32,
-) {
-    if limit > 0 {
-        history.insert(revisions.next, Some(loser));
-        revisions.next += 1;
-        revisions.kept += 1;
-    }
-    let surplus = revisions.kept.saturating_sub(limit).min(REVISIONS_TRIMMED_MAX);
-    for _ in 0..surplus {
-        history.insert(revisions.first(), None);
-        revisions.kept -= 1;
     }
 }
 
@@ -308,15 +340,11 @@ fn put_key(batch: &mut Batch, key: &Key, state: &KeyState) {
             None => batch.remove(Table::Records, record_key),
         }
     }
-    let stored = state.before.as_ref().map(|row| row.revisions).unwrap_or_default();
-    let was_stored = |number: u64| (stored.first()..stored.next).contains(&number);
     for (number, revision) in &state.history {
         let row_key = history_key(key.namespace, &key.path, *number);
         match revision {
             Some(revision) => batch.put(Table::History, row_key, revision.encode(key)),
-            // One that came and went within the batch never stood in the table.
-            None if was_stored(*number) => batch.remove(Table::History, row_key),
-            None => {}
+            None => batch.remove(Table::History, row_key),
         }
     }
 }

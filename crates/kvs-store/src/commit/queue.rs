@@ -15,13 +15,13 @@ use crate::limits::{BATCH_BYTES_TARGET, BATCH_TRANSACTIONS_MAX, QUEUE_BYTES_MAX,
 pub(crate) struct Job {
     pub(crate) writes: Vec<Write>,
     pub(crate) reply: Reply,
-    payload_bytes: usize,
+    size_bytes: usize,
 }
 
 impl Job {
     pub(crate) fn new(writes: Vec<Write>, reply: Reply) -> Self {
-        let payload_bytes = writes.iter().map(Write::payload_bytes).sum();
-        Self { writes, reply, payload_bytes }
+        let size_bytes = writes.iter().map(Write::size_bytes).sum();
+        Self { writes, reply, size_bytes }
     }
 }
 
@@ -60,12 +60,12 @@ impl Queue {
             return Err(StoreError::Closed);
         }
         let has_room = state.jobs.len() < QUEUE_TRANSACTIONS_MAX
-            && (state.jobs.is_empty() || state.bytes.saturating_add(job.payload_bytes) <= QUEUE_BYTES_MAX);
+            && (state.jobs.is_empty() || state.bytes.saturating_add(job.size_bytes) <= QUEUE_BYTES_MAX);
         if !has_room {
             return Err(StoreError::QueueFull);
         }
         let was_empty = state.jobs.is_empty();
-        state.bytes += job.payload_bytes;
+        state.bytes += job.size_bytes;
         state.jobs.push_back(job);
         drop(state);
         if was_empty {
@@ -86,7 +86,7 @@ impl Queue {
         let mut batch_bytes = 0;
         while jobs.len() < BATCH_TRANSACTIONS_MAX && batch_bytes < BATCH_BYTES_TARGET {
             let Some(job) = state.jobs.pop_front() else { break };
-            batch_bytes += job.payload_bytes;
+            batch_bytes += job.size_bytes;
             jobs.push(job);
         }
         state.bytes -= batch_bytes;

@@ -81,13 +81,14 @@ pub struct Written {
 pub type Reply = Box<dyn FnOnce(Result<Vec<Outcome>, StoreError>) + Send>;
 
 impl Write {
-    /// Bytes of payload that it brings.
+    /// Bytes that it takes while it waits: its payload, its path, and itself.
     #[must_use]
-    pub fn payload_bytes(&self) -> usize {
-        match &self.change {
+    pub fn size_bytes(&self) -> usize {
+        let payload = match &self.change {
             Change::Put { content, .. } => content.payload.stored().len(),
-            Change::Merge(record) => record.payload.stored().len(),
+            Change::Merge(record) => size_of::<Record>() + record.payload.stored().len(),
             Change::Delete | Change::Expire | Change::Collect(_) => 0,
-        }
+        };
+        size_of::<Self>() + self.path.as_bytes().len() + payload
     }
 }
