@@ -7,8 +7,9 @@ use crate::engine::contract::{Engine, EngineError};
 use crate::error::StoreError;
 use crate::medium::Medium;
 
-/// How long opening again waits for readers to let go of the old engine.
-const READERS_WAIT_MAX: Duration = Duration::from_secs(2);
+/// How long opening again waits for readers to let go of the old engine. New readers wait as long, each time that it is
+/// tried while a view is held: short, as reads go on while the disk is full.
+const READERS_WAIT_MAX: Duration = Duration::from_millis(100);
 const READERS_WAIT_STEP: Duration = Duration::from_millis(1);
 
 /// The engine in use.

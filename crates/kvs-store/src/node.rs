@@ -49,7 +49,7 @@ impl Identity {
 pub struct Counters {
     /// The next local sequence number, from 1.
     pub next_local_seq: u64,
-    /// The next number of this origin's writes, from 1.
+    /// The next number of this origin's writes, from 1 in each epoch.
     pub next_origin_seq: u64,
     /// Keys with a value (expired ones count until they are reaped).
     pub keys: u64,
@@ -72,6 +72,13 @@ pub(crate) enum Left {
     InOrder,
     /// Not closed; this was its durability.
     Open(Durability),
+}
+
+/// Begins a new epoch: numbers that this node gave out may be forgotten and must not be given out again. The numbers of
+/// an epoch begin at 1.
+pub(crate) fn begin_epoch(identity: &mut Identity, counters: &mut Counters) {
+    identity.origin.epoch = identity.origin.epoch.saturating_add(1);
+    counters.next_origin_seq = 1;
 }
 
 /// What the table says; `None` for a new node.

@@ -2,7 +2,7 @@
 
 use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
+use std::thread::{JoinHandle, ThreadId};
 
 use bytes::Bytes;
 use kvs_core::namespace::Namespace;
@@ -39,6 +39,7 @@ pub struct Store {
     shared: Arc<Shared>,
     settings: Settings,
     committer: Mutex<Option<JoinHandle<()>>>,
+    committer_id: ThreadId,
     // Released last.
     _data_dir: Option<DataDir>,
 }
@@ -87,7 +88,8 @@ impl Store {
                 path: "the store".into(),
                 source,
             })?;
-        Ok(Self { shared, settings, committer: Mutex::new(Some(thread)), _data_dir: data_dir })
+        let committer_id = thread.thread().id();
+        Ok(Self { shared, settings, committer: Mutex::new(Some(thread)), committer_id, _data_dir: data_dir })
     }
 
     /// Prepares JSON bytes for a write: digest and compression, on the caller's thread.
@@ -191,11 +193,17 @@ impl Store {
         self.shared.identity()
     }
 
-    /// Takes no further writes, commits what waits, brings everything to the disk and lets go of the files.
+    /// Takes no further writes, commits what waits, brings everything to the disk and lets go of the files. Each of
+    /// several callers returns when that is done.
     pub fn close(&self) {
         self.shared.queue.close();
-        let thread = self.committer.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(thread) = thread
+        if std::thread::current().id() == self.committer_id {
+            // Dropped by a reply: the committer cannot wait for its own end, which comes now.
+            return;
+        }
+        // Held while it ends, so that no other caller takes the engine away before.
+        let mut thread = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(thread) = thread.take()
             && thread.join().is_err()
         {
             tracing::error!("the committer ended by a panic");
@@ -241,11 +249,11 @@ fn begin(
             (Identity::first(random, settings.first_joined, clock.now_ms()), Counters::default())
         }
         Some((identity, counters, Left::InOrder)) => (identity, counters),
-        Some((mut identity, counters, Left::Open(durability))) => {
+        Some((mut identity, mut counters, Left::Open(durability))) => {
             // What an earlier process wrote without waiting for the disk may be gone, and with it numbers that it
             // gave out.
             if durability != Durability::Always {
-                identity.origin.epoch = identity.origin.epoch.saturating_add(1);
+                node::begin_epoch(&mut identity, &mut counters);
             }
             // What was recovered from the engine's journal gets files of its own before anything is built on it.
             engine.flush()?;

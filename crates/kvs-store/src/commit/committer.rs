@@ -3,6 +3,7 @@
 //! Per round it takes what waits, plans it, commits it with one sync, tells the observer, then answers. Persist, then
 //! answer. After a failed write or sync it refuses writes: nobody knows what such a failure left behind.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -70,7 +71,18 @@ impl Committer {
     }
 
     /// Works until the queue is closed and empty, then brings everything to the disk and notes the orderly end.
+    ///
+    /// After a panic (of a reply, of an observer, of the engine) nobody knows what was written: the store is poisoned,
+    /// and whoever waits, now or later, is told so instead of waiting for ever.
     pub(crate) fn run(mut self) {
+        while catch_unwind(AssertUnwindSafe(|| self.work())).is_err() {
+            tracing::error!("the committer panicked: writes are refused until the node is restarted");
+            self.shared.set_state(State::Poisoned("the committer panicked".into()));
+        }
+        self.finish();
+    }
+
+    fn work(&mut self) {
         let mut jobs = Vec::new();
         loop {
             let woken = self.shared.queue.take(&mut jobs, self.patience());
@@ -84,15 +96,13 @@ impl Committer {
                 break;
             }
         }
-        self.finish();
     }
 
     /// How long to wait for a write before looking at other duties.
     fn patience(&self) -> Duration {
-        match self.sync_at {
-            Some(at) => at.saturating_sub(self.clock.monotonic()).min(REAP_INTERVAL),
-            None => REAP_INTERVAL,
-        }
+        let chores_at = (self.shared.state() == State::Open).then(|| self.chores.due_at());
+        let due_at = self.sync_at.into_iter().chain(chores_at).min();
+        due_at.map_or(REAP_INTERVAL, |at| at.saturating_sub(self.clock.monotonic()).min(REAP_INTERVAL))
     }
 
     fn commit(&mut self, jobs: Vec<Job>) {
@@ -238,14 +248,15 @@ impl Committer {
     }
 
     /// Opens the engine again after a write that was cut short. Numbers given out by that write may be forgotten, so
-    /// the epoch goes up.
+    /// a new epoch begins.
     fn reopen(&mut self) -> Result<(), StoreError> {
         let engine = self.shared.engine.reopen(&*self.shared.medium)?;
-        let (mut identity, counters, _) =
+        let (mut identity, mut counters, _) =
             node::load(&*engine)?.ok_or_else(|| StoreError::Poisoned("the node table is empty".into()))?;
-        identity.origin.epoch = identity.origin.epoch.saturating_add(1);
+        node::begin_epoch(&mut identity, &mut counters);
         let mut batch = Batch::default();
         node::put_identity(&mut batch, &identity);
+        node::put_counters(&mut batch, &counters);
         engine.commit(batch, Sync::Disk)?;
         engine.flush()?;
         self.counters = counters;
@@ -257,7 +268,18 @@ impl Committer {
     fn sync_if_due(&mut self) {
         if self.sync_at.is_some_and(|at| self.clock.monotonic() >= at) {
             self.sync_at = None;
-            self.sync_engine();
+            if self.is_engine_sound() {
+                self.sync_engine();
+            }
+        }
+    }
+
+    /// Whether the engine takes writes and syncs. One that failed takes none; opening it again syncs what it holds.
+    fn is_engine_sound(&self) -> bool {
+        match self.shared.state() {
+            State::Open => true,
+            State::Full => self.after_full == AfterFull::GoOn,
+            State::Poisoned(_) => false,
         }
     }
 
@@ -280,7 +302,7 @@ impl Committer {
     }
 
     fn finish(mut self) {
-        if self.shared.state() != State::Open {
+        if !self.is_engine_sound() {
             return;
         }
         self.sync_engine();

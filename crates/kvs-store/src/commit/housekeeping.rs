@@ -13,11 +13,11 @@ use kvs_core::precondition::Precondition;
 use kvs_core::record::Principal;
 
 use crate::commit::committer::Committer;
-use crate::commit::write::{Change, Write};
+use crate::commit::write::{Change, Outcome, Write};
 use crate::engine::contract::Order;
 use crate::error::StoreError;
 use crate::keys::{read_dot_key, read_time_key};
-use crate::limits::{COLLECT_INTERVAL, COLLECT_KEYS_MAX, REAP_INTERVAL, REAP_KEYS_MAX};
+use crate::limits::{COLLECT_INTERVAL, COLLECT_KEYS_MAX, COLLECT_STEP, REAP_INTERVAL, REAP_KEYS_MAX};
 use crate::observer::Key;
 use crate::table::Table;
 
@@ -31,12 +31,20 @@ pub(crate) struct Chores {
 }
 
 impl Chores {
+    /// When the next chore is due, on the monotonic clock.
+    pub(crate) fn due_at(&self) -> Duration {
+        self.reap_at.min(self.collect_at)
+    }
+
     pub(crate) fn run(&mut self, committer: &mut Committer) -> Result<(), StoreError> {
         let now = committer.clock.monotonic();
         if now >= self.reap_at {
-            let reaped = reap(committer)?;
-            // A full round means that more is due: the next batch of writes goes first, then the rest.
-            self.reap_at = if reaped == REAP_KEYS_MAX { now } else { now + REAP_INTERVAL };
+            // First, so that a round that fails is not tried again with every batch.
+            self.reap_at = now + REAP_INTERVAL;
+            if reap(committer)? == REAP_KEYS_MAX {
+                // More is due: the next batch of writes goes first, then the rest.
+                self.reap_at = now;
+            }
         }
         if now >= self.collect_at {
             self.collect_at = now + COLLECT_INTERVAL;
@@ -69,14 +77,17 @@ impl Chores {
                 }
             }
         }
+        let collected = commit(committer, writes)?;
         if seen == COLLECT_KEYS_MAX {
-            self.collect_at = committer.clock.monotonic();
+            // Looking at tombstones that stay must not slow writes down; those that go must not pile up.
+            let pause = if collected > 0 { Duration::ZERO } else { COLLECT_STEP };
+            self.collect_at = committer.clock.monotonic() + pause;
         }
-        commit(committer, writes)
+        Ok(())
     }
 }
 
-/// Turns values whose expiry has come into tombstones; answers how many it found.
+/// Turns values whose expiry has come into tombstones; answers how many.
 fn reap(committer: &mut Committer) -> Result<usize, StoreError> {
     let now_ms = committer.clock.now_ms();
     let due = (Bound::Unbounded, Bound::Excluded(now_ms.saturating_add(1).to_be_bytes().to_vec()));
@@ -91,19 +102,31 @@ fn reap(committer: &mut Committer) -> Result<usize, StoreError> {
             writes.push(write(key, Change::Expire));
         }
     }
-    let found = writes.len();
-    commit(committer, writes)?;
-    Ok(found)
+    commit(committer, writes)
 }
 
-fn commit(committer: &mut Committer, writes: Vec<Write>) -> Result<(), StoreError> {
+/// Commits the writes; answers how many changed something.
+fn commit(committer: &mut Committer, writes: Vec<Write>) -> Result<usize, StoreError> {
     if writes.is_empty() {
-        return Ok(());
+        return Ok(0);
     }
-    for verdict in committer.write(vec![writes])? {
-        verdict?;
+    let mut changed = 0;
+    for verdict in committer.write(vec![writes.clone()])? {
+        match verdict {
+            Ok(outcomes) => changed += count_changes(&outcomes),
+            Err(error) => {
+                tracing::warn!(%error, "expiry or collection of a key fails: it is left out");
+                let each = writes.iter().map(|write| vec![write.clone()]).collect();
+                let verdicts = committer.write(each)?;
+                changed += verdicts.iter().flatten().map(|outcomes| count_changes(outcomes)).sum::<usize>();
+            }
+        }
     }
-    Ok(())
+    Ok(changed)
+}
+
+fn count_changes(outcomes: &[Outcome]) -> usize {
+    outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Expired | Outcome::Collected)).count()
 }
 
 fn write(key: Key, change: Change) -> Write {
