@@ -264,3 +264,57 @@ async fn an_answer_does_not_wait_for_the_rest_of_the_next_request() {
     client.send("GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n").await;
     assert_eq!(client.answer().await.status, 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plain_read_is_answered_like_every_other() {
+    let node = TestNode::start().await;
+    node.put("/kv/a/%C3%A9?ttl=1h", "{\"x\": 1}").await;
+    node.put("/kv/large", &format!("\"{}\"", "x".repeat(100_000))).await;
+    for target in ["/kv/a/%C3%A9", "/kv/a/%c3%a9", "/kv/large", "/kv/none", "/kv/_x", "/kv/", "/kv/a//b"] {
+        // From the store, then from the cache; read from its bytes, then by the full parser.
+        for _ in 0..2 {
+            let mut plain = node.connect().await.request("GET", target, "", "").await;
+            let mut full = node.connect().await.request("GET", target, "TE: trailers\r\n", "").await;
+            assert_eq!((plain.status, plain.text()), (full.status, full.text()), "{target}");
+            for name in ["x-request-id", "date"] {
+                assert!(plain.header(name).is_some() && full.header(name).is_some(), "{target} {name}");
+            }
+            assert_eq!(plain.other_headers(), full.other_headers(), "{target}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn reads_and_other_requests_mix_on_one_connection() {
+    let node = TestNode::start().await;
+    let mut client = node.connect().await;
+    let get = "GET /kv/mixed HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    let put = format!("PUT /kv/mixed HTTP/1.1\r\nHost: localhost\r\n{JSON}Content-Length: 1\r\n\r\n7");
+    client.send(format!("{get}{get}{put}{get}{put}{get}")).await;
+    for status in [404, 404, 201, 200, 200, 200] {
+        assert_eq!(client.answer().await.status, status);
+    }
+    // Whatever way the bytes are cut.
+    let wire = format!("{get}{put}{get}");
+    for cut in 1..wire.len() {
+        let mut client = node.connect().await;
+        client.send(&wire[..cut]).await;
+        tokio::task::yield_now().await;
+        client.send(&wire[cut..]).await;
+        for _ in 0..3 {
+            assert_eq!(client.answer().await.status, 200, "{cut}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_reads_late_gets_every_answer() {
+    let node = TestNode::start().await;
+    node.put("/kv/a", &format!("\"{}\"", "x".repeat(30_000))).await;
+    let mut client = node.connect().await;
+    let get = "GET /kv/a HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    client.send(get.repeat(500)).await;
+    for _ in 0..500 {
+        assert!(client.answer().await.json()["data"].as_str().is_some_and(|data| data.len() == 30_000));
+    }
+}
