@@ -6,7 +6,6 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits::BUFFER_BYTES_MAX;
@@ -25,23 +24,6 @@ pub(crate) struct Budget(Arc<Semaphore>);
 /// A part of the budget, given back when dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Share(Option<OwnedSemaphorePermit>);
-
-/// Bytes that hold their share until the last of them was sent.
-struct CoveredBytes {
-    bytes: Bytes,
-    _share: Share,
-}
-
-impl AsRef<[u8]> for CoveredBytes {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
-/// The same bytes; the share is given back when the last reference to them is gone.
-pub(crate) fn cover(bytes: Bytes, share: Share) -> Bytes {
-    Bytes::from_owner(CoveredBytes { bytes, _share: share })
-}
 
 impl Budget {
     /// A budget nobody has taken from.

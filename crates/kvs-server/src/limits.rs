@@ -61,9 +61,6 @@ pub const TARGET_BYTES_MAX: usize = 16 * 1024;
 /// Read buffer of an HTTP/1 connection, in bytes: a head must fit into it.
 pub const READ_BUFFER_BYTES_MAX: usize = 64 * 1024;
 
-/// First read buffer of a connection, in bytes: a plain read must fit into it, or the full parser reads it.
-pub const WIRE_BUFFER_BYTES: usize = 4 * 1024;
-
 /// Answer bytes of an HTTP/1 connection that are collected before they are sent.
 pub const OUTBOX_BYTES_MAX: usize = 64 * 1024;
 

@@ -110,16 +110,6 @@ impl Activity {
         }
     }
 
-    /// Every request that came was answered.
-    pub(crate) fn is_idle(&self) {
-        self.enter(Phase::Idle);
-    }
-
-    /// A request was answered and a part of the next is there.
-    pub(crate) fn begins_head(&self) {
-        self.enter(Phase::Head);
-    }
-
     /// The client took bytes of an answer: the time of an idle connection begins again.
     pub(crate) fn has_written(&self) {
         if self.stalled_since_ms.load(Ordering::Relaxed) != 0 {

@@ -6,8 +6,6 @@
 pub(crate) mod activity;
 pub(crate) mod head_watch;
 pub(crate) mod outbox;
-pub(crate) mod plain_head;
-pub(crate) mod plain_reads;
 pub(crate) mod refusal;
 pub(crate) mod registry;
 pub(crate) mod serve;

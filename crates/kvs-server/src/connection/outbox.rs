@@ -43,11 +43,6 @@ impl Outbox {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Lets `write` add to what waits to be sent by [`Outbox::poll_send`].
-    pub(crate) fn put<T>(&self, write: impl FnOnce(&mut Vec<u8>) -> T) -> T {
-        write(&mut self.lock().waiting)
-    }
-
     /// Takes pieces to be sent by [`Outbox::poll_send`], as many bytes as fit; when none fit it waits until earlier ones
     /// are gone.
     pub(crate) fn poll_put(

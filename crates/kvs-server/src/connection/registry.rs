@@ -96,11 +96,6 @@ impl Registry {
         Some(Place { registry: Arc::clone(self), number, activity })
     }
 
-    /// The time of the last sweep, in milliseconds since the start; never 0 once there was one.
-    pub(crate) fn coarse_ms(&self) -> u64 {
-        self.clock.now_ms()
-    }
-
     /// Sets the clock, then closes what is overdue.
     pub(crate) fn sweep(&self, now_ms: u64) {
         self.clock.advance(now_ms);

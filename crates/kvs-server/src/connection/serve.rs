@@ -13,7 +13,6 @@ use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
 use super::activity::{Activity, Order};
-use super::plain_reads::{Parting, PlainReads};
 use super::registry::Place;
 use super::wire::{Protocol, Wire};
 use crate::context::Node;
@@ -71,16 +70,9 @@ impl Protocols {
             Order::Serve => wire.poll_protocol(context),
             Order::Drain | Order::Close => Poll::Ready(Ok(Protocol::None)),
         });
-        // The parsers' states are large and most connections never need them.
         match protocol.await {
-            Some(Ok(Protocol::Http1)) => {
-                let mut reads = PlainReads::new(&mut wire, &door, place.activity());
-                let parting = obey(place.activity(), |context, order| reads.poll(context, order)).await;
-                if let Some(Ok(Parting::HandOver)) = parting {
-                    Box::pin(self.serve_http1(wire, door, &place, refusal_id)).await;
-                }
-            }
-            Some(Ok(Protocol::Http2)) => Box::pin(self.serve_http2(wire, door, &place)).await,
+            Some(Ok(Protocol::Http1)) => self.serve_http1(wire, door, &place, refusal_id).await,
+            Some(Ok(Protocol::Http2)) => self.serve_http2(wire, door, &place).await,
             Some(Ok(Protocol::None) | Err(_)) | None => {}
         }
     }

@@ -1,8 +1,7 @@
 //! The socket of a connection as hyper reads and writes it: what passes is noted, nothing is changed.
 //!
-//! Reads feed the [`HeadWatch`] and the [`Activity`]; writes of HTTP/1 are collected in an [`Outbox`]. A connection begins
-//! without hyper: its first bytes tell HTTP/2 from HTTP/1, and plain reads are answered from here. Bytes that wait when
-//! hyper takes over are what it reads first.
+//! Reads feed the [`HeadWatch`] and the [`Activity`]; writes of HTTP/1 are collected in an [`Outbox`]. The first bytes are
+//! read before hyper is there, to tell HTTP/2 from HTTP/1, and handed to it afterwards.
 
 use std::io;
 use std::pin::Pin;
@@ -16,7 +15,6 @@ use tokio::net::tcp::OwnedReadHalf;
 use super::activity::Activity;
 use super::head_watch::{HeadWatch, Sight};
 use super::outbox::Outbox;
-use crate::limits::WIRE_BUFFER_BYTES;
 
 /// What an HTTP/2 client with prior knowledge sends first (RFC 9113 section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -30,17 +28,6 @@ pub(crate) enum Protocol {
     Http2,
     /// The client closed before it said enough.
     None,
-}
-
-/// What a read of more bytes brought.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Filled {
-    /// Some bytes.
-    Some,
-    /// None: there is no room, and what waits is longer than anything that is read here.
-    Full,
-    /// None: the client closed its side.
-    End,
 }
 
 /// When written bytes are sent.
@@ -59,10 +46,10 @@ pub(crate) struct Wire {
     outbox: Arc<Outbox>,
     sending: Sending,
     activity: Arc<Activity>,
-    /// Bytes that were read and belong to nobody yet: `buffer[taken..filled]`. Empty memory once hyper had the last.
-    buffer: Box<[u8]>,
+    /// Bytes that were read to tell the protocol and not handed on yet: `first[handed..filled]`.
+    first: [u8; PREFACE.len()],
     filled: usize,
-    taken: usize,
+    handed: usize,
     /// `None` on HTTP/2, whose framing has one length only.
     watch: Option<HeadWatch>,
     is_at_end: bool,
@@ -77,9 +64,9 @@ impl Wire {
             outbox: Arc::new(Outbox::new(sender, Arc::clone(&activity))),
             sending: Sending::Collected,
             activity,
-            buffer: vec![0; WIRE_BUFFER_BYTES].into_boxed_slice(),
+            first: [0; PREFACE.len()],
             filled: 0,
-            taken: 0,
+            handed: 0,
             watch: Some(HeadWatch::new()),
             is_at_end: false,
         }
@@ -95,61 +82,27 @@ impl Wire {
         self.is_at_end
     }
 
-    /// Bytes that were read and not taken yet.
-    pub(crate) fn waiting(&self) -> &[u8] {
-        self.buffer.get(self.taken..self.filled).unwrap_or_default()
-    }
-
-    /// Takes bytes from those that wait.
-    pub(crate) fn consume(&mut self, count: usize) {
-        self.taken = self.taken.saturating_add(count).min(self.filled);
-        if self.taken == self.filled {
-            (self.taken, self.filled) = (0, 0);
-        }
-    }
-
-    /// Reads more bytes to those that wait.
-    ///
-    /// # Errors
-    ///
-    /// What the socket says.
-    pub(crate) fn poll_fill(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Filled>> {
-        if self.taken > 0 {
-            self.buffer.copy_within(self.taken..self.filled, 0);
-            self.filled -= self.taken;
-            self.taken = 0;
-        }
-        let room = self.buffer.get_mut(self.filled..).unwrap_or_default();
-        if room.is_empty() {
-            return Poll::Ready(Ok(Filled::Full));
-        }
-        let mut buffer = ReadBuf::new(room);
-        ready!(Pin::new(&mut self.socket).poll_read(context, &mut buffer))?;
-        let count = buffer.filled().len();
-        self.filled += count;
-        self.is_at_end = count == 0;
-        Poll::Ready(Ok(if count == 0 { Filled::End } else { Filled::Some }))
-    }
-
-    /// Reads until the protocol is known; the bytes wait.
+    /// Reads until the protocol is known; the bytes stay for the parser.
     ///
     /// # Errors
     ///
     /// What the socket says.
     pub(crate) fn poll_protocol(&mut self, context: &mut Context<'_>) -> Poll<io::Result<Protocol>> {
         loop {
-            let known = self.filled.min(PREFACE.len());
-            if self.buffer.get(..known) != PREFACE.get(..known) {
+            let seen = self.first.get(..self.filled).unwrap_or_default();
+            if !PREFACE.starts_with(seen) {
                 return Poll::Ready(Ok(Protocol::Http1));
             }
-            if known == PREFACE.len() {
+            if self.filled == PREFACE.len() {
                 self.watch = None;
                 self.sending = Sending::AtOnce;
                 return Poll::Ready(Ok(Protocol::Http2));
             }
-            match ready!(self.poll_fill(context))? {
-                Filled::Some => {}
-                Filled::Full | Filled::End => return Poll::Ready(Ok(Protocol::None)),
+            let mut buffer = ReadBuf::new(self.first.get_mut(self.filled..).unwrap_or_default());
+            ready!(Pin::new(&mut self.socket).poll_read(context, &mut buffer))?;
+            match buffer.filled().len() {
+                0 => return Poll::Ready(Ok(Protocol::None)),
+                count => self.filled += count,
             }
         }
     }
@@ -170,16 +123,13 @@ impl AsyncRead for Wire {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.taken < this.filled {
-            let waiting = std::mem::take(&mut this.buffer);
-            let bytes = waiting.get(this.taken..this.filled).unwrap_or_default();
-            let bytes = bytes.get(..buffer.remaining()).unwrap_or(bytes);
+        if this.handed < this.filled {
+            let first = this.first;
+            let waiting = first.get(this.handed..this.filled).unwrap_or_default();
+            let bytes = waiting.get(..buffer.remaining()).unwrap_or(waiting);
             buffer.put_slice(bytes);
+            this.handed += bytes.len();
             this.note_read(bytes);
-            this.taken += bytes.len();
-            if this.taken < this.filled {
-                this.buffer = waiting;
-            }
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();

@@ -48,28 +48,6 @@ impl Door {
     }
 }
 
-impl Door {
-    /// The node behind it.
-    pub(crate) fn node(&self) -> &Node {
-        &self.node
-    }
-
-    /// The number of the connection's next request.
-    pub(crate) fn next_number(&self) -> u64 {
-        self.requests.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// The id of the connection's request number `number`.
-    pub(crate) const fn id(&self, number: u64) -> RequestId {
-        self.ids.id(number)
-    }
-
-    /// Whether requests for this `Host` are answered.
-    pub(crate) fn knows_host(&self, host: &[u8]) -> bool {
-        self.host.check(host).is_ok()
-    }
-}
-
 /// An answer, at hand or to come.
 pub(crate) enum Answering {
     /// At hand.
@@ -100,8 +78,8 @@ impl Service<Request<Incoming>> for Door {
 
     fn call(&self, request: Request<Incoming>) -> Answering {
         self.activity.begin_request();
-        let number = self.next_number();
-        let id = self.id(number);
+        let number = self.requests.fetch_add(1, Ordering::Relaxed);
+        let id = self.ids.id(number);
         let head = Head::read(&request);
         if let Err(problem) = head.check(&request, &self.host, &self.activity) {
             return Answering::Now(Some(self.refuse(Asked::of(&request, id), &problem)));

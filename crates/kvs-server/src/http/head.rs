@@ -130,7 +130,7 @@ impl HostCheck {
     }
 
     /// Empty is the name of HTTP/1.0 without `Host`: there is no browser behind that, those speak HTTP/1.1 and later.
-    pub(crate) fn check(&self, authority: &[u8]) -> Result<(), Problem> {
+    fn check(&self, authority: &[u8]) -> Result<(), Problem> {
         if authority.is_empty() || self.good.get().is_some_and(|good| **good == *authority) {
             return Ok(());
         }

@@ -11,7 +11,6 @@ pub(crate) mod health;
 pub(crate) mod history;
 pub(crate) mod json_list;
 pub(crate) mod metrics;
-pub(crate) mod plain;
 pub(crate) mod query;
 pub(crate) mod range;
 pub(crate) mod read;

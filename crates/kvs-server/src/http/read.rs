@@ -13,11 +13,10 @@ use kvs_store::shared::State;
 
 use crate::answer::Answer;
 use crate::answer_cache::Lookup;
-use crate::budget;
 use crate::conditions;
 use crate::context::Node;
 use crate::http::query::Query;
-use crate::http::reply::Reply;
+use crate::http::reply::{AnswerBody, Reply};
 use crate::limits::CACHED_ANSWER_BYTES_MAX;
 use crate::metrics::CacheLookup;
 use crate::problem::{Code, Problem};
@@ -29,7 +28,7 @@ pub(crate) fn cached(node: &Node, raw_path: &str) -> Option<Answer> {
 
 /// Answers with a cached value and no conditions; `headers` is an empty map whose memory is used again.
 pub(crate) fn answer_cached(answer: &Answer, headers: HeaderMap) -> Reply {
-    Reply::value(answer.parts(), headers)
+    Reply::value(answer, AnswerBody::free(answer.body()), headers)
 }
 
 /// Answers a read that the cache alone could not. May wait for the disk.
@@ -48,11 +47,12 @@ pub(crate) fn answer(
         return reply;
     }
     let answer = answer.ok_or_else(Problem::no_such_key)?;
-    let mut parts = answer.parts();
-    if answer.len() > CACHED_ANSWER_BYTES_MAX {
-        parts.body = budget::cover(parts.body, node.budget.share(answer.len())?);
-    }
-    Ok(Reply::value(parts, HeaderMap::new()))
+    let body = if answer.len() > CACHED_ANSWER_BYTES_MAX {
+        AnswerBody::covered(answer.body(), node.budget.share(answer.len())?)
+    } else {
+        AnswerBody::free(answer.body())
+    };
+    Ok(Reply::value(&answer, body, HeaderMap::new()))
 }
 
 /// What the conditions alone decide: 412 where `If-Match` fails, 304 where `If-None-Match` does (RFC 9110 section
@@ -69,7 +69,7 @@ fn decide(
         )));
     }
     let is_known = precondition.if_none_match.as_ref().is_some_and(|tags| tags.matches(current));
-    answer.filter(|_| is_known).map(|answer| Ok(Reply::not_modified(answer.parts())))
+    answer.filter(|_| is_known).map(|answer| Ok(Reply::not_modified(answer)))
 }
 
 /// The live value under `path`, framed; `None` when there is none.

@@ -14,8 +14,8 @@ use http::header::{
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, SizeHint};
 
-use crate::answer::AnswerParts;
-use crate::budget::{self, Share};
+use crate::answer::Answer;
+use crate::budget::Share;
 use crate::limits::ANSWER_PIECE_BYTES_MAX;
 use crate::problem::Problem;
 use crate::request_id::RequestId;
@@ -34,6 +34,18 @@ pub(crate) struct AnswerBody {
     bytes: Bytes,
 }
 
+/// Bytes that hold their share of the memory budget until the last of them was sent.
+struct CoveredBytes {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for CoveredBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
 impl AnswerBody {
     /// Bytes that are small or shared.
     pub(crate) const fn free(bytes: Bytes) -> Self {
@@ -42,7 +54,7 @@ impl AnswerBody {
 
     /// Bytes that took a share of the budget.
     pub(crate) fn covered(bytes: Bytes, share: Share) -> Self {
-        Self { bytes: budget::cover(bytes, share) }
+        Self { bytes: Bytes::from_owner(CoveredBytes { bytes, _share: share }) }
     }
 }
 
@@ -145,20 +157,20 @@ impl Reply {
     }
 
     /// A value, framed before. `headers` is an empty map whose memory is used again.
-    pub(crate) fn value(answer: AnswerParts, mut headers: HeaderMap) -> Self {
+    pub(crate) fn value(answer: &Answer, body: AnswerBody, mut headers: HeaderMap) -> Self {
         headers.insert(CONTENT_TYPE, JSON);
         headers.insert(CACHE_CONTROL, NO_CACHE);
-        headers.insert(ETAG, answer.etag);
-        headers.insert(LAST_MODIFIED, answer.last_modified);
-        Self { status: StatusCode::OK, headers, body: AnswerBody::free(answer.body) }
+        headers.insert(ETAG, answer.etag());
+        headers.insert(LAST_MODIFIED, answer.last_modified());
+        Self { status: StatusCode::OK, headers, body }
     }
 
     /// The client has this version already.
-    pub(crate) fn not_modified(answer: AnswerParts) -> Self {
+    pub(crate) fn not_modified(answer: &Answer) -> Self {
         Self::empty(StatusCode::NOT_MODIFIED)
             .with(CACHE_CONTROL, NO_CACHE)
-            .with(ETAG, answer.etag)
-            .with(LAST_MODIFIED, answer.last_modified)
+            .with(ETAG, answer.etag())
+            .with(LAST_MODIFIED, answer.last_modified())
     }
 
     /// An error.

@@ -187,13 +187,6 @@ impl Answer {
         value
     }
 
-    /// Names and values but for those of each single answer, in the order of the names.
-    pub(crate) fn other_headers(&mut self) -> &[(String, String)] {
-        self.headers.retain(|(name, _)| name != "x-request-id" && name != "date");
-        self.headers.sort();
-        &self.headers
-    }
-
     pub(crate) fn text(&self) -> &str {
         std::str::from_utf8(&self.body).unwrap()
     }
