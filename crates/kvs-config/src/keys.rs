@@ -118,7 +118,7 @@ pub const KEYS: &[Key] = &[
     key(STORAGE, "compression_enabled", "true", Kind::Switch, "Compress what gets smaller by it."),
     key(STORAGE, "compression_level", "3", whole(1, 19, ""), "zstd level: 1 is fastest, 19 is smallest."),
     key(STORAGE, "max_json_size", "1048576", whole(1, 64 * 1024 * 1024, "bytes"), "Largest value that a PUT may carry."),
-    key(STORAGE, "cache_size_mb", "192", whole(8, 65_536, "MiB"), "Memory for the cache of the store."),
+    key(STORAGE, "cache_size_mb", "256", whole(8, 65_536, "MiB"), "Memory for the cache of the store."),
 
     key(LIFE, "default_ttl", "\"0\"", Kind::Ttl, "Life of a value whose writer names none; \"0\" is for ever."),
     key(LIFE, "revision_history_enabled", "true", Kind::Switch, "Keep the versions that were overwritten."),

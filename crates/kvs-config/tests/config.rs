@@ -88,7 +88,7 @@ fn an_empty_file_has_every_default_of_the_contract() {
     assert_eq!(config.compression, Some(3));
     assert_eq!(config.default_ttl, None);
     assert_eq!((config.max_json_size, config.rate_limit_requests), (1_048_576, 100));
-    assert_eq!((config.revision_limit, config.cache_size_mb), (10, 192));
+    assert_eq!((config.revision_limit, config.cache_size_mb), (10, 256));
     assert_eq!(config.durability, Durability::Always);
     assert_eq!(config.backup_schedule, "0 0 * * *");
     assert!(config.auth_enabled && config.tamper_logging_enabled && config.clustering_enabled);
