@@ -25,7 +25,7 @@ fuzz_target!(|bytes: &[u8]| {
 
 fn check(path: &Path, bytes: &Bytes) {
     if let Ok(record) = decode(Namespace::Data, path, bytes) {
-        assert_eq!(encode(Namespace::Data, path, &record), bytes);
+        assert_eq!(encode(Namespace::Data, path, &record).as_slice(), bytes.as_ref());
         if let Ok(json) = kvs_store::compression::decompress(&record.payload) {
             assert_eq!(json.len(), record.payload.raw_len());
         }
