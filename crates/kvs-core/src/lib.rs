@@ -18,4 +18,5 @@ pub mod record_codec;
 pub mod stamp;
 #[cfg(test)]
 mod testing;
+pub mod vector;
 pub mod version;

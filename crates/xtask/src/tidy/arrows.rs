@@ -14,7 +14,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kvs-store", &["kvs-core"]),
     ("kvs-daemon", &["kvs-config"]),
     ("kvs-client", &["kvs-config", "kvs-core"]),
-    ("kvs-server", &["kvs-config", "kvs-core", "kvs-store"]),
+    ("kvs-protocol", &["kvs-core"]),
+    ("kvs-cluster", &["kvs-core", "kvs-protocol", "kvs-store"]),
+    ("kvs-sim", &["kvs-cluster", "kvs-core", "kvs-protocol", "kvs-store"]),
+    ("kvs-server", &["kvs-cluster", "kvs-config", "kvs-core", "kvs-protocol", "kvs-store"]),
     ("kvs", &["kvs-client", "kvs-config", "kvs-core", "kvs-daemon", "kvs-server", "kvs-store"]),
     ("xtask", &[]),
 ];
