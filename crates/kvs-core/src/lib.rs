@@ -5,6 +5,7 @@
 //!
 //! Left out: where records rest (`kvs-store`), how they are asked for (`kvs-server`), who may touch them.
 
+pub mod cluster_keys;
 pub mod cursor;
 pub mod digest;
 pub mod limits;
