@@ -6,3 +6,4 @@
 
 pub mod call;
 pub mod mode;
+pub mod peer_auth;
