@@ -8,6 +8,7 @@
 pub mod cluster_keys;
 pub mod cursor;
 pub mod digest;
+pub mod item;
 pub mod limits;
 pub mod merge;
 pub mod namespace;
@@ -17,6 +18,7 @@ pub mod precondition;
 pub mod record;
 pub mod record_codec;
 pub mod stamp;
+pub mod sum_tree;
 #[cfg(test)]
 mod testing;
 pub mod vector;
