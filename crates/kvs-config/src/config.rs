@@ -20,6 +20,8 @@ use crate::{file, name, template};
 pub struct Config {
     /// Absolute path of the file that this was read from.
     pub source: PathBuf,
+    /// Home folder of the user, from `HOME`; `None` when that is missing or no absolute path.
+    pub home: Option<PathBuf>,
 
     /// Name of this node, 1 to 255 bytes without control characters.
     pub node_id: String,
@@ -157,8 +159,9 @@ pub fn parse(
     host_name: &str,
 ) -> Result<Config, ConfigError> {
     let settings = Settings::read(text, &source, env, host_name)?;
-    let config = Assembly { settings: &settings, folder: source.parent().unwrap_or(Path::new("/")) }
+    let mut config = Assembly { settings: &settings, folder: source.parent().unwrap_or(Path::new("/")) }
         .config(&source)?;
+    config.home = env("HOME").map(PathBuf::from).filter(|home| home.is_absolute());
     check_rules(&config, &settings)?;
     Ok(config)
 }
@@ -208,6 +211,7 @@ impl Assembly<'_> {
     fn config(&self, source: &Path) -> Result<Config, ConfigError> {
         Ok(Config {
             source: source.to_owned(),
+            home: None,
             node_id: self.text("node_id")?,
             bind_address: self.ip("bind_address")?,
             port: self.whole("port")?,

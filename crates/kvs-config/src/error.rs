@@ -138,6 +138,24 @@ pub enum ConfigError {
         /// What the system said.
         source: io::Error,
     },
+    /// The key file of the cluster, or its folder, is not to be trusted. It was left as it is.
+    #[error("{}: {reason}", shown(path))]
+    KeyFile {
+        /// The file or folder.
+        path: PathBuf,
+        /// What was expected, and what to do.
+        reason: &'static str,
+    },
+    /// The key file of the cluster can neither be read nor made.
+    #[error("{}: cannot {operation} the key file of the cluster: {source}", shown(path))]
+    KeyFileIo {
+        /// What was tried.
+        operation: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The table and the reader of this crate disagree about a key. A test shows that this does not happen.
     #[error("{key}: the table of keys is inconsistent; this is a defect of kvs")]
     Table {

@@ -7,6 +7,7 @@
 //! The crate knows nothing of what the keys are for: it checks shapes, ranges and the few rules that bind two keys.
 
 pub mod choice;
+pub mod cluster_key;
 pub mod config;
 mod document;
 pub mod duration;
