@@ -192,6 +192,7 @@ fn store_settings(config: &Config, cache: &CacheShares) -> Settings {
         tombstone_grace_ms: u64::try_from(config.tombstone_grace.as_millis()).unwrap_or(u64::MAX),
         // A node alone decides when it joined; later versions ask their cluster.
         first_joined: settings::FirstJoined::Now,
+        ..Settings::default()
     }
 }
 

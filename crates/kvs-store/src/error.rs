@@ -41,6 +41,11 @@ pub enum StoreError {
     /// Too much is waiting for the committer.
     #[error("too many writes are waiting")]
     QueueFull,
+    /// Too many records from peers are stamped too far ahead of this node's clock.
+    #[error(
+        "too many records wait that are stamped ahead of this node's clock; check the clocks of the cluster"
+    )]
+    TooManyParked,
     /// The store is closing or closed.
     #[error("the store is closed")]
     Closed,
@@ -92,7 +97,7 @@ impl StoreError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Precondition { .. } | Self::StampExhausted { .. } => ErrorKind::Refused,
-            Self::QueueFull | Self::Closed => ErrorKind::Retry,
+            Self::QueueFull | Self::Closed | Self::TooManyParked => ErrorKind::Retry,
             Self::Full | Self::Engine(EngineError::Full) => ErrorKind::Full,
             Self::Poisoned(_) | Self::Engine(EngineError::Poisoned | EngineError::Io { .. }) => {
                 ErrorKind::Poisoned
@@ -123,6 +128,7 @@ impl StoreError {
             Self::Precondition { index } => Self::Precondition { index: *index },
             Self::StampExhausted { index } => Self::StampExhausted { index: *index },
             Self::QueueFull => Self::QueueFull,
+            Self::TooManyParked => Self::TooManyParked,
             Self::Closed => Self::Closed,
             Self::Full | Self::Engine(EngineError::Full) => Self::Full,
             Self::Poisoned(reason) => Self::Poisoned(reason.clone()),

@@ -8,6 +8,10 @@ use kvs_core::origin::{Dot, Origin};
 use kvs_core::path::Path;
 
 use crate::observer::Key;
+use crate::row::ShipMark;
+
+/// Set in the namespace number of a row of `log` that this node sends to its peers.
+const SHIPS_BIT: u8 = 0x80;
 
 /// `records`: namespace, path.
 #[must_use]
@@ -33,6 +37,20 @@ pub fn log_key(local_seq: u64) -> Vec<u8> {
     local_seq.to_be_bytes().to_vec()
 }
 
+/// A value of `log`: namespace, path; a row to be sent has a bit set in the namespace and its ship mark behind it.
+#[must_use]
+pub fn log_value(ships: Option<ShipMark>, namespace: Namespace, path: &Path) -> Vec<u8> {
+    let Some(mark) = ships else {
+        return record_key(namespace, path);
+    };
+    let mut value = Vec::with_capacity(13 + path.as_bytes().len());
+    value.push(namespace.number() | SHIPS_BIT);
+    value.extend_from_slice(&mark.epoch.to_be_bytes());
+    value.extend_from_slice(&mark.seq.to_be_bytes());
+    value.extend_from_slice(path.as_bytes());
+    value
+}
+
 /// `by_time` and `expiry`: milliseconds, namespace, path.
 #[must_use]
 pub fn time_key(ms: u64, namespace: Namespace, path: &Path) -> Vec<u8> {
@@ -52,7 +70,45 @@ pub fn dot_key(dot: &Dot) -> Vec<u8> {
     key
 }
 
-/// Reads namespace and path, as keys of `records` and values of `log` hold them.
+/// Reads a value of `log`.
+#[must_use]
+pub fn read_log_value(bytes: &[u8]) -> Option<(Option<ShipMark>, Key)> {
+    let (number, rest) = bytes.split_first()?;
+    if number & SHIPS_BIT == 0 {
+        return Some((None, read_record_key(bytes)?));
+    }
+    let mut cursor = Cursor::new(rest);
+    let mark = ShipMark { epoch: cursor.u32().ok()?, seq: cursor.u64().ok()? };
+    let namespace = Namespace::from_number(number & !SHIPS_BIT)?;
+    Some((Some(mark), Key { namespace, path: Path::from_stored(cursor.rest()).ok()? }))
+}
+
+/// `vectors`: origin uuid, epoch.
+#[must_use]
+pub fn origin_key(origin: &Origin) -> Vec<u8> {
+    let mut key = Vec::with_capacity(20);
+    key.extend_from_slice(origin.node.as_bytes());
+    key.extend_from_slice(&origin.epoch.to_be_bytes());
+    key
+}
+
+/// Reads a key of `vectors`.
+#[must_use]
+pub fn read_origin_key(bytes: &[u8]) -> Option<Origin> {
+    let mut cursor = Cursor::new(bytes);
+    let origin = Origin { node: cursor.uuid().ok()?, epoch: cursor.u32().ok()? };
+    cursor.rest().is_empty().then_some(origin)
+}
+
+/// `parked`: stamp ms, then the dot.
+#[must_use]
+pub fn parked_key(stamp_ms: u64, dot: &Dot) -> Vec<u8> {
+    let mut key = stamp_ms.to_be_bytes().to_vec();
+    key.extend_from_slice(&dot_key(dot));
+    key
+}
+
+/// Reads namespace and path, as keys of `records` hold them.
 #[must_use]
 pub fn read_record_key(bytes: &[u8]) -> Option<Key> {
     let (number, path) = bytes.split_first()?;

@@ -50,3 +50,12 @@ pub const RECOVER_INTERVAL: Duration = Duration::from_millis(500);
 
 /// Smallest payload that compression is tried on; below it a zstd frame is seldom smaller.
 pub const COMPRESS_BYTES_MIN: usize = 192;
+
+/// Most records that wait because they are stamped too far ahead; a peer that sends more is told to wait.
+pub const PARKED_MAX: u64 = 100_000;
+
+/// How often parked records are looked at.
+pub const ADMIT_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Most parked records that one look takes in.
+pub const ADMIT_KEYS_MAX: usize = 512;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
+use kvs_core::version::{Rule, Version};
 
 /// A key of the one map.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -27,6 +28,19 @@ pub struct BatchStats {
     pub commit_time: Duration,
 }
 
+/// Two versions of a key met, and one rule decided which one stays. The other is in the history.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Resolution {
+    /// The key.
+    pub key: Key,
+    /// What decided.
+    pub rule: Rule,
+    /// The version that stays.
+    pub winner: Version,
+    /// The version that lost.
+    pub loser: Version,
+}
+
 /// Told of every commit, on the committer's thread: implementations must be short and must not block.
 pub trait Observer: Send + Sync + 'static {
     /// These keys are about to change; a reader may see either version until [`Observer::committed`].
@@ -38,6 +52,9 @@ pub trait Observer: Send + Sync + 'static {
 
     /// What a batch was; after [`Observer::committed`].
     fn batch(&self, stats: &BatchStats);
+
+    /// Conflicts that a batch resolved; after [`Observer::committed`]. Nobody is told unless the implementation does.
+    fn resolved(&self, _: &[Resolution]) {}
 }
 
 /// Tells nobody.

@@ -2,10 +2,11 @@
 //!
 //! | offset | bytes | field of a row of `records` |
 //! | --- | --- | --- |
-//! | 0 | 8 | local sequence number of the last change |
+//! | 0 | 8 | local sequence number of the last change; its highest bit says that the ship mark follows |
 //! | 8 | 8 | next revision |
 //! | 16 | 4 | revisions kept |
-//! | 20 | n | record |
+//! | 20 | 0 or 12 | ship mark: epoch (4), seq (8) |
+//! | 20 or 32 | n | record |
 //!
 //! | offset | bytes | field of a row of `history` |
 //! | --- | --- | --- |
@@ -21,11 +22,14 @@ use kvs_core::version::Rule;
 use uuid::Uuid;
 
 use crate::error::StoreError;
-use crate::keys::{dot_key, log_key, record_key, time_key};
+use crate::keys::{dot_key, log_key, log_value, record_key, time_key};
 use crate::observer::Key;
 use crate::table::Table;
 
 const ROW_PREFIX_BYTES: usize = 20;
+const SHIP_MARK_BYTES: usize = 12;
+/// Set in the local sequence number of a row that holds a ship mark.
+const SHIPS_BIT: u64 = 1 << 63;
 const REVISION_PREFIX_BYTES: usize = 17;
 
 /// The revisions of a key that `history` holds: the last `kept` numbers before `next`.
@@ -47,11 +51,25 @@ impl Revisions {
     }
 }
 
+/// Which of this node's own writes a row of the log stands for: the last one of the key that not every peer was known
+/// to have when the row was made.
+///
+/// A peer that covers it needs nothing from the row; for any other the row is sent, as whatever record is current.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct ShipMark {
+    /// The epoch of the write.
+    pub epoch: u32,
+    /// Its number there.
+    pub seq: u64,
+}
+
 /// The current record of a key as this node holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// The number of the key's last change in this node's log, from 1.
+    /// The number of the key's last change in this node's log, from 1 and below 2^63.
     pub local_seq: u64,
+    /// Whether this node sends the row to its peers, and for which write.
+    pub ships: Option<ShipMark>,
     /// What `history` holds of the key.
     pub revisions: Revisions,
     /// The record.
@@ -62,10 +80,16 @@ impl Row {
     /// The stored bytes under this key.
     #[must_use]
     pub fn encode(&self, key: &Key) -> Vec<u8> {
-        let mut out = Vec::with_capacity(ROW_PREFIX_BYTES + record_codec::encoded_len(&self.record));
-        out.extend_from_slice(&self.local_seq.to_be_bytes());
+        let prefix_bytes = ROW_PREFIX_BYTES + SHIP_MARK_BYTES;
+        let mut out = Vec::with_capacity(prefix_bytes + record_codec::encoded_len(&self.record));
+        let ships_bit = if self.ships.is_some() { SHIPS_BIT } else { 0 };
+        out.extend_from_slice(&(self.local_seq | ships_bit).to_be_bytes());
         out.extend_from_slice(&self.revisions.next.to_be_bytes());
         out.extend_from_slice(&self.revisions.kept.to_be_bytes());
+        if let Some(mark) = self.ships {
+            out.extend_from_slice(&mark.epoch.to_be_bytes());
+            out.extend_from_slice(&mark.seq.to_be_bytes());
+        }
         record_codec::encode_into(key.namespace, &key.path, &self.record, &mut out);
         out
     }
@@ -83,10 +107,25 @@ impl Row {
         let (Ok(local_seq), Ok(next), Ok(kept)) = (cursor.u64(), cursor.u64(), cursor.u32()) else {
             return Err(corrupt("it ends early"));
         };
-        let record = bytes.slice(ROW_PREFIX_BYTES..);
+        let mut ships = None;
+        if local_seq & SHIPS_BIT != 0 {
+            let (Ok(epoch), Ok(seq)) = (cursor.u32(), cursor.u64()) else {
+                return Err(corrupt("it ends early"));
+            };
+            ships = Some(ShipMark { epoch, seq });
+        }
+        let record = bytes.slice(bytes.len() - cursor.rest().len()..);
         let record = record_codec::decode(key.namespace, &key.path, &record)
             .map_err(|error| corrupt(&error.to_string()))?;
-        Ok(Self { local_seq, revisions: Revisions { next, kept }, record })
+        Ok(Self { local_seq: local_seq & !SHIPS_BIT, ships, revisions: Revisions { next, kept }, record })
+    }
+
+    /// The encoded record within the stored bytes of a row, undecoded; `None` when they end early.
+    #[must_use]
+    pub fn record_bytes(stored: &Bytes) -> Option<Bytes> {
+        let has_mark = stored.first()? & 0x80 != 0;
+        let prefix_bytes = ROW_PREFIX_BYTES + if has_mark { SHIP_MARK_BYTES } else { 0 };
+        (prefix_bytes <= stored.len()).then(|| stored.slice(prefix_bytes..))
     }
 
     /// Every row of the other tables that follows from this one, in no order.
@@ -99,7 +138,7 @@ impl Row {
         let record = &self.record;
         let stamp_ms = record.version.stamp.ms;
         let mut rows = Vec::with_capacity(3);
-        rows.push((Table::Log, log_key(self.local_seq), record_key(namespace, path)));
+        rows.push((Table::Log, log_key(self.local_seq), log_value(self.ships, namespace, path)));
         rows.push((Table::ByTime, time_key(stamp_ms, namespace, path), Vec::new()));
         match record.kind {
             Kind::Value if record.expires_at_ms != 0 => {

@@ -22,6 +22,16 @@ pub enum FirstJoined {
     Youngest,
 }
 
+/// Who else must have a tombstone before it is forgotten.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Collection {
+    /// Nobody: the node is alone, and age decides.
+    #[default]
+    Alone,
+    /// Every member: nothing is collected until [`crate::store::Store::set_collection_floor`] says what they have.
+    Covered,
+}
+
 /// What the store is told at opening.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Settings {
@@ -37,6 +47,10 @@ pub struct Settings {
     pub tombstone_grace_ms: u64,
     /// The join time of a node that has none yet.
     pub first_joined: FirstJoined,
+    /// How far ahead of this node's clock a peer's record may be stamped, in milliseconds; one further ahead is parked.
+    pub clock_skew_ms_max: u64,
+    /// Who else must have a tombstone before it is forgotten.
+    pub collection: Collection,
 }
 
 impl Default for Settings {
@@ -48,6 +62,8 @@ impl Default for Settings {
             cache_bytes: 32 * 1024 * 1024,
             tombstone_grace_ms: 24 * 3_600_000,
             first_joined: FirstJoined::Now,
+            clock_skew_ms_max: 60_000,
+            collection: Collection::Alone,
         }
     }
 }

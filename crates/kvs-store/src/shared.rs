@@ -3,10 +3,15 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use crate::commit::plan::Selfhood;
 use crate::commit::queue::Queue;
 use crate::engine_cell::EngineCell;
 use crate::medium::Medium;
-use crate::node::{Counters, Identity};
+use crate::node::Identity;
+use crate::settings::Collection;
+use crate::standing::Standing;
+use kvs_core::origin::Dot;
+use kvs_core::vector::Vector;
 
 /// Whether the store takes writes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +41,25 @@ pub struct Status {
     pub disk_bytes: u64,
     /// Transactions that wait for the committer.
     pub queue_len: usize,
+    /// Records from peers that are stamped too far ahead and wait.
+    pub parked: u64,
+}
+
+/// What every member is known to have.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Floor {
+    /// There is nobody else: age decides.
+    Alone,
+    /// These writes.
+    Covered(Vector),
+}
+
+/// Who the node is and what it has received, at one moment.
+#[derive(Debug, Clone)]
+struct Published {
+    identity: Identity,
+    last_origin_seq: u64,
+    standing: Arc<Standing>,
 }
 
 pub(crate) struct Shared {
@@ -43,7 +67,9 @@ pub(crate) struct Shared {
     pub(crate) medium: Box<dyn Medium>,
     pub(crate) queue: Queue,
     state: Mutex<State>,
-    identity: Mutex<Identity>,
+    published: Mutex<Published>,
+    floor: Mutex<Floor>,
+    shipped_local_seq: AtomicU64,
     keys: AtomicU64,
     bytes: AtomicU64,
     tombstones: AtomicU64,
@@ -54,21 +80,30 @@ impl Shared {
     pub(crate) fn new(
         engine: EngineCell,
         medium: Box<dyn Medium>,
-        identity: Identity,
-        counters: &Counters,
+        selfhood: &Selfhood,
+        collection: Collection,
     ) -> Arc<Self> {
         let shared = Self {
             engine,
             medium,
             queue: Queue::default(),
             state: Mutex::new(State::Open),
-            identity: Mutex::new(identity),
+            published: Mutex::new(Published {
+                identity: selfhood.identity,
+                last_origin_seq: 0,
+                standing: Arc::new(selfhood.standing.clone()),
+            }),
+            floor: Mutex::new(match collection {
+                Collection::Alone => Floor::Alone,
+                Collection::Covered => Floor::Covered(Vector::default()),
+            }),
+            shipped_local_seq: AtomicU64::new(0),
             keys: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             tombstones: AtomicU64::new(0),
             last_local_seq: AtomicU64::new(0),
         };
-        shared.publish(counters);
+        shared.publish(selfhood);
         Arc::new(shared)
     }
 
@@ -81,18 +116,57 @@ impl Shared {
     }
 
     pub(crate) fn identity(&self) -> Identity {
-        *lock(&self.identity)
+        lock(&self.published).identity
     }
 
-    pub(crate) fn set_identity(&self, identity: Identity) {
-        *lock(&self.identity) = identity;
+    /// The standing, the identity that it is told under, and the last number of its current epoch.
+    pub(crate) fn standing(&self) -> (Identity, u64, Arc<Standing>) {
+        let published = lock(&self.published);
+        (published.identity, published.last_origin_seq, Arc::clone(&published.standing))
     }
 
-    pub(crate) fn publish(&self, counters: &Counters) {
+    pub(crate) fn set_floor(&self, floor: Option<Vector>) {
+        *lock(&self.floor) = floor.map_or(Floor::Alone, Floor::Covered);
+    }
+
+    /// Whether every member is known to have a tombstone.
+    pub(crate) fn is_below_floor(&self, dot: &Dot) -> bool {
+        match &*lock(&self.floor) {
+            Floor::Alone => true,
+            Floor::Covered(vector) => vector.covers(dot),
+        }
+    }
+
+    pub(crate) fn shipped_local_seq(&self) -> u64 {
+        self.shipped_local_seq.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set_shipped_local_seq(&self, local_seq: u64) {
+        self.shipped_local_seq.store(local_seq, Ordering::Relaxed);
+    }
+
+    pub(crate) fn publish(&self, selfhood: &Selfhood) {
+        let Selfhood { identity, counters, .. } = selfhood;
+        {
+            let mut published = lock(&self.published);
+            published.identity = *identity;
+            published.last_origin_seq = counters.next_origin_seq.saturating_sub(1);
+        }
         self.keys.store(counters.keys, Ordering::Relaxed);
         self.bytes.store(counters.bytes, Ordering::Relaxed);
         self.tombstones.store(counters.tombstones, Ordering::Relaxed);
         self.last_local_seq.store(counters.next_local_seq.saturating_sub(1), Ordering::Relaxed);
+    }
+
+    pub(crate) fn publish_standing(&self, selfhood: &Selfhood) {
+        let standing = Arc::new(selfhood.standing.clone());
+        {
+            let mut published = lock(&self.published);
+            published.identity = selfhood.identity;
+            published.last_origin_seq = selfhood.counters.next_origin_seq.saturating_sub(1);
+            published.standing = standing;
+        }
+        self.publish(selfhood);
     }
 
     pub(crate) fn status(&self) -> Status {
@@ -104,6 +178,7 @@ impl Shared {
             last_local_seq: self.last_local_seq.load(Ordering::Relaxed),
             disk_bytes: self.engine.current().map(|engine| engine.stats().disk_bytes).unwrap_or_default(),
             queue_len: self.queue.len(),
+            parked: lock(&self.published).standing.parked,
         }
     }
 }

@@ -3,16 +3,20 @@
 use std::path::Path as FilePath;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{JoinHandle, ThreadId};
+use std::time::Duration;
 
 use bytes::Bytes;
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_core::record::Record;
+use kvs_core::vector::Vector;
 
 use crate::clock::Clock;
 use crate::commit::committer::Committer;
-use crate::commit::queue::Job;
-use crate::commit::write::{Reply, Write};
+use crate::commit::mark::Note;
+use crate::commit::plan::Selfhood;
+use crate::commit::queue::{Job, Woken};
+use crate::commit::write::{Outcome, Reply, Transaction};
 use crate::compression::{self, Content};
 use crate::data_dir::{DataDir, Expect};
 use crate::engine::contract::{Batch, Engine, Sync};
@@ -29,6 +33,7 @@ use crate::read::view::View;
 use crate::row::Row;
 use crate::settings::{Durability, Settings};
 use crate::shared::{Shared, State, Status};
+use crate::standing::{EpochStart, Standing};
 use crate::table::Table;
 
 /// A node's store. Share it as `Arc<Store>`; dropping the last one closes it.
@@ -38,10 +43,18 @@ use crate::table::Table;
 pub struct Store {
     shared: Arc<Shared>,
     settings: Settings,
-    committer: Mutex<Option<JoinHandle<()>>>,
-    committer_id: ThreadId,
+    drive: Drive,
+    generation: u32,
     // Released last.
     _data_dir: Option<DataDir>,
+}
+
+/// How the committer runs.
+enum Drive {
+    /// On a thread of its own.
+    Thread { handle: Mutex<Option<JoinHandle<()>>>, id: ThreadId },
+    /// Within the calls of its users: no thread, no waiting, the same every time.
+    Inline(Box<Mutex<Committer>>),
 }
 
 impl Store {
@@ -76,10 +89,7 @@ impl Store {
         seed: [u8; 32],
         data_dir: Option<DataDir>,
     ) -> Result<Self, StoreError> {
-        let engine = medium.open()?;
-        let (identity, counters) = begin(&*engine, &settings, &*clock, &seed)?;
-        let shared = Shared::new(EngineCell::new(engine), medium, identity, &counters);
-        let committer = Committer::new(Arc::clone(&shared), settings, clock, observer, counters, seed);
+        let (shared, committer, generation) = Self::begin(medium, settings, clock, observer, seed)?;
         let thread = std::thread::Builder::new()
             .name("kvs-committer".into())
             .spawn(move || committer.run())
@@ -88,8 +98,48 @@ impl Store {
                 path: "the store".into(),
                 source,
             })?;
-        let committer_id = thread.thread().id();
-        Ok(Self { shared, settings, committer: Mutex::new(Some(thread)), committer_id, _data_dir: data_dir })
+        let id = thread.thread().id();
+        let drive = Drive::Thread { handle: Mutex::new(Some(thread)), id };
+        Ok(Self { shared, settings, drive, generation, _data_dir: data_dir })
+    }
+
+    /// Opens or creates the store on any medium without a thread: each commit is made within the call, and chores when
+    /// [`Store::turn`] is called. For simulations.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::open`].
+    pub fn open_inline(
+        medium: Box<dyn Medium>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+        seed: [u8; 32],
+    ) -> Result<Self, StoreError> {
+        let (shared, committer, generation) = Self::begin(medium, settings, clock, observer, seed)?;
+        let drive = Drive::Inline(Box::new(Mutex::new(committer)));
+        Ok(Self { shared, settings, drive, generation, _data_dir: None })
+    }
+
+    fn begin(
+        medium: Box<dyn Medium>,
+        settings: Settings,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+        seed: [u8; 32],
+    ) -> Result<(Arc<Shared>, Committer, u32), StoreError> {
+        let engine = medium.open()?;
+        let (selfhood, generation) = begin(&*engine, &settings, &*clock, &seed)?;
+        let shared = Shared::new(EngineCell::new(engine), medium, &selfhood, settings.collection);
+        let committer = Committer::new(Arc::clone(&shared), settings, clock, observer, selfhood, seed);
+        Ok((shared, committer, generation))
+    }
+
+    /// Does what is due of a store without a thread: what waits, expiry, collection. Nothing on one with a thread.
+    pub fn turn(&self) {
+        if let Drive::Inline(committer) = &self.drive {
+            committer.lock().unwrap_or_else(PoisonError::into_inner).turn(Duration::ZERO);
+        }
     }
 
     /// Prepares JSON bytes for a write: digest and compression, on the caller's thread.
@@ -104,8 +154,10 @@ impl Store {
     /// # Errors
     ///
     /// [`StoreError::QueueFull`] or [`StoreError::Closed`]; `reply` is not called, nothing is written.
-    pub fn submit(&self, writes: Vec<Write>, reply: Reply) -> Result<(), StoreError> {
-        self.shared.queue.push(Job::new(writes, reply))
+    pub fn submit(&self, transaction: impl Into<Transaction>, reply: Reply) -> Result<(), StoreError> {
+        self.shared.queue.push(Job::new(transaction.into(), reply))?;
+        self.turn();
+        Ok(())
     }
 
     /// Commits a transaction and waits for the verdict; for callers that may block.
@@ -113,13 +165,13 @@ impl Store {
     /// # Errors
     ///
     /// The verdict's; nothing was written unless the error says otherwise.
-    pub fn commit(&self, writes: Vec<Write>) -> Result<Vec<crate::commit::write::Outcome>, StoreError> {
+    pub fn commit(&self, transaction: impl Into<Transaction>) -> Result<Vec<Outcome>, StoreError> {
         let (sender, receiver) = std::sync::mpsc::sync_channel(1);
         let reply: Reply = Box::new(move |verdict| {
             // A caller that is gone has no use for the verdict.
             drop(sender.send(verdict));
         });
-        self.submit(writes, reply)?;
+        self.submit(transaction, reply)?;
         receiver.recv().unwrap_or(Err(StoreError::Closed))
     }
 
@@ -193,20 +245,70 @@ impl Store {
         self.shared.identity()
     }
 
+    /// How often this node was started, this time included; on the disk since the store is open.
+    #[must_use]
+    pub const fn generation(&self) -> u32 {
+        self.generation
+    }
+
+    /// What this node has received, its own writes included.
+    #[must_use]
+    pub fn vector(&self) -> Vector {
+        let (identity, last_seq, standing) = self.shared.standing();
+        let mut vector = standing.vector.clone();
+        vector.raise(identity.origin, last_seq);
+        vector
+    }
+
+    /// Where this node stands: cursors into its peers' logs and its epochs. Its vector lacks its own current epoch.
+    #[must_use]
+    pub fn standing(&self) -> Arc<Standing> {
+        self.shared.standing().2
+    }
+
+    /// Tells which tombstones every other member has; `None` when there is no other member. Old ones among them are
+    /// collected from now on.
+    pub fn set_collection_floor(&self, floor: Option<Vector>) {
+        self.shared.set_floor(floor);
+    }
+
+    /// Tells up to where every other member has read this node's log.
+    pub fn set_shipped(&self, local_seq: u64) {
+        self.shared.set_shipped_local_seq(local_seq);
+    }
+
+    /// What an earlier process noted.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn note(&self, note: Note) -> Result<Option<Bytes>, StoreError> {
+        Ok(self.shared.engine.current()?.get(Table::Node, note.key())?)
+    }
+
     /// Takes no further writes, commits what waits, brings everything to the disk and lets go of the files. Each of
     /// several callers returns when that is done.
     pub fn close(&self) {
         self.shared.queue.close();
-        if std::thread::current().id() == self.committer_id {
-            // Dropped by a reply: the committer cannot wait for its own end, which comes now.
-            return;
-        }
-        // Held while it ends, so that no other caller takes the engine away before.
-        let mut thread = self.committer.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(thread) = thread.take()
-            && thread.join().is_err()
-        {
-            tracing::error!("the committer ended by a panic");
+        match &self.drive {
+            Drive::Thread { id, .. } if std::thread::current().id() == *id => {
+                // Dropped by a reply: the committer cannot wait for its own end, which comes now.
+                return;
+            }
+            Drive::Thread { handle, .. } => {
+                // Held while it ends, so that no other caller takes the engine away before.
+                let mut thread = handle.lock().unwrap_or_else(PoisonError::into_inner);
+                if let Some(thread) = thread.take()
+                    && thread.join().is_err()
+                {
+                    tracing::error!("the committer ended by a panic");
+                }
+            }
+            Drive::Inline(committer) => {
+                let mut committer = committer.lock().unwrap_or_else(PoisonError::into_inner);
+                while committer.turn(Duration::ZERO) == Woken::Running {}
+                committer.finish();
+            }
         }
         self.shared.engine.close();
     }
@@ -235,34 +337,46 @@ pub(crate) fn system_random(random: &mut [u8]) -> Result<(), StoreError> {
     })
 }
 
-/// Reads or makes the node's identity, and notes that it is open.
+/// Reads or makes the node's identity and standing, counts this start, and notes that it is open.
 fn begin(
     engine: &dyn Engine,
     settings: &Settings,
     clock: &dyn Clock,
     seed: &[u8; 32],
-) -> Result<(Identity, Counters), StoreError> {
+) -> Result<(Selfhood, u32), StoreError> {
     let mut batch = Batch::default();
-    let (identity, counters) = match node::load(engine)? {
+    let selfhood = match node::load(engine)? {
         None => {
             let random = seed.first_chunk::<16>().copied().unwrap_or_default();
-            (Identity::first(random, settings.first_joined, clock.now_ms()), Counters::default())
+            let identity = Identity::first(random, settings.first_joined, clock.now_ms());
+            let start = EpochStart { epoch: identity.origin.epoch, after_local_seq: 0, last_seq: 0 };
+            let standing = Standing { epochs: vec![start], ..Standing::default() };
+            Selfhood { identity, counters: Counters::default(), standing }
         }
-        Some((identity, counters, Left::InOrder)) => (identity, counters),
-        Some((mut identity, mut counters, Left::Open(durability))) => {
-            // What an earlier process wrote without waiting for the disk may be gone, and with it numbers that it
-            // gave out.
-            if durability != Durability::Always {
-                node::begin_epoch(&mut identity, &mut counters);
+        Some((mut identity, mut counters, left)) => {
+            let epochs = node::load_epochs(engine, &identity, &counters)?;
+            let mut standing = Standing::load(engine, epochs)?;
+            if let Left::Open(durability) = left {
+                // What an earlier process wrote without waiting for the disk may be gone, and with it numbers that
+                // it gave out.
+                if durability != Durability::Always {
+                    let before = standing.clone();
+                    node::begin_epoch(&mut identity, &mut counters, &mut standing);
+                    before.put_changes(&standing, &mut batch);
+                }
+                // What was recovered from the engine's journal gets files of its own before anything is built on it.
+                engine.flush()?;
             }
-            // What was recovered from the engine's journal gets files of its own before anything is built on it.
-            engine.flush()?;
-            (identity, counters)
+            Selfhood { identity, counters, standing }
         }
     };
-    node::put_identity(&mut batch, &identity);
-    node::put_counters(&mut batch, &counters);
+    let generation = node::load_generation(engine)?.saturating_add(1);
+    batch.changes.retain(|change| change.key != node::EPOCHS);
+    node::put_epochs(&mut batch, &selfhood.standing.epochs);
+    node::put_generation(&mut batch, generation);
+    node::put_identity(&mut batch, &selfhood.identity);
+    node::put_counters(&mut batch, &selfhood.counters);
     node::put_left(&mut batch, Left::Open(settings.durability));
     engine.commit(batch, Sync::Disk)?;
-    Ok((identity, counters))
+    Ok((selfhood, generation))
 }

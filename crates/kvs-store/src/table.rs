@@ -4,10 +4,13 @@
 //! | --- | --- | --- |
 //! | `records` | namespace, path | row: local sequence, revision numbers, record |
 //! | `history` | namespace, path, 0x00, revision | superseded by, rule, record |
-//! | `log` | local sequence | namespace, path |
+//! | `log` | local sequence | namespace, path; ship mark |
 //! | `by_time` | stamp ms, namespace, path | nothing |
 //! | `expiry` | expires at ms, namespace, path | nothing |
 //! | `tombstones` | origin uuid, epoch, seq | stamp ms, namespace, path |
+//! | `vectors` | origin uuid, epoch | highest seq up to which everything was received |
+//! | `cursors` | node uuid | how far this node has that one's log: epoch, local sequence |
+//! | `parked` | stamp ms, origin uuid, epoch, seq | namespace, path length, path, record |
 //! | `node` | a name | identity, counters, marks |
 //!
 //! Numbers are big-endian, so that key order is number order. Every row of `log`, `by_time`, `expiry` and
@@ -30,12 +33,28 @@ pub enum Table {
     Tombstones,
     /// What the node knows about itself.
     Node,
+    /// How far this node has received the writes of each origin.
+    Vectors,
+    /// How far this node has read the logs of its peers.
+    Cursors,
+    /// Records stamped too far ahead of this node's clock.
+    Parked,
 }
 
 impl Table {
     /// Every table, in a fixed order.
-    pub const ALL: [Self; 7] =
-        [Self::Records, Self::History, Self::Log, Self::ByTime, Self::Expiry, Self::Tombstones, Self::Node];
+    pub const ALL: [Self; 10] = [
+        Self::Records,
+        Self::History,
+        Self::Log,
+        Self::ByTime,
+        Self::Expiry,
+        Self::Tombstones,
+        Self::Node,
+        Self::Vectors,
+        Self::Cursors,
+        Self::Parked,
+    ];
 
     /// The table's name on disk; part of the format.
     #[must_use]
@@ -48,6 +67,9 @@ impl Table {
             Self::Expiry => "expiry",
             Self::Tombstones => "tombstones",
             Self::Node => "node",
+            Self::Vectors => "vectors",
+            Self::Cursors => "cursors",
+            Self::Parked => "parked",
         }
     }
 

@@ -127,7 +127,7 @@ fn a_healthy_store_passes_and_is_counted() {
     assert_eq!(report.rows(Table::ByTime), 30);
     assert_eq!(report.rows(Table::Tombstones), 5);
     assert_eq!(report.rows(Table::Expiry), 5);
-    assert_eq!(report.rows(Table::Node), 3);
+    assert_eq!(report.rows(Table::Node), 5);
     assert!(report.rows(Table::History) > 30);
     assert!(report.bytes > 5000);
     assert_eq!(

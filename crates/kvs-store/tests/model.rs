@@ -208,11 +208,11 @@ fn a_page_over_many_deleted_keys_is_short_and_paging_finds_everything() {
     let (_, _, store) = fresh(Settings { revision_limit: 0, ..settings() });
     for first in (0..DEAD).step_by(1000) {
         let keys: Vec<_> = (first..(first + 1000).min(DEAD)).map(|number| format!("d/{number:06}")).collect();
-        store.commit(keys.iter().map(|key| put(key, "0")).collect()).unwrap();
-        store.commit(keys.iter().map(|key| delete(key)).collect()).unwrap();
+        store.commit(keys.iter().map(|key| put(key, "0")).collect::<Vec<_>>()).unwrap();
+        store.commit(keys.iter().map(|key| delete(key)).collect::<Vec<_>>()).unwrap();
     }
     let live = ["a", "d/000000x", "d/020000x", "d/039999x", "e/1", "e/2"];
-    store.commit(live.iter().map(|key| put(key, "1")).collect()).unwrap();
+    store.commit(live.iter().map(|key| put(key, "1")).collect::<Vec<_>>()).unwrap();
     let model = live.iter().map(|key| ((*key).to_owned(), "1".to_owned())).collect();
     for order in [Order::Ascending, Order::Descending] {
         for delimiter in [None, Some(Bytes::from_static(b"/"))] {
@@ -265,7 +265,7 @@ fn many_values_that_expire_together_are_all_tombstones_soon() {
     const KEYS: u64 = 40_000;
     let (_, clock, store) = fresh(Settings { revision_limit: 0, ..settings() });
     for first in (0..KEYS).step_by(1000) {
-        let writes = (first..first + 1000).map(|number| put_for(&format!("k{number}"), "1", 500)).collect();
+        let writes = (first..first + 1000).map(|number| put_for(&format!("k{number}"), "1", 500)).collect::<Vec<_>>();
         store.commit(writes).unwrap();
     }
     assert_eq!(store.status().keys, KEYS);
@@ -333,7 +333,7 @@ fn merged(records: &[(usize, Record)], lengths: &[usize]) -> Store {
     let mut rest = records;
     for length in lengths.iter().cycle() {
         let (now, later) = rest.split_at((*length).min(rest.len()));
-        let writes = || now.iter().map(|(key, record)| merge(MERGED_KEYS[*key], record.clone())).collect();
+        let writes = || now.iter().map(|(key, record)| merge(MERGED_KEYS[*key], record.clone())).collect::<Vec<_>>();
         store.commit(writes()).unwrap();
         if length % 2 == 0 {
             let again = store.commit(writes()).unwrap();

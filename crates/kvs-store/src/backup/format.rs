@@ -115,7 +115,14 @@ pub(crate) const fn row_kind(table: Table) -> Option<u8> {
     match table {
         Table::Records => Some(1),
         Table::History => Some(2),
-        Table::Log | Table::ByTime | Table::Expiry | Table::Tombstones | Table::Node => None,
+        Table::Log
+        | Table::ByTime
+        | Table::Expiry
+        | Table::Tombstones
+        | Table::Node
+        | Table::Vectors
+        | Table::Cursors
+        | Table::Parked => None,
     }
 }
 

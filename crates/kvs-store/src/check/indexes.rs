@@ -11,7 +11,7 @@ use kvs_core::digest::ContentDigest;
 use crate::check::report::Report;
 use crate::engine::contract::Order;
 use crate::error::StoreError;
-use crate::keys::{read_record_key, read_time_key, record_key};
+use crate::keys::{read_log_value, read_record_key, read_time_key, record_key};
 use crate::observer::Key;
 use crate::read::view::View;
 use crate::row::Row;
@@ -152,9 +152,11 @@ fn read_row(row_key: &[u8], value: &Bytes) -> Option<(Key, Row)> {
 /// The key that a row of an index is about.
 fn key_of(table: Table, index_key: &[u8], value: &[u8]) -> Option<Key> {
     match table {
-        Table::Log => read_record_key(value),
+        Table::Log => read_log_value(value).map(|(_, key)| key),
         Table::ByTime | Table::Expiry => read_time_key(index_key).map(|(_, key)| key),
         Table::Tombstones => read_time_key(value).map(|(_, key)| key),
-        Table::Records | Table::History | Table::Node => None,
+        Table::Records | Table::History | Table::Node | Table::Vectors | Table::Cursors | Table::Parked => {
+            None
+        }
     }
 }

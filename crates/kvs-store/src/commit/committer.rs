@@ -12,16 +12,17 @@ use rand::rngs::StdRng;
 
 use crate::clock::Clock;
 use crate::commit::housekeeping::Chores;
-use crate::commit::plan::{Plan, Scene};
+use crate::commit::plan::{Plan, Planned, Scene, Selfhood};
 use crate::commit::queue::{Job, Woken};
-use crate::commit::write::{Outcome, Reply, Write};
+use crate::commit::write::{Outcome, Reply, Transaction};
 use crate::engine::contract::{Batch, Engine, EngineError, Sync};
 use crate::error::StoreError;
 use crate::limits::{DISK_RESERVE_BYTES, REAP_INTERVAL, RECOVER_INTERVAL, SYNC_INTERVAL};
-use crate::node::{self, Counters, Left};
+use crate::node::{self, Left};
 use crate::observer::{BatchStats, Observer};
 use crate::settings::{Durability, Settings};
 use crate::shared::{Shared, State};
+use crate::standing::Standing;
 
 /// How the engine must be treated before writing goes on after a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +39,7 @@ pub(crate) struct Committer {
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Arc<dyn Observer>,
-    counters: Counters,
+    selfhood: Selfhood,
     random: StdRng,
     after_full: AfterFull,
     recover_at: Duration,
@@ -53,7 +54,7 @@ impl Committer {
         settings: Settings,
         clock: Arc<dyn Clock>,
         observer: Arc<dyn Observer>,
-        counters: Counters,
+        selfhood: Selfhood,
         seed: [u8; 32],
     ) -> Self {
         Self {
@@ -61,7 +62,7 @@ impl Committer {
             settings,
             clock,
             observer,
-            counters,
+            selfhood,
             random: StdRng::from_seed(seed),
             after_full: AfterFull::GoOn,
             recover_at: Duration::ZERO,
@@ -83,19 +84,20 @@ impl Committer {
     }
 
     fn work(&mut self) {
+        while self.turn(self.patience()) == Woken::Running {}
+    }
+
+    /// One round: what waits, then what is due. Waits up to `wait` for something to do.
+    pub(crate) fn turn(&mut self, wait: Duration) -> Woken {
         let mut jobs = Vec::new();
-        loop {
-            let woken = self.shared.queue.take(&mut jobs, self.patience());
-            if !jobs.is_empty() {
-                self.commit(std::mem::take(&mut jobs));
-            }
-            self.sync_if_due();
-            self.recover_if_due();
-            self.do_chores();
-            if woken == Woken::Finished {
-                break;
-            }
+        let woken = self.shared.queue.take(&mut jobs, wait);
+        if !jobs.is_empty() {
+            self.commit(jobs);
         }
+        self.sync_if_due();
+        self.recover_if_due();
+        self.do_chores();
+        woken
     }
 
     /// How long to wait for a write before looking at other duties.
@@ -113,7 +115,7 @@ impl Committer {
             return;
         }
         let (transactions, replies): (Vec<_>, Vec<_>) =
-            jobs.into_iter().map(|job| (job.writes, job.reply)).unzip();
+            jobs.into_iter().map(|job| (job.transaction, job.reply)).unzip();
         match self.write(transactions) {
             Ok(verdicts) => {
                 for (reply, verdict) in replies.into_iter().zip(verdicts) {
@@ -127,41 +129,53 @@ impl Committer {
     /// Plans and commits transactions together; one verdict for each.
     pub(crate) fn write(
         &mut self,
-        transactions: Vec<Vec<Write>>,
+        transactions: Vec<Transaction>,
     ) -> Result<Vec<Result<Vec<Outcome>, StoreError>>, StoreError> {
         let engine = self.shared.engine.current()?;
+        let now_ms = self.clock.now_ms();
         let scene = Scene {
-            now_ms: self.clock.now_ms(),
-            identity: self.shared.identity(),
+            now_ms,
             revision_limit: self.settings.revision_limit,
+            park_after_ms: now_ms.saturating_add(self.settings.clock_skew_ms_max),
+            shipped_local_seq: self.shared.shipped_local_seq(),
         };
         let random = &mut self.random;
         let mut random_uuid = || node::random_uuid(rand::RngExt::random(random));
-        let mut plan = Plan::new(&*engine, scene, self.counters, &mut random_uuid);
-        let verdicts: Vec<_> = transactions.into_iter().map(|writes| plan.transact(writes)).collect();
+        let mut plan = Plan::new(&*engine, scene, &self.selfhood, &mut random_uuid);
+        let verdicts: Vec<_> =
+            transactions.into_iter().map(|transaction| plan.transact(transaction)).collect();
         let keys = plan.changed_keys();
-        let (batch, counters) = plan.into_batch();
-        if batch.changes.is_empty() {
+        let planned = plan.finish();
+        if planned.batch.changes.is_empty() {
             return Ok(verdicts);
         }
         let mut stats = BatchStats {
             transactions: verdicts.len(),
             keys: keys.len(),
-            bytes: batch.size_bytes(),
+            bytes: planned.batch.size_bytes(),
             ..BatchStats::default()
         };
+        let Planned { batch, identity, counters, standing, resolutions } = planned;
         let started = self.clock.monotonic();
         self.observer.committing(&keys);
         let committed = engine.commit(batch, self.sync_mode());
         stats.commit_time = self.clock.monotonic().saturating_sub(started);
         drop(engine);
         if committed.is_ok() {
-            self.counters = counters;
-            self.shared.publish(&counters);
+            (self.selfhood.identity, self.selfhood.counters) = (identity, counters);
+            if let Some(standing) = standing {
+                self.selfhood.standing = standing;
+                self.shared.publish_standing(&self.selfhood);
+            } else {
+                self.shared.publish(&self.selfhood);
+            }
         }
         self.observer.committed(&keys);
         committed.map_err(|error| self.fail(error))?;
         self.observer.batch(&stats);
+        if !resolutions.is_empty() {
+            self.observer.resolved(&resolutions);
+        }
         if self.settings.durability == Durability::Interval && self.sync_at.is_none() {
             self.sync_at = Some(self.clock.monotonic() + SYNC_INTERVAL);
         }
@@ -253,15 +267,17 @@ impl Committer {
         let engine = self.shared.engine.reopen(&*self.shared.medium)?;
         let (mut identity, mut counters, _) =
             node::load(&*engine)?.ok_or_else(|| StoreError::Poisoned("the node table is empty".into()))?;
-        node::begin_epoch(&mut identity, &mut counters);
+        let mut standing = Standing::load(&*engine, node::load_epochs(&*engine, &identity, &counters)?)?;
+        let before = standing.clone();
+        node::begin_epoch(&mut identity, &mut counters, &mut standing);
         let mut batch = Batch::default();
         node::put_identity(&mut batch, &identity);
         node::put_counters(&mut batch, &counters);
+        before.put_changes(&standing, &mut batch);
         engine.commit(batch, Sync::Disk)?;
         engine.flush()?;
-        self.counters = counters;
-        self.shared.publish(&counters);
-        self.shared.set_identity(identity);
+        self.selfhood = Selfhood { identity, counters, standing };
+        self.shared.publish_standing(&self.selfhood);
         Ok(())
     }
 
@@ -301,7 +317,7 @@ impl Committer {
         self.chores = chores;
     }
 
-    fn finish(mut self) {
+    pub(crate) fn finish(&mut self) {
         if !self.is_engine_sound() {
             return;
         }
@@ -312,6 +328,11 @@ impl Committer {
         if let Err(error) = noted {
             tracing::error!(%error, "the orderly end could not be noted");
         }
+    }
+
+    /// How many records are parked.
+    pub(crate) const fn parked(&self) -> u64 {
+        self.selfhood.standing.parked
     }
 
     /// The engine, for chores that read before they write.

@@ -3,8 +3,8 @@
 //! Both go through the plan as ordinary writes, decided again inside the commit: between the scan and the commit
 //! nothing else can write, but the rule must not depend on that.
 //!
-//! Age alone would not be enough to collect once there are other members: each of them must hold the tombstone first.
-//! A node alone has no other members.
+//! Age alone is not enough to collect while there are other members: each of them must have the tombstone first, or one
+//! that was away would bring the value back. A node alone has no other members.
 
 use std::ops::Bound;
 use std::time::Duration;
@@ -13,18 +13,23 @@ use kvs_core::precondition::Precondition;
 use kvs_core::record::Principal;
 
 use crate::commit::committer::Committer;
-use crate::commit::write::{Change, Outcome, Write};
+use crate::commit::write::{Change, Outcome, Transaction, Write};
 use crate::engine::contract::Order;
 use crate::error::StoreError;
 use crate::keys::{read_dot_key, read_time_key};
-use crate::limits::{COLLECT_INTERVAL, COLLECT_KEYS_MAX, COLLECT_STEP, REAP_INTERVAL, REAP_KEYS_MAX};
+use crate::limits::{
+    ADMIT_INTERVAL, ADMIT_KEYS_MAX, COLLECT_INTERVAL, COLLECT_KEYS_MAX, COLLECT_STEP, REAP_INTERVAL,
+    REAP_KEYS_MAX,
+};
 use crate::observer::Key;
+use crate::parked;
 use crate::table::Table;
 
 /// When each chore is due, and where collection goes on.
 #[derive(Debug, Default)]
 pub(crate) struct Chores {
     reap_at: Duration,
+    admit_at: Duration,
     collect_at: Duration,
     /// The last tombstone looked at; the next round starts behind it, at the beginning after the last.
     collected_up_to: Option<Vec<u8>>,
@@ -33,7 +38,7 @@ pub(crate) struct Chores {
 impl Chores {
     /// When the next chore is due, on the monotonic clock.
     pub(crate) fn due_at(&self) -> Duration {
-        self.reap_at.min(self.collect_at)
+        self.reap_at.min(self.collect_at).min(self.admit_at)
     }
 
     pub(crate) fn run(&mut self, committer: &mut Committer) -> Result<(), StoreError> {
@@ -44,6 +49,12 @@ impl Chores {
             if reap(committer)? == REAP_KEYS_MAX {
                 // More is due: the next batch of writes goes first, then the rest.
                 self.reap_at = now;
+            }
+        }
+        if now >= self.admit_at {
+            self.admit_at = now + ADMIT_INTERVAL;
+            if admit(committer)? == ADMIT_KEYS_MAX {
+                self.admit_at = now;
             }
         }
         if now >= self.collect_at {
@@ -68,7 +79,7 @@ impl Chores {
                 let corrupt = || StoreError::corrupt(Table::Tombstones.name(), &row_key, "it cannot be read");
                 let dot = read_dot_key(&row_key).ok_or_else(corrupt)?;
                 let (stamp_ms, key) = read_time_key(&value).ok_or_else(corrupt)?;
-                if stamp_ms.saturating_add(grace_ms) <= now_ms {
+                if stamp_ms.saturating_add(grace_ms) <= now_ms && committer.shared.is_below_floor(&dot) {
                     writes.push(write(key, Change::Collect(dot)));
                 }
                 if seen == COLLECT_KEYS_MAX {
@@ -105,18 +116,40 @@ fn reap(committer: &mut Committer) -> Result<usize, StoreError> {
     commit(committer, writes)
 }
 
+/// Takes parked records that have come into range; answers how many.
+fn admit(committer: &mut Committer) -> Result<usize, StoreError> {
+    if committer.parked() == 0 {
+        return Ok(0);
+    }
+    let until_ms = committer.clock.now_ms().saturating_add(committer.settings.clock_skew_ms_max);
+    let due = (Bound::Unbounded, Bound::Excluded(until_ms.saturating_add(1).to_be_bytes().to_vec()));
+    let mut writes = Vec::new();
+    {
+        let engine = committer.engine()?;
+        let snapshot = engine.snapshot();
+        for row in snapshot.range(Table::Parked, due, Order::Ascending).take(ADMIT_KEYS_MAX) {
+            let (row_key, value) = row?;
+            let (key, record) = parked::decode(&row_key, &value)?;
+            writes.push(write(key, Change::Admit(Box::new(record))));
+        }
+    }
+    let admitted = writes.len();
+    commit(committer, writes)?;
+    Ok(admitted)
+}
+
 /// Commits the writes; answers how many changed something.
 fn commit(committer: &mut Committer, writes: Vec<Write>) -> Result<usize, StoreError> {
     if writes.is_empty() {
         return Ok(0);
     }
     let mut changed = 0;
-    for verdict in committer.write(vec![writes.clone()])? {
+    for verdict in committer.write(vec![Transaction::from(writes.clone())])? {
         match verdict {
             Ok(outcomes) => changed += count_changes(&outcomes),
             Err(error) => {
                 tracing::warn!(%error, "expiry or collection of a key fails: it is left out");
-                let each = writes.iter().map(|write| vec![write.clone()]).collect();
+                let each = writes.iter().map(|write| Transaction::from(vec![write.clone()])).collect();
                 let verdicts = committer.write(each)?;
                 changed += verdicts.iter().flatten().map(|outcomes| count_changes(outcomes)).sum::<usize>();
             }

@@ -2,6 +2,9 @@
 
 pub(crate) mod committer;
 pub(crate) mod housekeeping;
+pub mod mark;
+pub(crate) mod peer;
 pub(crate) mod plan;
 pub(crate) mod queue;
+pub(crate) mod rows;
 pub mod write;

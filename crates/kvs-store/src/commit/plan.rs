@@ -15,15 +15,19 @@ use kvs_core::stamp::Stamp;
 use kvs_core::version::{Rule, Version};
 use uuid::Uuid;
 
-use crate::commit::write::{Change, Outcome, Write, Written};
+use crate::commit::mark::Note;
+use crate::commit::rows::put_key;
+use crate::commit::write::{Change, Outcome, Transaction, Write, Written};
 use crate::compression::Content;
 use crate::engine::contract::{Batch, Engine};
 use crate::error::StoreError;
 use crate::keys::{history_key, record_key};
 use crate::limits::REVISIONS_TRIMMED_MAX;
 use crate::node::{self, Counters, Identity};
-use crate::observer::Key;
-use crate::row::{RevisionRow, Revisions, Row};
+use crate::observer::{Key, Resolution};
+use crate::parked;
+use crate::row::{RevisionRow, Revisions, Row, ShipMark};
+use crate::standing::Standing;
 use crate::table::Table;
 use kvs_core::digest::ContentDigest;
 
@@ -31,17 +35,28 @@ use kvs_core::digest::ContentDigest;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Scene {
     pub(crate) now_ms: u64,
-    pub(crate) identity: Identity,
     pub(crate) revision_limit: u32,
+    /// A peer's record stamped later than this is parked.
+    pub(crate) park_after_ms: u64,
+    /// Rows of the log up to here were read by every peer.
+    pub(crate) shipped_local_seq: u64,
+}
+
+/// What changes with a transaction besides its keys: taken back whole when the transaction fails.
+#[derive(Debug, Clone)]
+pub(crate) struct Selfhood {
+    pub(crate) identity: Identity,
+    pub(crate) counters: Counters,
+    pub(crate) standing: Standing,
 }
 
 /// A key while a batch is planned.
 #[derive(Debug, Clone)]
-struct KeyState {
-    before: Option<Row>,
-    after: Option<Row>,
+pub(super) struct KeyState {
+    pub(super) before: Option<Row>,
+    pub(super) after: Option<Row>,
     /// Changes of the history: a revision to add, or `None` to remove one that is stored.
-    history: BTreeMap<u64, Option<RevisionRow>>,
+    pub(super) history: BTreeMap<u64, Option<RevisionRow>>,
 }
 
 impl KeyState {
@@ -61,7 +76,7 @@ impl KeyState {
 
     /// Drops a revision; one that came with this batch leaves no trace, so that a key that is written many times in one
     /// batch does not make the plan grow.
-    fn drop_revision(&mut self, number: u64) {
+    pub(super) fn drop_revision(&mut self, number: u64) {
         let stored = self.before.as_ref().map(|row| row.revisions).unwrap_or_default();
         if (stored.first()..stored.next).contains(&number) {
             self.history.insert(number, None);
@@ -73,23 +88,62 @@ impl KeyState {
 
 /// A batch being planned.
 pub(crate) struct Plan<'a> {
-    engine: &'a dyn Engine,
-    scene: Scene,
+    pub(super) engine: &'a dyn Engine,
+    pub(super) scene: Scene,
     random_uuid: &'a mut dyn FnMut() -> Uuid,
-    counters: Counters,
-    keys: BTreeMap<Key, KeyState>,
-    /// The states before the current transaction of the keys it touched; `None` for keys it brought in.
-    undo: BTreeMap<Key, Option<KeyState>>,
+    /// Before the batch.
+    pub(super) before: &'a Selfhood,
+    pub(super) identity: Identity,
+    pub(super) counters: Counters,
+    /// A copy of the standing, made by the first transaction that changes it.
+    pub(super) standing: Option<Standing>,
+    pub(super) keys: BTreeMap<Key, KeyState>,
+    /// Parked records that come (a row) or go (`None`), by their row keys.
+    pub(super) parked: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
+    pub(super) notes: Vec<(Note, Vec<u8>)>,
+    resolutions: Vec<Resolution>,
+    pub(super) undo: Undo,
+}
+
+/// What the current transaction has changed, as it was before.
+#[derive(Default)]
+pub(super) struct Undo {
+    /// The keys it touched; `None` for keys it brought in.
+    keys: BTreeMap<Key, Option<KeyState>>,
+    pub(super) parked: BTreeMap<Vec<u8>, Option<Option<Vec<u8>>>>,
+}
+
+/// A planned batch.
+pub(crate) struct Planned {
+    pub(crate) batch: Batch,
+    pub(crate) identity: Identity,
+    pub(crate) counters: Counters,
+    /// The standing, if it changed.
+    pub(crate) standing: Option<Standing>,
+    pub(crate) resolutions: Vec<Resolution>,
 }
 
 impl<'a> Plan<'a> {
     pub(crate) fn new(
         engine: &'a dyn Engine,
         scene: Scene,
-        counters: Counters,
+        before: &'a Selfhood,
         random_uuid: &'a mut dyn FnMut() -> Uuid,
     ) -> Self {
-        Self { engine, scene, random_uuid, counters, keys: BTreeMap::new(), undo: BTreeMap::new() }
+        Self {
+            engine,
+            scene,
+            random_uuid,
+            before,
+            identity: before.identity,
+            counters: before.counters,
+            standing: None,
+            keys: BTreeMap::new(),
+            parked: BTreeMap::new(),
+            notes: Vec::new(),
+            resolutions: Vec::new(),
+            undo: Undo::default(),
+        }
     }
 
     /// Plans a transaction.
@@ -97,26 +151,45 @@ impl<'a> Plan<'a> {
     /// # Errors
     ///
     /// The first write that cannot be made; the plan is as if the transaction had never come.
-    pub(crate) fn transact(&mut self, writes: Vec<Write>) -> Result<Vec<Outcome>, StoreError> {
-        let counters = self.counters;
-        self.undo.clear();
-        let mut outcomes = Vec::with_capacity(writes.len());
-        for (index, write) in writes.into_iter().enumerate() {
+    pub(crate) fn transact(&mut self, transaction: Transaction) -> Result<Vec<Outcome>, StoreError> {
+        let (identity, counters, resolved) = (self.identity, self.counters, self.resolutions.len());
+        let standing = (!transaction.is_only_local()).then(|| self.standing.clone());
+        self.undo = Undo::default();
+        let mut outcomes = Vec::with_capacity(transaction.writes.len());
+        for (index, write) in transaction.writes.into_iter().enumerate() {
             match self.write(index, write) {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) => {
-                    self.counters = counters;
-                    for (key, state) in std::mem::take(&mut self.undo) {
-                        match state {
-                            Some(state) => drop(self.keys.insert(key, state)),
-                            None => drop(self.keys.remove(&key)),
-                        }
+                    (self.identity, self.counters) = (identity, counters);
+                    self.resolutions.truncate(resolved);
+                    if let Some(standing) = standing {
+                        self.standing = standing;
                     }
+                    self.take_back();
                     return Err(error);
                 }
             }
         }
+        for mark in transaction.marks {
+            self.mark(mark);
+        }
         Ok(outcomes)
+    }
+
+    fn take_back(&mut self) {
+        let undo = std::mem::take(&mut self.undo);
+        for (key, state) in undo.keys {
+            match state {
+                Some(state) => drop(self.keys.insert(key, state)),
+                None => drop(self.keys.remove(&key)),
+            }
+        }
+        for (key, state) in undo.parked {
+            match state {
+                Some(state) => drop(self.parked.insert(key, state)),
+                None => drop(self.parked.remove(&key)),
+            }
+        }
     }
 
     /// The keys whose rows change.
@@ -128,16 +201,47 @@ impl<'a> Plan<'a> {
             .collect()
     }
 
-    /// The changes of all tables, and the counters afterwards.
-    pub(crate) fn into_batch(self) -> (Batch, Counters) {
+    /// The changes of all tables, and what is true afterwards.
+    pub(crate) fn finish(self) -> Planned {
         let mut batch = Batch::default();
         for (key, state) in &self.keys {
             put_key(&mut batch, key, state);
         }
-        if !batch.changes.is_empty() {
+        for (row_key, row) in self.parked {
+            match row {
+                Some(row) => batch.put(Table::Parked, row_key, row),
+                None => batch.remove(Table::Parked, row_key),
+            }
+        }
+        if let Some(standing) = &self.standing {
+            self.before.standing.put_changes(standing, &mut batch);
+        }
+        if self.identity != self.before.identity {
+            node::put_identity(&mut batch, &self.identity);
+        }
+        for (note, bytes) in self.notes {
+            // The last word on a note counts; a batch holds one change for each row.
+            batch.changes.retain(|change| !(change.table == Table::Node && change.key == note.key()));
+            batch.put(Table::Node, note.key().to_vec(), bytes);
+        }
+        if self.counters != self.before.counters {
             node::put_counters(&mut batch, &self.counters);
         }
-        (batch, self.counters)
+        Planned {
+            batch,
+            identity: self.identity,
+            counters: self.counters,
+            standing: self.standing,
+            resolutions: self.resolutions,
+        }
+    }
+
+    pub(super) fn standing(&self) -> &Standing {
+        self.standing.as_ref().unwrap_or(&self.before.standing)
+    }
+
+    pub(super) fn standing_mut(&mut self) -> &mut Standing {
+        self.standing.get_or_insert_with(|| self.before.standing.clone())
     }
 
     fn write(&mut self, index: usize, write: Write) -> Result<Outcome, StoreError> {
@@ -158,7 +262,7 @@ impl<'a> Plan<'a> {
                     self.scene.now_ms.saturating_add(lifetime_ms.max(1))
                 });
                 let record = self.stamped(stamp, Kind::Value, expires_at_ms, (write.author, owner), content);
-                let written = Written { version: record.version, expires_at_ms };
+                let written = Written { version: record.version, expires_at_ms, dot: record.dot };
                 self.take(&key, record)?;
                 Ok(if live.is_some() { Outcome::Replaced(written) } else { Outcome::Created(written) })
             }
@@ -170,11 +274,18 @@ impl<'a> Plan<'a> {
                 let owner = current.owner.clone();
                 let content = Content { payload: Payload::empty(), digest: ContentDigest::of(b"") };
                 let record = self.stamped(stamp, Kind::Tombstone, 0, (write.author, owner), content);
-                let written = Written { version: record.version, expires_at_ms: 0 };
+                let written = Written { version: record.version, expires_at_ms: 0, dot: record.dot };
                 self.take(&key, record)?;
                 Ok(Outcome::Deleted(written))
             }
-            Change::Merge(record) => self.take(&key, *record),
+            Change::Merge(record) => self.receive(&key, *record),
+            Change::Drop(version) => Ok(self.drop_version(&key, version)),
+            Change::Admit(record) => {
+                let row_key = parked::row_key(&record);
+                self.take(&key, *record)?;
+                self.set_parked(row_key, None);
+                Ok(Outcome::Taken)
+            }
             Change::Expire => {
                 let due = current
                     .filter(|record| record.kind == Kind::Value && record.has_expired(self.scene.now_ms));
@@ -191,8 +302,8 @@ impl<'a> Plan<'a> {
     /// Makes sure the key's state is here and can be undone.
     fn touch(&mut self, key: &Key) -> Result<(), StoreError> {
         if let Some(state) = self.keys.get(key) {
-            if !self.undo.contains_key(key) {
-                self.undo.insert(key.clone(), Some(state.clone()));
+            if !self.undo.keys.contains_key(key) {
+                self.undo.keys.insert(key.clone(), Some(state.clone()));
             }
             return Ok(());
         }
@@ -200,7 +311,7 @@ impl<'a> Plan<'a> {
         let row = stored.map(|bytes| Row::decode(key, &bytes)).transpose()?;
         let state = KeyState { before: row.clone(), after: row, history: BTreeMap::new() };
         self.keys.insert(key.clone(), state);
-        self.undo.insert(key.clone(), None);
+        self.undo.keys.insert(key.clone(), None);
         Ok(())
     }
 
@@ -220,7 +331,7 @@ impl<'a> Plan<'a> {
     ) -> Record {
         let seq = self.counters.next_origin_seq;
         self.counters.next_origin_seq += 1;
-        let identity = &self.scene.identity;
+        let identity = &self.identity;
         Record {
             version: Version { stamp, origin_joined_ms: identity.joined_ms, uuid: (self.random_uuid)() },
             dot: Dot { origin: identity.origin, seq },
@@ -234,11 +345,12 @@ impl<'a> Plan<'a> {
     }
 
     /// Merges a record into its key: the winner stays, the loser goes to the history.
-    fn take(&mut self, key: &Key, incoming: Record) -> Result<Outcome, StoreError> {
+    pub(super) fn take(&mut self, key: &Key, incoming: Record) -> Result<Outcome, StoreError> {
         let current = self.keys.get(key).and_then(|state| state.after.as_ref()).map(|row| &row.record);
         match merge(current, &incoming) {
             Merge::Same => Ok(Outcome::NotNewer),
             Merge::Loses(rule) => {
+                self.resolve(key, current.map(|current| current.version), incoming.version, rule);
                 self.keep_loser(key, incoming, rule)?;
                 Ok(Outcome::NotNewer)
             }
@@ -247,10 +359,38 @@ impl<'a> Plan<'a> {
                 Ok(Outcome::Taken)
             }
             Merge::Replaces(rule) => {
+                // A newer version over an older one is the ordinary way of things, not a conflict.
+                if matches!(rule, Rule::OlderNode | Rule::SmallerUuid)
+                    && let Some(current) = current
+                {
+                    let loser = current.version;
+                    self.resolve(key, Some(incoming.version), loser, rule);
+                }
                 self.replace(key, incoming, Some(rule));
                 Ok(Outcome::Taken)
             }
         }
+    }
+
+    /// Notes that two versions met of which neither was made over the other, as far as this node can tell.
+    fn resolve(&mut self, key: &Key, winner: Option<Version>, loser: Version, rule: Rule) {
+        if let Some(winner) = winner
+            && rule != Rule::Expired
+        {
+            self.resolutions.push(Resolution { key: key.clone(), rule, winner, loser });
+        }
+    }
+
+    /// Whether a record that becomes current is this node's to send, and for which of its writes.
+    fn ship_mark(&self, record: &Record, replaced: Option<&Row>) -> Option<ShipMark> {
+        let unread = replaced.filter(|row| row.local_seq > self.scene.shipped_local_seq);
+        let is_own = record.dot.origin.node == self.identity.origin.node;
+        let is_new = replaced.is_none_or(|row| row.record.dot != record.dot);
+        if is_own && is_new {
+            return Some(ShipMark { epoch: record.dot.origin.epoch, seq: record.dot.seq });
+        }
+        // It stands for a write of this node that some peer may not have: whatever replaced it must reach that peer.
+        unread.and_then(|row| row.ships)
     }
 
     /// Puts an incoming record that lost into the history, unless it is there: peers send again what they do not know
@@ -286,6 +426,8 @@ impl<'a> Plan<'a> {
 
     fn replace(&mut self, key: &Key, record: Record, rule: Option<Rule>) {
         let limit = self.scene.revision_limit;
+        let replaced = self.keys.get(key).and_then(|state| state.after.as_ref());
+        let ships = self.ship_mark(&record, replaced);
         let Some(state) = self.keys.get_mut(key) else { return };
         let mut revisions = Revisions::default();
         let old = state.after.take();
@@ -300,7 +442,7 @@ impl<'a> Plan<'a> {
         self.counters.count(&record);
         let local_seq = self.counters.next_local_seq;
         self.counters.next_local_seq += 1;
-        state.after = Some(Row { local_seq, revisions, record });
+        state.after = Some(Row { local_seq, ships, revisions, record });
     }
 
     fn collect(&mut self, key: &Key, dot: Dot) -> Outcome {
@@ -316,58 +458,5 @@ impl<'a> Plan<'a> {
         }
         self.counters.forget(&row.record);
         Outcome::Collected
-    }
-}
-
-fn put_key(batch: &mut Batch, key: &Key, state: &KeyState) {
-    if state.before != state.after {
-        let before = state.before.as_ref().map(|row| row.index_rows(key)).unwrap_or_default();
-        let after = state.after.as_ref().map(|row| row.index_rows(key)).unwrap_or_default();
-        for (table, row_key, _) in &before {
-            if !after.iter().any(|(other_table, other_key, _)| (table, row_key) == (other_table, other_key)) {
-                batch.remove(*table, row_key.clone());
-            }
-        }
-        for row in after {
-            if !before.contains(&row) {
-                let (table, row_key, value) = row;
-                batch.put(table, row_key, value);
-            }
-        }
-        let record_key = record_key(key.namespace, &key.path);
-        match &state.after {
-            Some(row) => batch.put(Table::Records, record_key, row.encode(key)),
-            None => batch.remove(Table::Records, record_key),
-        }
-    }
-    for (number, revision) in &state.history {
-        let row_key = history_key(key.namespace, &key.path, *number);
-        match revision {
-            Some(revision) => batch.put(Table::History, row_key, revision.encode(key)),
-            None => batch.remove(Table::History, row_key),
-        }
-    }
-}
-
-impl Counters {
-    /// Counts a record that became its key's current one.
-    pub(crate) fn count(&mut self, record: &Record) {
-        match record.kind {
-            Kind::Value => {
-                self.keys += 1;
-                self.bytes += record.payload.raw_len() as u64;
-            }
-            Kind::Tombstone | Kind::Expired => self.tombstones += 1,
-        }
-    }
-
-    fn forget(&mut self, record: &Record) {
-        match record.kind {
-            Kind::Value => {
-                self.keys = self.keys.saturating_sub(1);
-                self.bytes = self.bytes.saturating_sub(record.payload.raw_len() as u64);
-            }
-            Kind::Tombstone | Kind::Expired => self.tombstones = self.tombstones.saturating_sub(1),
-        }
     }
 }

@@ -7,21 +7,21 @@ use std::collections::VecDeque;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::commit::write::{Reply, Write};
+use crate::commit::write::{Reply, Transaction, Write};
 use crate::error::StoreError;
 use crate::limits::{BATCH_BYTES_TARGET, BATCH_TRANSACTIONS_MAX, QUEUE_BYTES_MAX, QUEUE_TRANSACTIONS_MAX};
 
 /// A transaction that waits.
 pub(crate) struct Job {
-    pub(crate) writes: Vec<Write>,
+    pub(crate) transaction: Transaction,
     pub(crate) reply: Reply,
     size_bytes: usize,
 }
 
 impl Job {
-    pub(crate) fn new(writes: Vec<Write>, reply: Reply) -> Self {
-        let size_bytes = writes.iter().map(Write::size_bytes).sum();
-        Self { writes, reply, size_bytes }
+    pub(crate) fn new(transaction: Transaction, reply: Reply) -> Self {
+        let size_bytes = transaction.writes.iter().map(Write::size_bytes).sum();
+        Self { transaction, reply, size_bytes }
     }
 }
 
@@ -112,12 +112,13 @@ impl Queue {
 #[cfg(test)]
 mod tests {
     use super::{Job, Queue, Woken};
+    use crate::commit::write::Transaction;
     use crate::error::StoreError;
     use crate::limits::{BATCH_TRANSACTIONS_MAX, QUEUE_TRANSACTIONS_MAX};
     use std::time::Duration;
 
     fn job() -> Job {
-        Job::new(Vec::new(), Box::new(drop))
+        Job::new(Transaction::default(), Box::new(drop))
     }
 
     #[test]

@@ -9,8 +9,32 @@ use kvs_core::precondition::Precondition;
 use kvs_core::record::{Principal, Record};
 use kvs_core::version::Version;
 
+use crate::commit::mark::Mark;
 use crate::compression::Content;
 use crate::error::StoreError;
+
+/// Writes and marks that are committed together or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Transaction {
+    /// The writes, made in this order.
+    pub writes: Vec<Write>,
+    /// What else becomes true with them.
+    pub marks: Vec<Mark>,
+}
+
+impl Transaction {
+    /// Whether it leaves the node's standing alone.
+    pub(crate) fn is_only_local(&self) -> bool {
+        let is_foreign = |write: &Write| matches!(write.change, Change::Merge(_) | Change::Admit(_));
+        self.marks.is_empty() && !self.writes.iter().any(is_foreign)
+    }
+}
+
+impl From<Vec<Write>> for Transaction {
+    fn from(writes: Vec<Write>) -> Self {
+        Self { writes, marks: Vec::new() }
+    }
+}
 
 /// One write of a transaction.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,8 +63,13 @@ pub enum Change {
     },
     /// Deletes the key; an absent one is left as it is.
     Delete,
-    /// Takes a record that another node stamped.
+    /// Takes a record that another node stamped: parks it when it is stamped too far ahead, leaves it when nothing is
+    /// held for its key and the vector says that it was received.
     Merge(Box<Record>),
+    /// Forgets the value if it is this version: a peer that received it has forgotten it since.
+    Drop(Version),
+    /// Takes a parked record that has come into range.
+    Admit(Box<Record>),
     /// Turns the value into its own tombstone if its expiry has come.
     Expire,
     /// Forgets the key if this write's tombstone is still its record.
@@ -62,6 +91,12 @@ pub enum Outcome {
     Taken,
     /// A merged record was not newer; it is in the history unless it was known.
     NotNewer,
+    /// A merged record is stamped too far ahead; it waits until it is not.
+    Parked,
+    /// A merged value was received before and has been deleted and forgotten since: whoever holds it must forget it.
+    Outlived,
+    /// A value was forgotten at a peer's word.
+    Dropped,
     /// A value became its own tombstone.
     Expired,
     /// A tombstone was forgotten.
@@ -75,6 +110,8 @@ pub struct Written {
     pub version: Version,
     /// When it expires, ms since 1970; 0 for never.
     pub expires_at_ms: u64,
+    /// Its number among the writes of its origin.
+    pub dot: Dot,
 }
 
 /// Called once with what became of a transaction, on the committer's thread: it must be short.
@@ -86,8 +123,10 @@ impl Write {
     pub fn size_bytes(&self) -> usize {
         let payload = match &self.change {
             Change::Put { content, .. } => content.payload.stored().len(),
-            Change::Merge(record) => size_of::<Record>() + record.payload.stored().len(),
-            Change::Delete | Change::Expire | Change::Collect(_) => 0,
+            Change::Merge(record) | Change::Admit(record) => {
+                size_of::<Record>() + record.payload.stored().len()
+            }
+            Change::Delete | Change::Expire | Change::Collect(_) | Change::Drop(_) => 0,
         };
         size_of::<Self>() + self.path.as_bytes().len() + payload
     }

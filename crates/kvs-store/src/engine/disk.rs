@@ -132,9 +132,11 @@ fn keyspace_options(table: Table, blocks: Blocks) -> KeyspaceCreateOptions {
             .max_memtable_size(MEMTABLE_BYTES_INDEX)
             // Only scanned, never asked for one key.
             .filter_policy(FilterPolicy::disabled()),
-        Table::Node => options.max_memtable_size(1024 * 1024).filter_policy(FilterPolicy::all(
-            FilterPolicyEntry::Bloom(BloomConstructionPolicy::BitsPerKey(10.0)),
-        )),
+        Table::Node | Table::Vectors | Table::Cursors | Table::Parked => {
+            options.max_memtable_size(1024 * 1024).filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
+                BloomConstructionPolicy::BitsPerKey(10.0),
+            )))
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Reading: single keys, ranges and histories, from the last commit or a snapshot; never behind the committer.
 
 pub mod history;
+pub mod log;
 pub mod range;
 pub mod view;

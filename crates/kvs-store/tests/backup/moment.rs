@@ -37,7 +37,7 @@ fn what_is_written_together_is_backed_up_together() {
                     };
                     write(Namespace::Data, path, change)
                 });
-                node.store().commit(writes.into()).unwrap();
+                node.store().commit(Vec::from(writes)).unwrap();
             }
         });
         let backups = (0..6).map(|_| node.back_up()).collect();

@@ -159,10 +159,14 @@ fn index_rows(key: &Key, row: &Row) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let key = key_bytes(key);
     let at = |ms: u64| [&ms.to_be_bytes(), key.as_slice()].concat();
     let stamped = at(record.version.stamp.ms);
-    let mut rows = vec![
-        ("log", row.local_seq.to_be_bytes().to_vec(), key.clone()),
-        ("by_time", stamped.clone(), Vec::new()),
-    ];
+    let mut logged = key.clone();
+    if let Some(mark) = row.ships {
+        logged[0] |= 0x80;
+        let mark = [mark.epoch.to_be_bytes().as_slice(), &mark.seq.to_be_bytes()].concat();
+        logged.splice(1..1, mark);
+    }
+    let mut rows =
+        vec![("log", row.local_seq.to_be_bytes().to_vec(), logged), ("by_time", stamped.clone(), Vec::new())];
     if record.kind == Kind::Value {
         if record.expires_at_ms != 0 {
             rows.push(("expiry", at(record.expires_at_ms), Vec::new()));

@@ -85,6 +85,7 @@ pub(crate) fn settings() -> Settings {
         cache_bytes: 4 * 1024 * 1024,
         tombstone_grace_ms: GRACE_MS,
         first_joined: FirstJoined::Now,
+        ..Settings::default()
     }
 }
 

@@ -175,7 +175,7 @@ impl Stage {
         let ops: Vec<_> = drafts.iter().map(|draft| self.op(draft)).collect();
         let mut next = self.model.clone();
         let expected = next.transact(self.wall_ms, &ops);
-        let answer = self.store.commit(ops.iter().map(Op::write).collect());
+        let answer = self.store.commit(ops.iter().map(Op::write).collect::<Vec<_>>());
         if let Err(error @ (StoreError::Poisoned(_) | StoreError::Full)) = answer {
             self.possible = vec![next];
             return Err(error);
