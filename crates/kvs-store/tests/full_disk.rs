@@ -75,7 +75,7 @@ fn writes_are_refused_as_full_and_reads_go_on() {
 fn writes_go_on_by_themselves_once_there_is_room() {
     for durability in [Durability::Always, Durability::Interval, Durability::Never] {
         let (device, clock, store) = fresh(Settings { durability, ..settings() });
-        device.set_faults(capacity(device.len() + 5000));
+        device.set_faults(capacity(device.len() + 5150));
         let count = fill(&store);
         let epoch = store.identity().origin.epoch;
         // Still no room: it stays full, however often it looks.
