@@ -10,6 +10,7 @@ pub mod cursor;
 pub mod digest;
 pub mod item;
 pub mod limits;
+pub mod log_position;
 pub mod merge;
 pub mod namespace;
 pub mod origin;

@@ -14,6 +14,7 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use kvs_core::cursor::Cursor;
+use kvs_core::log_position::LogPosition;
 use kvs_core::origin::Origin;
 use kvs_core::vector::Vector;
 use uuid::Uuid;
@@ -26,15 +27,6 @@ use crate::table::Table;
 
 /// Most epochs that are kept apart; older ones are forgotten, and a peer that last read then reads from the start.
 const EPOCHS_MAX: usize = 256;
-
-/// A place in a node's log. Local sequence numbers of an earlier epoch are those of a log whose end may be lost.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct LogPosition {
-    /// The epoch of the log's owner.
-    pub epoch: u32,
-    /// Everything up to here, inclusive.
-    pub local_seq: u64,
-}
 
 /// Where an epoch of this node began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,7 +165,8 @@ pub(crate) fn decode_epochs(bytes: &Bytes) -> Option<Vec<EpochStart>> {
 
 #[cfg(test)]
 mod tests {
-    use super::{EpochStart, LogPosition, Standing, decode_epochs, encode_epochs};
+    use super::{EpochStart, Standing, decode_epochs, encode_epochs};
+    use kvs_core::log_position::LogPosition;
 
     fn standing(starts: &[(u32, u64)]) -> Standing {
         let epochs = starts

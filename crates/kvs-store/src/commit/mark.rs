@@ -3,10 +3,9 @@
 //! Marks are made after the writes of their transaction and in the same batch, so a vector never claims a record that
 //! is not on the disk.
 
+use kvs_core::log_position::LogPosition;
 use kvs_core::vector::Vector;
 use uuid::Uuid;
-
-use crate::standing::LogPosition;
 
 /// One change of the node's standing.
 #[derive(Debug, Clone, PartialEq, Eq)]
