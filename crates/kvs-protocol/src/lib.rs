@@ -7,3 +7,4 @@
 pub mod call;
 pub mod mode;
 pub mod peer_auth;
+pub mod reconcile;
