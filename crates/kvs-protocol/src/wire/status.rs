@@ -1,0 +1,149 @@
+//! Where two nodes stand: asked every few seconds, and at once when a peer comes back.
+//!
+//! Request:
+//!
+//! | bytes | field |
+//! | --- | --- |
+//! | 1 | version, 1 |
+//! | 16 | nonce that the root is finalised with |
+//! | 8 | the asker's floor for values that expire, ms since 1970 |
+//!
+//! Reply:
+//!
+//! | bytes | field |
+//! | --- | --- |
+//! | 1 | version, 1 |
+//! | 1 | mode |
+//! | 8 | the answerer's clock, ms since 1970 |
+//! | 8 | the floor that the root was taken above |
+//! | 16 | root |
+//! | 8 | records parked |
+//! | 1 + 12 | 1 and the answerer's cursor into the asker's log, or 0 and none |
+//! | n | the answerer's vector |
+
+use bytes::Bytes;
+use kvs_core::cursor::Cursor;
+use kvs_core::log_position::LogPosition;
+use kvs_core::vector::Vector;
+
+use crate::mode::Mode;
+use crate::wire::decode_error::DecodeError;
+use crate::wire::replicate::{put_position, take_position, take_version};
+
+const VERSION: u8 = 1;
+
+/// Asks where a node stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct StatusRequest {
+    /// Finalises the root of the answer.
+    pub nonce: [u8; 16],
+    /// Values that expire before this are not compared.
+    pub floor_ms: u64,
+}
+
+/// Where a node stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StatusReply {
+    /// Its mode.
+    pub mode: Mode,
+    /// Its clock.
+    pub wall_ms: u64,
+    /// The later of both floors.
+    pub floor_ms: u64,
+    /// Its root above the floor, under the nonce.
+    pub root: [u8; 16],
+    /// How many records it has parked.
+    pub parked: u64,
+    /// How far it has the asker's log.
+    pub cursor: Option<LogPosition>,
+    /// What it has received.
+    pub vector: Vector,
+}
+
+impl StatusRequest {
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        out.extend_from_slice(&self.nonce);
+        out.extend_from_slice(&self.floor_ms.to_be_bytes());
+        out
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut cursor = Cursor::new(bytes);
+        take_version(&mut cursor)?;
+        Ok(Self { nonce: cursor.array()?, floor_ms: cursor.u64()? })
+    }
+}
+
+impl StatusReply {
+    /// Its bytes.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION, self.mode.number()];
+        out.extend_from_slice(&self.wall_ms.to_be_bytes());
+        out.extend_from_slice(&self.floor_ms.to_be_bytes());
+        out.extend_from_slice(&self.root);
+        out.extend_from_slice(&self.parked.to_be_bytes());
+        put_position(self.cursor, &mut out);
+        self.vector.encode_into(&mut out);
+        out
+    }
+
+    /// Reads it.
+    ///
+    /// # Errors
+    ///
+    /// [`DecodeError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
+        let mut cursor = Cursor::new(bytes);
+        take_version(&mut cursor)?;
+        Ok(Self {
+            mode: Mode::from_number(cursor.u8()?).ok_or(DecodeError::Field("mode"))?,
+            wall_ms: cursor.u64()?,
+            floor_ms: cursor.u64()?,
+            root: cursor.array()?,
+            parked: cursor.u64()?,
+            cursor: take_position(&mut cursor)?,
+            vector: Vector::decode(&mut cursor)?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{StatusReply, StatusRequest};
+    use crate::mode::Mode;
+    use kvs_core::vector::Vector;
+    use proptest::prelude::{any, proptest};
+
+    #[test]
+    fn messages_read_back() {
+        let request = StatusRequest { nonce: [3; 16], floor_ms: 9 };
+        assert_eq!(StatusRequest::decode(&request.encode()), Ok(request));
+        let reply = StatusReply {
+            mode: Mode::Syncing,
+            wall_ms: 1,
+            floor_ms: 2,
+            root: [4; 16],
+            parked: 5,
+            cursor: None,
+            vector: Vector::default(),
+        };
+        assert_eq!(StatusReply::decode(&reply.encode()), Ok(reply));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_panic_the_readers(bytes in proptest::collection::vec(any::<u8>(), 0..99)) {
+            drop(StatusRequest::decode(&bytes));
+            drop(StatusReply::decode(&bytes));
+        }
+    }
+}
