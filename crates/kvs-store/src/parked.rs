@@ -8,16 +8,23 @@
 //! | 2 + n | path: length, bytes |
 //! | rest | record |
 
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
 use bytes::Bytes;
 use kvs_core::cursor::Cursor;
 use kvs_core::namespace::Namespace;
+use kvs_core::origin::Origin;
 use kvs_core::path::Path;
 use kvs_core::record::Record;
 use kvs_core::record_codec;
+use kvs_core::vector::Vector;
 
+use crate::engine::contract::Order;
 use crate::error::StoreError;
-use crate::keys::parked_key;
+use crate::keys::{parked_key, read_dot_key};
 use crate::observer::Key;
+use crate::read::view::View;
 use crate::table::Table;
 
 /// The key of a record's row.
@@ -58,4 +65,27 @@ pub(crate) fn decode(row_key: &[u8], value: &Bytes) -> Result<(Key, Record), Sto
     let record = record_codec::decode(key.namespace, &key.path, &record)
         .map_err(|error| corrupt(error.to_string()))?;
     Ok((key, record))
+}
+
+/// A vector without the writes that are parked, and without those behind them.
+///
+/// # Errors
+///
+/// A row cannot be read.
+pub(crate) fn held(vector: &Vector, view: &View) -> Result<Vector, StoreError> {
+    let mut lowest: BTreeMap<Origin, u64> = BTreeMap::new();
+    for row in view.range(Table::Parked, (Bound::Unbounded, Bound::Unbounded), Order::Ascending) {
+        let (row_key, _) = row?;
+        let dot = row_key
+            .get(8..)
+            .and_then(read_dot_key)
+            .ok_or_else(|| StoreError::corrupt(Table::Parked.name(), &row_key, "it cannot be read"))?;
+        let seq = lowest.entry(dot.origin).or_insert(dot.seq);
+        *seq = dot.seq.min(*seq);
+    }
+    let below = |(origin, seq): (&Origin, u64)| {
+        let parked = lowest.get(origin).map_or(u64::MAX, |seq| seq.saturating_sub(1));
+        (*origin, seq.min(parked))
+    };
+    Ok(vector.iter().map(below).collect())
 }

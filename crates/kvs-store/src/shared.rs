@@ -137,6 +137,10 @@ impl Shared {
         }
     }
 
+    pub(crate) fn last_local_seq(&self) -> u64 {
+        self.last_local_seq.load(Ordering::Relaxed)
+    }
+
     pub(crate) fn shipped_local_seq(&self) -> u64 {
         self.shipped_local_seq.load(Ordering::Relaxed)
     }

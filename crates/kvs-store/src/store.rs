@@ -27,6 +27,7 @@ use crate::keys::record_key;
 use crate::medium::{DiskMedium, Medium};
 use crate::node::{self, Counters, Identity, Left};
 use crate::observer::{Key, Observer};
+use crate::parked;
 use crate::read::history::{self, Revision};
 use crate::read::range::{self, Page, RangeQuery};
 use crate::read::view::View;
@@ -258,6 +259,25 @@ impl Store {
         let mut vector = standing.vector.clone();
         vector.raise(identity.origin, last_seq);
         vector
+    }
+
+    /// What this node has received and can hand on: its vector, lowered below what is parked.
+    ///
+    /// # Errors
+    ///
+    /// The parked records cannot be read.
+    pub fn vector_held(&self) -> Result<Vector, StoreError> {
+        let vector = self.vector();
+        if self.standing().parked == 0 {
+            return Ok(vector);
+        }
+        parked::held(&vector, &self.view()?)
+    }
+
+    /// The number of the last change in this node's log.
+    #[must_use]
+    pub fn last_local_seq(&self) -> u64 {
+        self.shared.last_local_seq()
     }
 
     /// Where this node stands: cursors into its peers' logs and its epochs. Its vector lacks its own current epoch.

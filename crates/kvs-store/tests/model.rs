@@ -265,7 +265,8 @@ fn many_values_that_expire_together_are_all_tombstones_soon() {
     const KEYS: u64 = 40_000;
     let (_, clock, store) = fresh(Settings { revision_limit: 0, ..settings() });
     for first in (0..KEYS).step_by(1000) {
-        let writes = (first..first + 1000).map(|number| put_for(&format!("k{number}"), "1", 500)).collect::<Vec<_>>();
+        let writes =
+            (first..first + 1000).map(|number| put_for(&format!("k{number}"), "1", 500)).collect::<Vec<_>>();
         store.commit(writes).unwrap();
     }
     assert_eq!(store.status().keys, KEYS);
@@ -333,7 +334,8 @@ fn merged(records: &[(usize, Record)], lengths: &[usize]) -> Store {
     let mut rest = records;
     for length in lengths.iter().cycle() {
         let (now, later) = rest.split_at((*length).min(rest.len()));
-        let writes = || now.iter().map(|(key, record)| merge(MERGED_KEYS[*key], record.clone())).collect::<Vec<_>>();
+        let writes =
+            || now.iter().map(|(key, record)| merge(MERGED_KEYS[*key], record.clone())).collect::<Vec<_>>();
         store.commit(writes()).unwrap();
         if length % 2 == 0 {
             let again = store.commit(writes()).unwrap();

@@ -16,7 +16,7 @@
 //! | 1 | mode |
 //! | 8 | the answerer's clock, ms since 1970 |
 //! | 8 | the floor that the root was taken above |
-//! | 16 | root |
+//! | 8 | root |
 //! | 8 | records parked |
 //! | 1 + 12 | 1 and the answerer's cursor into the asker's log, or 0 and none |
 //! | n | the answerer's vector |
@@ -51,7 +51,7 @@ pub struct StatusReply {
     /// The later of both floors.
     pub floor_ms: u64,
     /// Its root above the floor, under the nonce.
-    pub root: [u8; 16],
+    pub root: [u8; 8],
     /// How many records it has parked.
     pub parked: u64,
     /// How far it has the asker's log.
@@ -131,7 +131,7 @@ mod tests {
             mode: Mode::Syncing,
             wall_ms: 1,
             floor_ms: 2,
-            root: [4; 16],
+            root: [4; 8],
             parked: 5,
             cursor: None,
             vector: Vector::default(),

@@ -2,5 +2,6 @@
 
 pub mod history;
 pub mod log;
+pub mod pages;
 pub mod range;
 pub mod view;
