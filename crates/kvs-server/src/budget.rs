@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::limits::BUFFER_BYTES_MAX;
@@ -24,6 +25,28 @@ pub(crate) struct Budget(Arc<Semaphore>);
 /// A part of the budget, given back when dropped.
 #[derive(Debug, Default)]
 pub(crate) struct Share(Option<OwnedSemaphorePermit>);
+
+/// Bytes that hold their share of the memory budget until the last of them was dropped.
+struct CoveredBytes {
+    bytes: Bytes,
+    _share: Share,
+}
+
+impl AsRef<[u8]> for CoveredBytes {
+    fn as_ref(&self) -> &[u8] {
+        &self.bytes
+    }
+}
+
+impl Share {
+    /// The same bytes, which now hold the share.
+    pub(crate) fn hold(self, bytes: Bytes) -> Bytes {
+        if self.0.is_none() {
+            return bytes;
+        }
+        Bytes::from_owner(CoveredBytes { bytes, _share: self })
+    }
+}
 
 impl Budget {
     /// A budget nobody has taken from.
@@ -67,6 +90,7 @@ impl Budget {
 mod tests {
     use super::{Budget, FREE_BYTES, Share};
     use crate::limits::BUFFER_BYTES_MAX;
+    use bytes::Bytes;
 
     #[test]
     fn small_things_cost_nothing() {
@@ -76,6 +100,18 @@ mod tests {
         assert!(budget.share(FREE_BYTES + 1).is_err());
         drop(all);
         assert!(budget.share(FREE_BYTES + 1).is_ok());
+    }
+
+    #[test]
+    fn bytes_hold_their_share_to_the_last_clone() {
+        let budget = Budget::new();
+        let share = budget.share(BUFFER_BYTES_MAX).unwrap();
+        let bytes = share.hold(Bytes::from_static(b"large"));
+        let clone = bytes.slice(1..);
+        drop(bytes);
+        assert!(budget.share(BUFFER_BYTES_MAX).is_err());
+        drop(clone);
+        assert!(budget.share(BUFFER_BYTES_MAX).is_ok());
     }
 
     #[test]

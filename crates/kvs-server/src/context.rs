@@ -15,6 +15,7 @@ use crate::budget::Budget;
 use crate::clock::SystemClock;
 use crate::connection::registry::Registry;
 use crate::metrics::Metrics;
+use crate::peer::gate::Gate;
 use crate::read_pace::ReadPace;
 use crate::scans::Scans;
 
@@ -67,6 +68,8 @@ pub(crate) struct Node {
     pub(crate) read_pace: ReadPace,
     /// Turns for big reads.
     pub(crate) scans: Scans,
+    /// The door for peers; `None` for a node alone.
+    pub(crate) gate: Option<Gate>,
     /// Backups.
     pub(crate) backups: Arc<Backups>,
     /// Time.

@@ -3,6 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 
+use kvs_config::error::ConfigError;
 use kvs_store::error::StoreError;
 
 /// Why a node did not start, or did not end in order. Nothing is running afterwards.
@@ -35,6 +36,15 @@ pub enum ServerError {
         /// What to do.
         reason: &'static str,
     },
+    /// The secret of the cluster is missing where one must be chosen.
+    #[error("cluster_secret: {reason}")]
+    ClusterSecret {
+        /// What to do.
+        reason: String,
+    },
+    /// The key file of the cluster cannot be used.
+    #[error("{0}; to work without it set cluster_secret, or clustering_enabled: false for a node alone")]
+    ClusterKey(#[source] ConfigError),
     /// The log cannot be written.
     #[error("cannot start the log: {0}")]
     Log(String),

@@ -1,4 +1,4 @@
-//! What the configuration asks for and this version does not have, said at start in plain lines.
+//! What the configuration asks for and this version does not have, and what it leaves open, said at start in plain lines.
 //!
 //! Accounts are the one with consequences: until they are there every request is allowed, so a node that was told to ask
 //! for tokens listens on loopback only, whatever `bind_address` says.
@@ -53,8 +53,13 @@ pub(crate) fn notices(config: &Config) -> Vec<String> {
     } else if !address.is_loopback() {
         notices.push(format!("auth_enabled is false: everyone who reaches {address} can read and write"));
     }
+    if config.clustering_enabled && config.cluster_secret.is_none() && !address.is_loopback() {
+        notices.push(format!(
+            "cluster_secret is not set although the node listens on {address}: only nodes that have the same \
+             ~/.kvs/cluster.key can join, which are those of this user on this machine"
+        ));
+    }
     let missing: Vec<&str> = [
-        (config.clustering_enabled, "clustering_enabled (the node works alone)"),
         (config.rate_limiting_enabled, "rate_limiting_enabled"),
         (config.tamper_logging_enabled, "tamper_logging_enabled"),
     ]
@@ -97,13 +102,16 @@ mod tests {
         let config = config("bind_address: 0.0.0.0\nauth_enabled: false\n");
         assert_eq!(listen_address(&config).to_string(), "0.0.0.0:8080");
         assert!(notices(&config)[0].contains("everyone"));
+        assert!(notices(&config)[1].contains("cluster.key"));
     }
 
     #[test]
     fn what_is_missing_is_named_and_what_is_off_is_not() {
-        assert!(notices(&config("")).iter().any(|notice| notice.contains("clustering_enabled")));
+        let notices = |text| notices(&config(text));
+        assert!(notices("").iter().any(|notice| notice.contains("tamper_logging_enabled")));
+        assert!(!notices("").iter().any(|notice| notice.contains("cluster")));
         let off = "auth_enabled: false\nclustering_enabled: false\nrate_limiting_enabled: false\ntamper_logging_enabled: false\n";
-        assert!(notices(&config(off)).is_empty());
+        assert!(notices(off).is_empty());
     }
 
     #[test]

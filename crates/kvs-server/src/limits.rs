@@ -157,6 +157,66 @@ pub const SCAN_WAIT_MAX: Duration = Duration::from_secs(10);
 /// Threads for scans, backups and other blocking work.
 pub const BLOCKING_THREADS_MAX: usize = 64;
 
+// --- peers ---------------------------------------------------------------------------------------------------------
+
+/// Largest body of a call that carries frames of the failure detector, in bytes; its reply likewise, here and below.
+pub const PEER_SWIM_BYTES_MAX: usize = 64 * 1024;
+
+/// Largest body of a call that carries the list of members, in bytes.
+pub const PEER_MEMBERS_BYTES_MAX: usize = 1024 * 1024;
+
+/// Largest body of a call that says where a node stands, in bytes.
+pub const PEER_STATUS_BYTES_MAX: usize = 1024 * 1024;
+
+/// Largest body of a call that carries records, in bytes: a batch is closed at 8 MiB, and its last record may be the
+/// largest value that a configuration allows (64 MiB) with its key.
+pub const PEER_BULK_BYTES_MAX: usize = (8 + 64 + 1) * 1024 * 1024;
+
+/// Connections to peers that this node opens, all together.
+pub const PEER_CONNECTIONS_MAX: usize = 256;
+
+/// Calls at once, and so connections, to one peer for what is urgent.
+pub const PEER_CONTROL_CALLS_MAX: usize = 4;
+
+/// The same for the log: batches follow each other.
+pub const PEER_STREAM_CALLS_MAX: usize = 1;
+
+/// The same for repair and bootstrap.
+pub const PEER_REPAIR_CALLS_MAX: usize = 2;
+
+/// Peers, times lanes, whose connections are kept in mind.
+pub const PEER_LANES_MAX: usize = 1024;
+
+/// Time for a connection to a peer, name resolution and first exchange included; less when the call has less.
+pub const PEER_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Addresses of one host name that are tried.
+pub const PEER_ADDRESSES_MAX: usize = 4;
+
+/// How long the answer to a peer's call may take.
+pub const PEER_ANSWER_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a connection to a peer may be idle before the next call opens another; well below [`KEEP_ALIVE_TIMEOUT`], so
+/// that no call meets the peer's closing.
+pub const PEER_IDLE_TIMEOUT: Duration = Duration::from_secs(50);
+
+/// Most header fields of a peer's reply, and the longest head of it, in bytes.
+pub const PEER_REPLY_HEADERS_MAX: usize = 32;
+/// See [`PEER_REPLY_HEADERS_MAX`].
+pub const PEER_REPLY_HEAD_BYTES_MAX: usize = 16 * 1024;
+
+/// Largest body of a reply that is not a peer's for sure, in bytes: a problem document.
+pub const PEER_PROBLEM_BYTES_MAX: usize = 16 * 1024;
+
+/// Most characters of a peer's sentence that are passed on.
+pub const PEER_DETAIL_CHARS_MAX: usize = 240;
+
+/// A complaint about one peer is logged once in this time.
+pub const PEER_COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+
+/// Peers about whom complaints are logged within that time.
+pub const PEER_COMPLAINTS_MAX: usize = 64;
+
 // --- backups -------------------------------------------------------------------------------------------------------
 
 /// How often the wall clock is looked at while waiting for the next backup: it may be set meanwhile.

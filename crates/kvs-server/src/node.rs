@@ -11,10 +11,10 @@ use std::time::Duration;
 
 use kvs_config::choice::Durability;
 use kvs_config::config::Config;
+use kvs_protocol::peer_auth::keyring::Keyring;
 use kvs_store::clock::Clock;
 use kvs_store::settings::{self, Settings};
 use kvs_store::store::Store;
-use rand::TryRng;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -28,10 +28,14 @@ use crate::connection::registry::Registry;
 use crate::context::{CommitObserver, DoorSettings, HostPolicy, Mode, Node};
 use crate::error::ServerError;
 use crate::honesty;
-use crate::limits::{BLOCKING_THREADS_MAX, DRAIN_TIMEOUT, SWEEP_INTERVAL};
+use crate::limits::{BLOCKING_THREADS_MAX, CONNECTIONS_PEER_RESERVE, DRAIN_TIMEOUT, SWEEP_INTERVAL};
 use crate::listener;
 use crate::logging;
 use crate::metrics::Metrics;
+use crate::peer::gate::Gate;
+use crate::peer::keys;
+use crate::peer::service::PeerService;
+use crate::random::random_bytes;
 use crate::read_pace::ReadPace;
 use crate::scans::Scans;
 
@@ -88,6 +92,31 @@ pub async fn run(
     stop: impl Future<Output = ()>,
     on_ready: impl FnOnce(SocketAddr),
 ) -> Result<(), ServerError> {
+    serve(config, listener, stop, on_ready, None).await
+}
+
+/// The same, where the calls of peers go to `service`; [`run`] alone tells peers that prove themselves to come again.
+///
+/// # Errors
+///
+/// As [`run`].
+pub async fn run_with_peers(
+    config: &Config,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+    on_ready: impl FnOnce(SocketAddr),
+    service: Arc<dyn PeerService>,
+) -> Result<(), ServerError> {
+    serve(config, listener, stop, on_ready, Some(service)).await
+}
+
+async fn serve(
+    config: &Config,
+    listener: TcpListener,
+    stop: impl Future<Output = ()>,
+    on_ready: impl FnOnce(SocketAddr),
+    service: Option<Arc<dyn PeerService>>,
+) -> Result<(), ServerError> {
     honesty::refuse_unsafe(config)?;
     for notice in honesty::notices(config) {
         tracing::warn!("{notice}");
@@ -97,7 +126,11 @@ pub async fn run(
         .map_err(|source| ServerError::Runtime { operation: "read the address of the socket", source })?;
     let clock = SystemClock::start();
     let schedule = Schedule::of(config, &clock)?;
-    let node = open(config, address, clock).await?;
+    let keyring = tokio::task::block_in_place(|| keys::keyring(config))?;
+    let node = open(config, address, clock, keyring).await?;
+    if let (Some(gate), Some(service)) = (&node.gate, service) {
+        gate.serve(service);
+    }
     let background =
         [tokio::spawn(sweep(Arc::clone(&node))), tokio::spawn(back_up(Arc::clone(&node), schedule))];
     tracing::info!(%address, data_dir = %config.data_dir.display(), "the node answers");
@@ -118,7 +151,12 @@ pub async fn run(
 }
 
 /// Opens the store and puts everything around it together.
-async fn open(config: &Config, address: SocketAddr, clock: SystemClock) -> Result<Arc<Node>, ServerError> {
+async fn open(
+    config: &Config,
+    address: SocketAddr,
+    clock: SystemClock,
+    keyring: Option<Keyring>,
+) -> Result<Arc<Node>, ServerError> {
     let cache = CacheShares::of(config);
     let answers = Arc::new(AnswerCache::new(cache.answers_bytes));
     let metrics = Arc::new(Metrics::new());
@@ -130,14 +168,17 @@ async fn open(config: &Config, address: SocketAddr, clock: SystemClock) -> Resul
         .await
         .map_err(|error| ServerError::Runtime { operation: "open the store", source: error.into() })?
         .map_err(ServerError::OpenStore)?;
+    let peer_reserve = if keyring.is_some() { CONNECTIONS_PEER_RESERVE } else { 0 };
+    let gate = keyring.map(|keyring| Gate::new(keyring, store.identity().origin.node)).transpose()?;
     Ok(Arc::new(Node {
         store: Arc::new(store),
         answers,
         metrics,
-        registry: Arc::new(Registry::new(listener::connections_max())),
+        registry: Arc::new(Registry::new(listener::connections_max(), peer_reserve)),
         budget: Budget::new(),
         read_pace: ReadPace::default(),
         scans: Scans::new(),
+        gate,
         backups: Arc::new(Backups::new(
             config.backup_path.clone(),
             config.node_id.clone(),
@@ -151,17 +192,9 @@ async fn open(config: &Config, address: SocketAddr, clock: SystemClock) -> Resul
             max_json_size: config.max_json_size,
             default_ttl: config.default_ttl,
         },
-        request_id_key: random_key()?,
+        request_id_key: u64::from_be_bytes(random_bytes()?),
         stopping: AtomicBool::new(false),
     }))
-}
-
-/// A number that other processes cannot guess.
-fn random_key() -> Result<u64, ServerError> {
-    rand::rngs::SysRng.try_next_u64().map_err(|error| ServerError::Runtime {
-        operation: "read randomness",
-        source: std::io::Error::other(error),
-    })
 }
 
 /// How `cache_size_mb` is shared: framed answers serve the hot keys, the engine's blocks everything else.

@@ -36,6 +36,12 @@ pub(crate) enum Code {
     ReadOnly,
     /// The request comes from a page of another origin.
     BadOrigin,
+    /// The request does not prove who sent it.
+    Unauthorized,
+    /// A peer sent bytes that are no message.
+    BadMessage,
+    /// A peer's message does not fit what this node is or holds.
+    Conflict,
     /// There is no such resource, key or version.
     NotFound,
     /// The resource does not have this method.
@@ -46,6 +52,8 @@ pub(crate) enum Code {
     NoValue,
     /// A condition did not hold.
     PreconditionFailed,
+    /// The body's length is not announced.
+    LengthRequired,
     /// The body or a value is too large.
     TooLarge,
     /// The target is too long.
@@ -62,6 +70,8 @@ pub(crate) enum Code {
     Overloaded,
     /// The node is stopping.
     Stopping,
+    /// The node cannot do this yet; ask again.
+    NotReady,
     /// The disk failed: writes are refused until the node is restarted.
     Poisoned,
     /// The disk has no room for writes.
@@ -86,11 +96,15 @@ impl Code {
             Self::NotSupported => "not_supported",
             Self::ReadOnly => "read_only",
             Self::BadOrigin => "bad_origin",
+            Self::Unauthorized => "unauthorized",
+            Self::BadMessage => "bad_message",
+            Self::Conflict => "conflict",
             Self::NotFound => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::RequestTimeout => "request_timeout",
             Self::NoValue => "no_value",
             Self::PreconditionFailed => "precondition_failed",
+            Self::LengthRequired => "length_required",
             Self::TooLarge => "too_large",
             Self::UriTooLong => "uri_too_long",
             Self::UnsupportedMediaType => "unsupported_media_type",
@@ -99,6 +113,7 @@ impl Code {
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
             Self::Stopping => "stopping",
+            Self::NotReady => "not_ready",
             Self::Poisoned => "poisoned",
             Self::DiskFull => "disk_full",
             Self::BackupRunning => "backup_running",
@@ -116,12 +131,15 @@ impl Code {
             | Self::BadJson
             | Self::BadTtl
             | Self::BadCondition
+            | Self::BadMessage
             | Self::NotSupported => StatusCode::BAD_REQUEST,
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::ReadOnly | Self::BadOrigin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
-            Self::NoValue | Self::BackupRunning => StatusCode::CONFLICT,
+            Self::NoValue | Self::BackupRunning | Self::Conflict => StatusCode::CONFLICT,
+            Self::LengthRequired => StatusCode::LENGTH_REQUIRED,
             Self::PreconditionFailed => StatusCode::PRECONDITION_FAILED,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UriTooLong => StatusCode::URI_TOO_LONG,
@@ -129,7 +147,9 @@ impl Code {
             Self::BadHost => StatusCode::MISDIRECTED_REQUEST,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Internal | Self::BackupFailed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Overloaded | Self::Stopping | Self::Poisoned => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Overloaded | Self::Stopping | Self::NotReady | Self::Poisoned => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
@@ -137,7 +157,7 @@ impl Code {
     /// What `Retry-After` says, where asking again later is the cure.
     pub(crate) const fn retry_after_s(self) -> Option<u64> {
         match self {
-            Self::Overloaded | Self::Stopping => Some(RETRY_AFTER.as_secs()),
+            Self::Overloaded | Self::Stopping | Self::NotReady => Some(RETRY_AFTER.as_secs()),
             _ => None,
         }
     }
@@ -151,6 +171,7 @@ impl Code {
                 | Self::HeadersTooLarge
                 | Self::UriTooLong
                 | Self::RequestTimeout
+                | Self::LengthRequired
                 | Self::TooLarge
                 | Self::Stopping
         )
@@ -279,7 +300,7 @@ mod tests {
     use super::{Code, Problem};
     use kvs_store::error::StoreError;
 
-    const ALL: [Code; 27] = [
+    const ALL: [Code; 32] = [
         Code::BadRequest,
         Code::BadPath,
         Code::BadQuery,
@@ -290,11 +311,15 @@ mod tests {
         Code::NotSupported,
         Code::ReadOnly,
         Code::BadOrigin,
+        Code::Unauthorized,
+        Code::BadMessage,
+        Code::Conflict,
         Code::NotFound,
         Code::MethodNotAllowed,
         Code::RequestTimeout,
         Code::NoValue,
         Code::PreconditionFailed,
+        Code::LengthRequired,
         Code::TooLarge,
         Code::UriTooLong,
         Code::UnsupportedMediaType,
@@ -303,6 +328,7 @@ mod tests {
         Code::Internal,
         Code::Overloaded,
         Code::Stopping,
+        Code::NotReady,
         Code::Poisoned,
         Code::DiskFull,
         Code::BackupRunning,

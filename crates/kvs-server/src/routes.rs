@@ -5,8 +5,10 @@
 //! One table gives both the handler and what `Allow` says.
 
 use http::Method;
+use kvs_protocol::call::CallKind;
 
 use crate::conditions::uuid_of;
+use crate::peer::marks::PEER_PREFIX;
 
 /// What a request asks for. Texts are the raw, encoded parts of the path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +39,8 @@ pub(crate) enum Route<'a> {
     Backups,
     /// `POST /backup`.
     BackUp,
+    /// `POST /peer/v1/{kind}`.
+    Peer(CallKind),
 }
 
 /// Why there is no handler.
@@ -70,13 +74,15 @@ pub(crate) enum Family {
     Health,
     /// Backups.
     Backup,
+    /// Calls of other nodes.
+    Peer,
     /// What was refused before it had a handler.
     Unrouted,
 }
 
 impl Family {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 11] = [
         Self::KvGet,
         Self::KvPut,
         Self::KvDelete,
@@ -86,6 +92,7 @@ impl Family {
         Self::History,
         Self::Health,
         Self::Backup,
+        Self::Peer,
         Self::Unrouted,
     ];
 
@@ -101,6 +108,7 @@ impl Family {
             Self::History => "history",
             Self::Health => "health",
             Self::Backup => "backup",
+            Self::Peer => "peer",
             Self::Unrouted => "unrouted",
         }
     }
@@ -119,6 +127,7 @@ impl Route<'_> {
             Self::History(_) | Self::Restore(..) => Family::History,
             Self::Health | Self::Ready | Self::Metrics => Family::Health,
             Self::Backups | Self::BackUp => Family::Backup,
+            Self::Peer(_) => Family::Peer,
         }
     }
 }
@@ -136,6 +145,7 @@ enum Resource<'a> {
     Ready,
     Metrics,
     Backup,
+    Peer(CallKind),
 }
 
 /// Finds the handler of `method` on `path` (without query, percent-encoded as sent).
@@ -184,6 +194,7 @@ impl<'a> Resource<'a> {
             Self::Ready => &[(Method::GET, |_| Route::Ready)],
             Self::Metrics => &[(Method::GET, |_| Route::Metrics)],
             Self::Backup => &[(Method::GET, |_| Route::Backups), (Method::POST, |_| Route::BackUp)],
+            Self::Peer(_) => &[(Method::POST, |this| this.peer())],
         }
     }
 
@@ -192,7 +203,7 @@ impl<'a> Resource<'a> {
         match self {
             Self::Key(_) => "GET, HEAD, PUT, DELETE",
             Self::Range | Self::History(_) | Self::Health | Self::Ready | Self::Metrics => "GET, HEAD",
-            Self::Batch | Self::ReadMany => "POST",
+            Self::Batch | Self::ReadMany | Self::Peer(_) => "POST",
             Self::Restore { .. } | Self::Backup => "GET, HEAD, POST",
         }
     }
@@ -209,6 +220,13 @@ impl<'a> Resource<'a> {
     const fn restore(self) -> Route<'a> {
         match self {
             Self::Restore { path, uuid, .. } => Route::Restore(path, uuid),
+            other => Route::History(other.text()),
+        }
+    }
+
+    const fn peer(self) -> Route<'a> {
+        match self {
+            Self::Peer(kind) => Route::Peer(kind),
             other => Route::History(other.text()),
         }
     }
@@ -232,6 +250,9 @@ fn resource(path: &str) -> Option<Resource<'_>> {
             None => Resource::History(rest),
         });
     }
+    if let Some(kind) = path.strip_prefix(PEER_PREFIX) {
+        return CallKind::named(kind).map(Resource::Peer);
+    }
     match path {
         "/health" => Some(Resource::Health),
         "/ready" => Some(Resource::Ready),
@@ -251,6 +272,7 @@ pub(crate) fn split_version(path: &str) -> Option<(&str, &str)> {
 mod tests {
     use super::{Family, Route, Unrouted, resource, route};
     use http::Method;
+    use kvs_protocol::call::CallKind;
 
     const UUID: &str = "550e8400-e29b-41d4-a716-446655440000";
 
@@ -275,6 +297,8 @@ mod tests {
             (Method::GET, "/metrics", Route::Metrics),
             (Method::GET, "/backup", Route::Backups),
             (Method::POST, "/backup", Route::BackUp),
+            (Method::POST, "/peer/v1/swim", Route::Peer(CallKind::Swim)),
+            (Method::POST, "/peer/v1/page", Route::Peer(CallKind::Page)),
         ] {
             assert_eq!(route(&method, path), Ok(expected), "{method} {path}");
         }
@@ -305,7 +329,10 @@ mod tests {
             "/members/",
             "/sync/merkle/root",
             "/cluster/convergence",
-            "/peer/v1/swim",
+            "/peer/v1/",
+            "/peer/v1/SWIM",
+            "/peer/v1/swim/",
+            "/peer/v2/swim",
         ] {
             assert_eq!(route(&Method::GET, path), Err(Unrouted::NotFound), "{path}");
         }
@@ -321,6 +348,7 @@ mod tests {
         assert_eq!(allow(Method::GET, "/kv/_batch"), "POST");
         assert_eq!(allow(Method::PUT, "/kv/_range"), "GET, HEAD");
         assert_eq!(allow(Method::DELETE, "/history/a"), "GET, HEAD");
+        assert_eq!(allow(Method::GET, "/peer/v1/sync"), "POST");
         for method in [Method::OPTIONS, Method::TRACE, Method::CONNECT] {
             assert_eq!(allow(method.clone(), "/kv/a"), "GET, HEAD, PUT, DELETE");
             assert_eq!(allow(method, "*"), "GET, HEAD, PUT, POST, DELETE");
@@ -341,6 +369,7 @@ mod tests {
             "/ready",
             "/metrics",
             "/backup",
+            "/peer/v1/members",
         ] {
             let resource = resource(path).unwrap();
             let mut words = Vec::new();

@@ -16,6 +16,7 @@ use super::activity::{Activity, CoarseClock, Order};
 pub(crate) struct Registry {
     clock: Arc<CoarseClock>,
     connections_max: usize,
+    peer_reserve: usize,
     open: Mutex<BTreeMap<u64, Arc<Activity>>>,
     count: AtomicUsize,
     accepted: AtomicU64,
@@ -24,11 +25,21 @@ pub(crate) struct Registry {
     emptied: Notify,
 }
 
+/// What a connection may be used for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Everything.
+    Ordinary,
+    /// Calls of peers alone: it was accepted beyond the bound for clients.
+    PeersOnly,
+}
+
 /// A place in the registry; given back when dropped.
 #[derive(Debug)]
 pub(crate) struct Place {
     registry: Arc<Registry>,
     number: u64,
+    standing: Standing,
     activity: Arc<Activity>,
 }
 
@@ -36,6 +47,11 @@ impl Place {
     /// The connection's number, unique in this process.
     pub(crate) const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// What it may be used for.
+    pub(crate) const fn standing(&self) -> Standing {
+        self.standing
     }
 
     /// What the connection does.
@@ -67,11 +83,12 @@ pub(crate) struct Counts {
 }
 
 impl Registry {
-    /// An empty registry for at most `connections_max`.
-    pub(crate) fn new(connections_max: usize) -> Self {
+    /// An empty registry for at most `connections_max`, and `peer_reserve` more that peers alone may use.
+    pub(crate) fn new(connections_max: usize, peer_reserve: usize) -> Self {
         Self {
             clock: Arc::default(),
             connections_max,
+            peer_reserve,
             open: Mutex::default(),
             count: AtomicUsize::new(0),
             accepted: AtomicU64::new(0),
@@ -85,15 +102,21 @@ impl Registry {
     pub(crate) fn admit(self: &Arc<Self>) -> Option<Place> {
         let number = self.accepted.fetch_add(1, Ordering::Relaxed);
         let taken = self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
-            (count < self.connections_max).then_some(count + 1)
+            (count < self.connections_max.saturating_add(self.peer_reserve)).then_some(count + 1)
         });
-        if taken.is_err() {
-            self.turned_away.fetch_add(1, Ordering::Relaxed);
+        let Ok(before) = taken else {
+            self.note_turned_away();
             return None;
-        }
+        };
+        let standing = if before < self.connections_max { Standing::Ordinary } else { Standing::PeersOnly };
         let activity = Arc::new(Activity::new(Arc::clone(&self.clock)));
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(number, Arc::clone(&activity));
-        Some(Place { registry: Arc::clone(self), number, activity })
+        Some(Place { registry: Arc::clone(self), number, standing, activity })
+    }
+
+    /// Counts a connection that was closed because there were too many.
+    pub(crate) fn note_turned_away(&self) {
+        self.turned_away.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Sets the clock, then closes what is overdue.
@@ -139,13 +162,13 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
-    use super::Registry;
+    use super::{Registry, Standing};
     use crate::connection::activity::Order;
     use std::sync::Arc;
 
     #[test]
     fn places_are_bounded_and_given_back() {
-        let registry = Arc::new(Registry::new(2));
+        let registry = Arc::new(Registry::new(2, 0));
         let first = registry.admit().unwrap();
         let _second = registry.admit().unwrap();
         assert!(registry.admit().is_none());
@@ -156,8 +179,19 @@ mod tests {
     }
 
     #[test]
+    fn beyond_the_bound_there_is_room_for_peers_alone() {
+        let registry = Arc::new(Registry::new(1, 1));
+        let first = registry.admit().unwrap();
+        let second = registry.admit().unwrap();
+        assert_eq!((first.standing(), second.standing()), (Standing::Ordinary, Standing::PeersOnly));
+        assert!(registry.admit().is_none());
+        drop(second);
+        assert_eq!(registry.admit().unwrap().standing(), Standing::PeersOnly);
+    }
+
+    #[test]
     fn a_sweep_closes_what_is_overdue_and_nothing_else() {
-        let registry = Arc::new(Registry::new(2));
+        let registry = Arc::new(Registry::new(2, 0));
         registry.sweep(1000);
         let slow = registry.admit().unwrap();
         registry.sweep(10_000);
@@ -171,7 +205,7 @@ mod tests {
 
     #[test]
     fn everyone_gets_the_order() {
-        let registry = Arc::new(Registry::new(2));
+        let registry = Arc::new(Registry::new(2, 0));
         let place = registry.admit().unwrap();
         registry.order_all(Order::Drain);
         assert_eq!(place.activity().order(), Order::Drain);

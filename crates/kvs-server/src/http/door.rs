@@ -12,19 +12,22 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use http::request::Parts;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
+use kvs_protocol::call::CallKind;
 use kvs_store::clock::Clock;
 
 use crate::answer::Answer;
 use crate::connection::activity::Activity;
-use crate::connection::registry::Place;
+use crate::connection::registry::{Place, Standing};
 use crate::context::Node;
 use crate::http::head::{Head, HostCheck};
 use crate::http::reply::{After, AnswerBody, Asked, Reply};
 use crate::http::{backup, batch, delete, health, history, metrics, range, read, read_many, write};
 use crate::limits::CACHED_READS_PER_SAMPLE;
+use crate::peer::gate::GateAnswer;
+use crate::peer::marks::PEER_PREFIX;
 use crate::problem::{Code, Problem};
 use crate::request_id::{RequestId, RequestIds};
 use crate::routes::{self, Family, Route, Unrouted};
@@ -37,6 +40,7 @@ pub(crate) struct Door {
     ids: RequestIds,
     requests: Arc<AtomicU64>,
     host: Arc<HostCheck>,
+    standing: Standing,
 }
 
 impl Door {
@@ -44,7 +48,8 @@ impl Door {
     pub(crate) fn of(node: Arc<Node>, place: &Place) -> Self {
         let ids = RequestIds::of_connection(node.request_id_key, place.number());
         let host = Arc::new(HostCheck::new(node.settings.host_policy));
-        Self { node, activity: Arc::clone(place.activity()), ids, requests: Arc::default(), host }
+        let (activity, standing) = (Arc::clone(place.activity()), place.standing());
+        Self { node, activity, ids, requests: Arc::default(), host, standing }
     }
 }
 
@@ -84,6 +89,11 @@ impl Service<Request<Incoming>> for Door {
         if let Err(problem) = head.check(&request, &self.host, &self.activity) {
             return Answering::Now(Some(self.refuse(Asked::of(&request, id), &problem)));
         }
+        if self.standing == Standing::PeersOnly && !request.uri().path().starts_with(PEER_PREFIX) {
+            self.node.registry.note_turned_away();
+            let problem = Problem::new(Code::Overloaded, "too many connections");
+            return Answering::Now(Some(self.refuse(Asked::of(&request, id), &problem)));
+        }
         let sample = number.is_multiple_of(CACHED_READS_PER_SAMPLE).then(|| self.node.clock.monotonic());
         if !head.is_conditional
             && let Some(answer) = cached_read(&self.node, &request)
@@ -97,7 +107,7 @@ impl Service<Request<Incoming>> for Door {
             self.activity.end_request();
             return Answering::Now(Some(response));
         }
-        let visit = Visit { id, started: sample.unwrap_or_else(|| self.node.clock.monotonic()) };
+        let visit = Visit { id, number, started: sample.unwrap_or_else(|| self.node.clock.monotonic()) };
         // A chunked request is the last one of its connection; see the watch over heads.
         let after = if head.has_transfer_encoding { After::Close } else { After::KeepAlive };
         Answering::Later(Box::pin(self.clone().answer(visit, request, after)))
@@ -116,6 +126,8 @@ fn cached_read(node: &Node, request: &Request<Incoming>) -> Option<Answer> {
 #[derive(Debug, Clone, Copy)]
 struct Visit {
     id: RequestId,
+    /// Which request of its connection it is, from 0.
+    number: u64,
     started: Duration,
 }
 
@@ -151,6 +163,9 @@ impl Door {
         let (parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
         let (family, takes_body, answered) = match routes::route(&parts.method, parts.uri.path()) {
+            Ok(Route::Peer(kind)) => {
+                return self.answer_peer(visit, asked, kind, &parts, body, after).await;
+            }
             Ok(route) => {
                 let takes_body = matches!(route, Route::Write(_) | Route::Batch | Route::ReadMany);
                 (route.family(), takes_body, handle(&self.node, route, &parts, body).await)
@@ -174,6 +189,36 @@ impl Door {
         let elapsed = self.node.clock.monotonic().saturating_sub(visit.started);
         self.node.metrics.count_request(family, reply.status(), elapsed);
         reply.into_response(asked, after)
+    }
+}
+
+impl Door {
+    /// Answers a call of a peer, or of someone who says so.
+    async fn answer_peer(
+        &self,
+        visit: Visit,
+        asked: Asked,
+        kind: CallKind,
+        parts: &Parts,
+        body: Incoming,
+        mut after: After,
+    ) -> Response<AnswerBody> {
+        let has_body = !body.is_end_stream();
+        let answer = match &self.node.gate {
+            Some(gate) => gate.answer(&self.node, kind, parts, body).await,
+            None => GateAnswer { reply: Reply::problem(&Problem::no_such_route()), leaves_unread: true },
+        };
+        if has_body && answer.leaves_unread {
+            self.activity.note_unread();
+            after = After::Close;
+        }
+        // A peer asks without a credential once, to learn the challenge; who goes on like that is none.
+        if answer.reply.status() == StatusCode::UNAUTHORIZED && visit.number > 0 {
+            after = After::Close;
+        }
+        let elapsed = self.node.clock.monotonic().saturating_sub(visit.started);
+        self.node.metrics.count_request(Family::Peer, answer.reply.status(), elapsed);
+        answer.reply.into_response(asked, after)
     }
 }
 
@@ -201,6 +246,8 @@ async fn handle(node: &Arc<Node>, route: Route<'_>, parts: &Parts, body: Incomin
         Route::Metrics => tokio::task::block_in_place(|| metrics::metrics(node, query)),
         Route::Backups => backup::list(node, query).await,
         Route::BackUp => backup::create(node, query).await,
+        // Answered on a way of their own.
+        Route::Peer(_) => Err(Problem::no_such_route()),
     }
 }
 

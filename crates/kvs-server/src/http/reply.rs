@@ -34,18 +34,6 @@ pub(crate) struct AnswerBody {
     bytes: Bytes,
 }
 
-/// Bytes that hold their share of the memory budget until the last of them was sent.
-struct CoveredBytes {
-    bytes: Bytes,
-    _share: Share,
-}
-
-impl AsRef<[u8]> for CoveredBytes {
-    fn as_ref(&self) -> &[u8] {
-        &self.bytes
-    }
-}
-
 impl AnswerBody {
     /// Bytes that are small or shared.
     pub(crate) const fn free(bytes: Bytes) -> Self {
@@ -54,7 +42,7 @@ impl AnswerBody {
 
     /// Bytes that took a share of the budget.
     pub(crate) fn covered(bytes: Bytes, share: Share) -> Self {
-        Self { bytes: Bytes::from_owner(CoveredBytes { bytes, _share: share }) }
+        Self { bytes: share.hold(bytes) }
     }
 }
 
@@ -185,6 +173,16 @@ impl Reply {
             reply.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         reply
+    }
+
+    /// The same with these bytes, of no type that has a name.
+    pub(crate) fn with_body(self, body: AnswerBody) -> Self {
+        Self { body, ..self }
+    }
+
+    /// The bytes of the body.
+    pub(crate) const fn bytes(&self) -> &Bytes {
+        &self.body.bytes
     }
 
     /// The status.

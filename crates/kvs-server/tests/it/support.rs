@@ -1,11 +1,13 @@
 //! A node to talk to, and a client that sends exactly the bytes it is given.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use kvs_config::config::{Config, parse};
 use kvs_server::error::ServerError;
-use kvs_server::node::run;
+use kvs_server::node::{run, run_with_peers};
+use kvs_server::peer::service::PeerService;
 use tempfile::TempDir;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -25,7 +27,9 @@ pub(crate) struct TestNode {
 
 /// A configuration in `dir` with these lines added.
 pub(crate) fn config(dir: &TempDir, lines: &str) -> Config {
-    let text = format!("node_id: tester\nauth_enabled: false\nbackup_enabled: false\n{lines}");
+    // Alone unless the test is about others: the key file of the user who runs the tests is not touched.
+    let alone = if lines.contains("cluster") { "" } else { "clustering_enabled: false\n" };
+    let text = format!("node_id: tester\nauth_enabled: false\nbackup_enabled: false\n{alone}{lines}");
     parse(&text, dir.path().join("config.yaml"), &|_| None, "host").unwrap()
 }
 
@@ -41,13 +45,22 @@ impl TestNode {
 
     /// Starts on a folder that may hold data already.
     pub(crate) async fn start_in(dir: TempDir, lines: &str) -> Self {
+        Self::start_for(dir, lines, None).await
+    }
+
+    /// The same, with something that answers the calls of peers.
+    pub(crate) async fn start_for(dir: TempDir, lines: &str, service: Option<Arc<dyn PeerService>>) -> Self {
         let config = config(&dir, lines);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = oneshot::channel();
         let running = tokio::spawn(async move {
             let stopped = async move { drop(stopped.await) };
-            run(&config, listener, stopped, |address| ready.send(address).unwrap()).await
+            let on_ready = |address| ready.send(address).unwrap();
+            match service {
+                Some(service) => run_with_peers(&config, listener, stopped, on_ready, service).await,
+                None => run(&config, listener, stopped, on_ready).await,
+            }
         });
         let address = tokio::time::timeout(PATIENCE, is_ready).await.unwrap().unwrap();
         Self { address, stop, running, dir }
