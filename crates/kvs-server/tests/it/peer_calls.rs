@@ -7,6 +7,7 @@ use kvs_core::cluster_keys::ClusterKeys;
 use kvs_protocol::call::{CallFailure, CallKind};
 use kvs_protocol::peer_auth::keyring::Keyring;
 use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
@@ -35,7 +36,7 @@ async fn every_kind_reaches_the_service_with_its_sender_and_its_bytes() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_lane_keeps_its_connection_and_its_head_is_short() {
+async fn a_lane_keeps_its_connection() {
     let (node, _) = node().await;
     let client = client(SECRET);
     for _ in 0..20 {
@@ -188,4 +189,30 @@ async fn a_node_alone_has_no_door_for_peers() {
     assert_eq!(node.post("/peer/v1/swim", "").await.refusal().0, 404);
     let failure = call(&client(SECRET), node.address, CallKind::Swim, "x").await.unwrap_err();
     assert!(matches!(&failure, CallFailure::Unreachable(reason) if reason.contains("404")), "{failure}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_head_of_a_call_is_short() {
+    let (node, _) = node().await;
+    let challenge = challenge(&node).await.encode();
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let heads = tokio::spawn(async move {
+        let (mut socket, _) = listener.accept().await.unwrap();
+        let (mut heads, mut read) = (Vec::new(), Vec::new());
+        while heads.len() < 2 {
+            assert!(socket.read_buf(&mut read).await.unwrap() > 0);
+            while let Some(end) = read.windows(4).position(|bytes| bytes == b"\r\n\r\n") {
+                heads.push(read.drain(..end + 4).count());
+                let refusal =
+                    format!("HTTP/1.1 401 No\r\nX-KVS-Challenge: {challenge}\r\nContent-Length: 0\r\n\r\n");
+                socket.write_all(refusal.as_bytes()).await.unwrap();
+            }
+        }
+        heads
+    });
+    let failure = call(&client(SECRET), address, CallKind::Replicate, "").await.unwrap_err();
+    assert!(matches!(failure, CallFailure::Denied(_)), "{failure}");
+    let heads = heads.await.unwrap();
+    assert!(heads[1] <= 250, "{heads:?}");
 }

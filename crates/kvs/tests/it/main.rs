@@ -26,5 +26,6 @@ mod json;
 mod kill9;
 mod parser;
 mod paths;
+mod peers;
 mod readme;
 mod support;
