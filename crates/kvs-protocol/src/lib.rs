@@ -5,6 +5,8 @@
 //! Left out: what is kept of a conversation (`kvs-store`), and what ties the two together (`kvs-cluster`).
 
 pub mod call;
+pub mod membership;
 pub mod mode;
 pub mod peer_auth;
 pub mod reconcile;
+pub mod wire;

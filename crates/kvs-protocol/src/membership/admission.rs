@@ -1,0 +1,263 @@
+//! Who may be in: newcomers are judged before they reach the list, and join times are given once.
+//!
+//! Two living processes must not share an identity (a copied data directory), nor two nodes a name. The newcomer stops.
+//! Which is the newcomer?
+//!
+//! - A process that asks to be taken in, while the one that holds the identity or the name still answers: whoever is
+//!   asked calls the old one's address first, and refuses the newcomer only if the old process answers with its own
+//!   nonce. A restart is never held up: its own address cannot be held by another process, and a dead address refuses.
+//! - Of two processes that meet face to face, the one that runs for a shorter time.
+//! - Of two names that meet in the lists (two partitions healed), the node that joined later, after it has called the
+//!   elder itself.
+//! - A generation that is not greater than the one known belongs to a copied or restored directory.
+//!
+//! A node that nobody in reach can vouch for is taken in: then the old process stops as soon as it hears of it, because
+//! two of them would give out the same numbers for different writes.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use kvs_core::version::JOINED_YOUNGEST_MS;
+use uuid::Uuid;
+
+use crate::call::{CallFailure, CallKind};
+use crate::membership::contract::Effect;
+use crate::membership::exchange::{Carried, Reason, Target};
+use crate::membership::message::{Answer, Ask, Exchange, Weight};
+use crate::membership::record::{Record, Row, Standing};
+use crate::membership::settings::{ADMISSION_PAUSE, EXCHANGE_TIMEOUT, VERIFY_TIMEOUT};
+use crate::membership::swim::{Alarm, Purpose, Swim};
+
+/// What is to be done with a node that makes itself known.
+enum Verdict {
+    Welcome,
+    /// These hold its identity or its name, if they still live.
+    Ask(Vec<Uuid>),
+    Refuse(Answer),
+}
+
+impl Swim {
+    /// A node makes itself known.
+    pub(crate) fn on_exchange_request(&mut self, reply_to: u64, asks_admission: bool, exchange: Exchange) {
+        match self.judge(&exchange) {
+            Verdict::Welcome => self.answer_exchange(reply_to, asks_admission, exchange),
+            Verdict::Refuse(answer) => self.respond(reply_to, answer.encode()),
+            Verdict::Ask(olds) => self.verify(reply_to, asks_admission, exchange, olds),
+        }
+    }
+
+    fn judge(&mut self, exchange: &Exchange) -> Verdict {
+        let record = &exchange.own.record;
+        if record.node == self.own.node {
+            return self.judge_own_identity(record, exchange.uptime_ms);
+        }
+        let mut olds = Vec::new();
+        let mut is_known = false;
+        if let Some(peer) = self.registry.peer(&record.node) {
+            if peer.is_forgotten {
+                let (teller, weight) = (self.own.node, self.weight());
+                return Verdict::Refuse(Answer::Forgotten { teller, weight });
+            }
+            let held = &peer.record;
+            is_known = held.nonce == record.nonce && held.node_id == record.node_id;
+            if held.nonce != record.nonce {
+                if record.generation <= held.generation {
+                    return Verdict::Refuse(Answer::Stop(format!(
+                        "the cluster knows start {} of the node {} and this is start {}: the data directory is a \
+                         copy, or was put back from one; give the copy its own identity",
+                        held.generation, record.node, record.generation
+                    )));
+                }
+                if !held.has_left && held.address != record.address {
+                    olds.push(record.node);
+                }
+            }
+        }
+        if !is_known && !record.node_id.is_empty() {
+            if record.node_id == self.own.node_id && self.own.seniority() < record.seniority() {
+                return Verdict::Refuse(Answer::Stop(name_is_taken(record, &self.own)));
+            }
+            let namesakes = self.registry.peers().filter(|peer| {
+                let held = &peer.record;
+                held.node_id == record.node_id
+                    && held.node != record.node
+                    && !peer.is_forgotten
+                    && !held.has_left
+                    // Its address is the newcomer's now: it cannot be there any more.
+                    && held.address != record.address
+                    && held.seniority() < record.seniority()
+            });
+            olds.extend(namesakes.map(|peer| peer.record.node));
+        }
+        if olds.is_empty() { Verdict::Welcome } else { Verdict::Ask(olds) }
+    }
+
+    /// A process with this node's own identity calls.
+    fn judge_own_identity(&mut self, record: &Record, uptime_ms: u64) -> Verdict {
+        if record.nonce == self.own.nonce {
+            return Verdict::Refuse(Answer::Yourself);
+        }
+        if u128::from(uptime_ms) <= self.uptime().as_millis() {
+            return Verdict::Refuse(Answer::Stop(identity_is_taken(&self.own)));
+        }
+        self.meet_own_identity(uptime_ms);
+        Verdict::Refuse(Answer::Later)
+    }
+
+    /// Another living process has this node's identity: the younger one stops.
+    pub(crate) fn meet_own_identity(&mut self, uptime_ms: u64) {
+        if u128::from(uptime_ms) > self.uptime().as_millis() {
+            self.stop(Effect::Stop { reason: identity_is_taken(&self.own) });
+        }
+    }
+
+    /// Asks the first of those that may hold the newcomer's identity or name whether it lives.
+    fn verify(&mut self, reply_to: u64, asks_admission: bool, exchange: Exchange, mut olds: Vec<Uuid>) {
+        let old = olds.pop().and_then(|old| self.registry.peer(&old)).map(|peer| peer.record.clone());
+        let Some(old) = old else {
+            self.answer_exchange(reply_to, asks_admission, exchange);
+            return;
+        };
+        let own = self.own_exchange(Carried::Hash);
+        let body = Ask::Exchange { asks_admission: false, exchange: own }.encode();
+        let purpose = Purpose::Verify {
+            reply_to,
+            asks_admission,
+            exchange: Box::new(exchange),
+            old: old.node,
+            nonce: old.nonce,
+            rest: olds,
+        };
+        self.call((Some(old.node), old.address), CallKind::Members, body, VERIFY_TIMEOUT, purpose);
+    }
+
+    /// Whether the old process answered for itself; if not, the newcomer goes on.
+    pub(crate) fn on_verified(
+        &mut self,
+        reply_to: u64,
+        asks_admission: bool,
+        newcomer: Exchange,
+        (old, nonce, rest): (Uuid, u64, Vec<Uuid>),
+        result: Result<Bytes, CallFailure>,
+    ) {
+        if !self.is_running() {
+            return self.respond(reply_to, Answer::Later.encode());
+        }
+        let answer = result.ok().and_then(|body| Answer::decode(&body).ok());
+        if let Some(Answer::Exchanged { exchange, .. }) = answer
+            && exchange.own.record.node == old
+            && exchange.own.record.nonce == nonce
+        {
+            self.registry.seen(&old, Duration::ZERO, self.now);
+            let record = &newcomer.own.record;
+            let reason = if record.node == old {
+                identity_is_taken(&exchange.own.record)
+            } else {
+                name_is_taken(record, &exchange.own.record)
+            };
+            return self.respond(reply_to, Answer::Stop(reason).encode());
+        }
+        self.verify(reply_to, asks_admission, newcomer, rest);
+    }
+
+    /// A later process answers at an address while the earlier one is held for alive elsewhere: it has to make itself
+    /// known first, and be judged.
+    pub(crate) fn is_doubtful(&self, row: &Row) -> bool {
+        self.registry.peer(&row.record.node).is_some_and(|peer| {
+            let held = &peer.record;
+            held.nonce != row.record.nonce
+                && held.address != row.record.address
+                && peer.standing == Standing::Alive
+        })
+    }
+
+    /// Looks whether an elder member in the list has this node's name; it is called before anything follows.
+    pub(crate) fn check_own_name(&mut self) {
+        if self.own.node_id.is_empty() || !self.is_running() {
+            return;
+        }
+        let elder = self.registry.active().find(|peer| {
+            peer.record.node_id == self.own.node_id && peer.record.seniority() < self.own.seniority()
+        });
+        if let Some(node) = elder.map(|peer| peer.record.node) {
+            self.exchange(Target::Node(node), Reason::OwnName, Carried::Hash);
+        }
+    }
+
+    pub(crate) fn stop_for_name(&mut self, elder: &Record) {
+        if elder.seniority() < self.own.seniority() {
+            self.stop(Effect::Stop { reason: name_is_taken(&self.own, elder) });
+        }
+    }
+
+    /// The next join time: later than every other, whatever the clock says.
+    pub(crate) fn next_joined_ms(&mut self) -> u64 {
+        let next = self.now.wall_ms.max(self.joined_max_ms.saturating_add(1)).min(JOINED_YOUNGEST_MS - 1);
+        self.joined_max_ms = next;
+        next
+    }
+
+    pub(crate) fn become_admitted(&mut self, joined_ms: u64) {
+        self.own.joined_ms = joined_ms;
+        self.own.revision = self.own.revision.saturating_add(1);
+        self.effects.push(Effect::Admitted { joined_ms });
+        self.take_stock();
+        self.refresh_attempts();
+    }
+
+    /// While this node waits, it asks any member that could admit it.
+    pub(crate) fn on_admission_alarm(&mut self) {
+        if self.is_admitted() {
+            return;
+        }
+        self.alarm_in(ADMISSION_PAUSE, Alarm::Admission);
+        let admits = |record: &Record| record.joined_ms != JOINED_YOUNGEST_MS;
+        let nodes: Vec<Uuid> =
+            self.registry.active().filter(|peer| admits(&peer.record)).map(|peer| peer.record.node).collect();
+        if let Some(node) = self.choose(&nodes) {
+            self.exchange(Target::Node(node), Reason::Admission, Carried::Hash);
+        }
+        self.consider_founding();
+    }
+
+    /// What this node's side of a cluster weighs, when two sides have forgotten each other.
+    fn weight(&self) -> Weight {
+        let kept = || self.registry.peers().filter(|peer| !peer.is_forgotten);
+        let members = u16::try_from(1 + kept().count()).unwrap_or(u16::MAX);
+        let eldest = kept().map(|peer| peer.record.seniority()).fold(self.own.seniority(), Ord::min);
+        Weight { members, joined_ms: eldest.0, node: eldest.1 }
+    }
+
+    /// A member says that this node is forgotten. If this node has forgotten the teller, the heavier side is right.
+    pub(crate) fn told_forgotten(&mut self, teller: Uuid, theirs: &Weight) {
+        let forgotten = self.registry.peer(&teller).filter(|peer| peer.is_forgotten);
+        if let Some(address) = forgotten.map(|peer| peer.record.address.clone())
+            && self.weight().outweighs(theirs)
+        {
+            self.give_notice(teller, address);
+            return;
+        }
+        self.stop(Effect::Forgotten);
+    }
+
+    /// Tells a node that it is forgotten.
+    pub(crate) fn give_notice(&mut self, node: Uuid, address: String) {
+        let body = Ask::Notice { teller: self.own.node, weight: self.weight() }.encode();
+        self.call((Some(node), address), CallKind::Members, body, EXCHANGE_TIMEOUT, Purpose::Telling);
+    }
+}
+
+fn identity_is_taken(old: &Record) -> String {
+    format!(
+        "another process with the identity {} of this one runs at {} (node_id \"{}\"); was the data directory copied? \
+         one data directory must be used by one process only",
+        old.node, old.address, old.node_id
+    )
+}
+
+fn name_is_taken(newcomer: &Record, old: &Record) -> String {
+    format!(
+        "the node_id \"{}\" is taken by the node {} at {}; give this node ({}) another node_id",
+        newcomer.node_id, old.node, old.address, newcomer.address
+    )
+}

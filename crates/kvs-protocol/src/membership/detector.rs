@@ -1,0 +1,237 @@
+//! The failure detector's part: frames in and out, its timers, suspicion, this node's own health.
+//!
+//! foca decides who is probed and who is suspected. Three things are kept from it on purpose:
+//!
+//! - It never hears of a life whose record, and so whose address, is not known here; the unequal hash brings the record.
+//! - A suspicion timer reaches it only while the member is still suspect at that incarnation: foca 2.0 tells a member
+//!   that refuted in time that it is dead all the same, which makes a healthy node begin a new life.
+//! - How long suspicion lasts is decided here: by the size of the cluster, stretched by this node's own health and by
+//!   the time that this process stood still.
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU8, NonZeroUsize};
+use std::time::Duration;
+
+use bytes::Bytes;
+use foca::{AccumulatingRuntime, Config, State, Timer};
+use uuid::Uuid;
+
+use crate::call::{CallFailure, CallKind};
+use crate::membership::frame::{Frame, decode_body, encode_body};
+use crate::membership::life::Life;
+use crate::membership::record::Standing;
+use crate::membership::settings::{
+    FRAME_BYTES_MAX, HEALTH_WORST, PROBE_PERIOD, PROBE_TIMEOUT, SMALL_CLUSTER, SUSPICION_SECONDS,
+    SUSPICION_SMALL,
+};
+use crate::membership::swim::{Alarm, Purpose, Swim};
+
+/// Members that are asked to make a probe's detour, and that a piece of gossip goes to.
+const DETOURS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
+
+/// An update rides on this many frames; what that misses, the hash finds.
+const TRANSMISSIONS: NonZeroU8 = NonZeroU8::MIN.saturating_add(7);
+
+/// While there are updates to tell, some are told this often.
+const GOSSIP_PERIOD: Duration = Duration::from_millis(200);
+
+/// How foca is set up. Joining, lists and the dead are not its affair here.
+pub(crate) fn detector_config() -> Config {
+    Config {
+        probe_period: PROBE_PERIOD,
+        probe_rtt: PROBE_TIMEOUT,
+        num_indirect_probes: DETOURS,
+        max_transmissions: TRANSMISSIONS,
+        suspect_to_down_after: SUSPICION_SMALL,
+        remove_down_after: None,
+        max_packet_size: NonZeroUsize::new(FRAME_BYTES_MAX - 2).unwrap_or(NonZeroUsize::MIN),
+        notify_down_members: true,
+        periodic_announce: None,
+        periodic_announce_to_down_members: None,
+        periodic_gossip: Some(foca::PeriodicParams { frequency: GOSSIP_PERIOD, num_members: DETOURS }),
+    }
+}
+
+fn standing(state: State) -> Standing {
+    match state {
+        State::Alive => Standing::Alive,
+        State::Suspect => Standing::Suspect,
+        State::Down => Standing::Down,
+    }
+}
+
+fn ignored(what: &str, result: Result<(), foca::Error>) {
+    if let Err(error) = result {
+        tracing::debug!(%error, "the failure detector did not take {what}");
+    }
+}
+
+impl Swim {
+    /// Frames of a peer; the answer carries what the detector sends back to it.
+    pub(crate) fn on_frames_request(&mut self, reply_to: u64, body: &Bytes, from: Uuid) {
+        if self.is_running() {
+            self.take_frames(body, from);
+            self.take_stock();
+        }
+        let frames = self.frames_by_life().remove(&from).unwrap_or_default();
+        let body = encode_body(self.hash, &frames);
+        self.respond(reply_to, body);
+    }
+
+    /// What a peer answered to frames.
+    pub(crate) fn on_frames_reply(&mut self, node: Uuid, is_probe: bool, result: Result<Bytes, CallFailure>) {
+        if !self.is_running() {
+            return;
+        }
+        match result {
+            Ok(body) => {
+                if is_probe {
+                    self.health = self.health.saturating_sub(1);
+                }
+                let theirs = self.take_frames(&body, node);
+                self.take_stock();
+                if theirs.is_some_and(|hash| hash != self.hash) {
+                    self.exchange_for_unequal(node);
+                }
+            }
+            Err(CallFailure::Refused) => self.on_hint(node),
+            Err(CallFailure::Unreachable(_)) if is_probe => self.worsen_health(),
+            Err(error) => tracing::debug!(%node, %error, "frames were not delivered"),
+        }
+    }
+
+    pub(crate) fn worsen_health(&mut self) {
+        self.health = (self.health + 1).min(HEALTH_WORST);
+    }
+
+    /// Hands the frames of a body to the detector. Answers the sender's hash.
+    fn take_frames(&mut self, body: &[u8], from: Uuid) -> Option<u64> {
+        let own = *self.foca.identity();
+        let (hash, frames) = match decode_body(body, &own) {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::debug!(%from, %error, "a body of frames cannot be read");
+                return None;
+            }
+        };
+        self.registry.seen(&from, Duration::ZERO, self.now);
+        self.hints.remove(&from);
+        for mut frame in frames {
+            let knows = |life: &Life| *life == own || (life.node != own.node && self.registry.knows(life));
+            let is_named = frame.third().is_none_or(|third| knows(&third));
+            if frame.header.src.node != from || !knows(&frame.header.src) || !is_named {
+                continue;
+            }
+            frame.updates.retain(|update| knows(update.id()));
+            let Ok(bytes) = frame.encode() else { continue };
+            ignored("a frame", self.foca.handle_data(&bytes, &mut self.runtime));
+        }
+        Some(hash)
+    }
+
+    /// Tells the detector what a list says. What lists bring travels on as lists, not as updates in frames.
+    pub(crate) fn apply_quietly(&mut self, updates: Vec<foca::Member<Life>>) {
+        ignored("a list", self.foca.apply_many(updates.into_iter(), false, &mut self.runtime));
+    }
+
+    /// Tells the detector what this node found out, and a few others at once.
+    pub(crate) fn declare(&mut self, life: Life, incarnation: u16, state: State) {
+        let update = foca::Member::new(life, incarnation, state);
+        ignored("a finding", self.foca.apply_many(std::iter::once(update), true, &mut self.runtime));
+        ignored("gossip", self.foca.gossip(&mut self.runtime));
+    }
+
+    /// Takes a life from the detector without a word to others.
+    pub(crate) fn drop_from_detector(&mut self, life: Life) {
+        self.apply_quietly(vec![foca::Member::down(life)]);
+        ignored("a removal", self.foca.handle_timer(Timer::RemoveDown(life), &mut self.runtime));
+    }
+
+    pub(crate) fn leave_detector(&mut self) {
+        ignored("a goodbye", self.foca.leave_cluster(&mut self.runtime));
+        self.send_frames();
+    }
+
+    /// The registry takes over standing, rejoins and incarnations.
+    pub(crate) fn mirror_detector(&mut self) {
+        if !self.is_running() {
+            return;
+        }
+        for found in self.foca.iter_membership_state() {
+            let life = found.id();
+            let Some(peer) = self.registry.peer_mut(&life.node) else { continue };
+            if peer.record.generation == life.generation && !peer.is_forgotten {
+                peer.rejoins = life.rejoins;
+                peer.incarnation = found.incarnation();
+                peer.standing = standing(found.state());
+            }
+        }
+        self.read_own_incarnation();
+    }
+
+    /// The detector tells its own incarnation in headers only, so one is written for nobody.
+    fn read_own_incarnation(&mut self) {
+        let mut nobody = AccumulatingRuntime::new();
+        let own = *self.foca.identity();
+        ignored("a question", self.foca.announce(own, &mut nobody));
+        let frame = nobody.to_send().and_then(|(_, bytes)| Frame::decode(&bytes).ok());
+        self.incarnation = frame.map_or(self.incarnation, |frame| frame.header.src_incarnation);
+    }
+
+    /// What the detector wants to send, by receiver; its timers become alarms.
+    fn frames_by_life(&mut self) -> BTreeMap<Uuid, Vec<Bytes>> {
+        while let Some((after, timer)) = self.runtime.to_schedule() {
+            let after =
+                if matches!(timer, Timer::ChangeSuspectToDown { .. }) { self.suspicion() } else { after };
+            let (since, credit) = (self.now.monotonic, self.credit);
+            self.alarm_in(after, Alarm::Foca { timer, since, credit });
+        }
+        while self.runtime.to_notify().is_some() {}
+        let mut frames: BTreeMap<Uuid, Vec<Bytes>> = BTreeMap::new();
+        while let Some((life, frame)) = self.runtime.to_send() {
+            frames.entry(life.node).or_default().push(frame);
+        }
+        frames
+    }
+
+    /// Sends what the detector wants to send.
+    pub(crate) fn send_frames(&mut self) {
+        for (node, frames) in self.frames_by_life() {
+            let Some(address) = self.registry.peer(&node).map(|peer| peer.record.address.clone()) else {
+                continue;
+            };
+            let is_probe = frames.iter().any(|frame| frame.first() == Some(&0));
+            let body = encode_body(self.hash, &frames);
+            let purpose = Purpose::Frames { node, is_probe };
+            self.call((Some(node), address), CallKind::Swim, body, PROBE_TIMEOUT, purpose);
+        }
+    }
+
+    /// How long suspicion lasts now.
+    pub(crate) fn suspicion(&self) -> Duration {
+        let count = 1 + self.registry.active().count();
+        let many = u32::try_from(count).map_or(f64::from(u32::MAX), f64::from);
+        let base = Duration::from_secs_f64(SUSPICION_SECONDS * many.log10().max(1.0));
+        let base = if count < SMALL_CLUSTER { base.max(SUSPICION_SMALL) } else { base };
+        base * (1 + self.health)
+    }
+
+    pub(crate) fn on_detector_timer(&mut self, timer: Timer<Life>, since: Duration, credit: Duration) {
+        if let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = &timer {
+            let is_suspect = self.registry.peer(&member_id.node).is_some_and(|peer| {
+                peer.life() == *member_id
+                    && peer.incarnation == *incarnation
+                    && peer.standing == Standing::Suspect
+            });
+            if !is_suspect {
+                return;
+            }
+            let due = since + self.suspicion() + self.credit.saturating_sub(credit);
+            if due > self.now.monotonic {
+                self.alarms.set(due, Alarm::Foca { timer, since, credit });
+                return;
+            }
+        }
+        ignored("a timer", self.foca.handle_timer(timer, &mut self.runtime));
+    }
+}
