@@ -1,0 +1,138 @@
+//! Writers that wait until their write is on other nodes (`?w=`).
+
+use std::collections::BTreeMap;
+
+use kvs_core::origin::Dot;
+use kvs_core::vector::Vector;
+
+use crate::contract::{Effect, Needed};
+use crate::limits::WAITING_MAX;
+
+#[derive(Debug, Clone, Copy)]
+struct Wait {
+    dot: Dot,
+    needed: Needed,
+}
+
+/// Who waits.
+#[derive(Debug, Default)]
+pub(crate) struct Acknowledgements(BTreeMap<u64, Wait>);
+
+/// How many other members there are, reachable or not.
+pub(crate) type Others = u32;
+
+impl Needed {
+    /// How many other nodes that is.
+    const fn of(self, others: Others) -> u32 {
+        match self {
+            Self::AtLeast(count) => count,
+            // More than half of others + 1, this node being one of them.
+            Self::Majority => others.div_ceil(2),
+            Self::All => others,
+        }
+    }
+}
+
+impl Acknowledgements {
+    /// Whether nobody waits.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Adds a wait; one too many is answered at once with what there is.
+    pub(crate) fn add(&mut self, ticket: u64, dot: Dot, needed: Needed) {
+        if self.0.len() < WAITING_MAX {
+            self.0.insert(ticket, Wait { dot, needed });
+        }
+    }
+
+    /// Whether a ticket waits.
+    pub(crate) fn contains(&self, ticket: u64) -> bool {
+        self.0.contains_key(&ticket)
+    }
+
+    /// Ends a wait with what there is.
+    pub(crate) fn give_up<'a>(
+        &mut self,
+        ticket: u64,
+        vectors: impl Iterator<Item = &'a Vector>,
+    ) -> Option<Effect> {
+        let wait = self.0.remove(&ticket)?;
+        Some(Effect::Replicated { ticket, count: count(&wait.dot, vectors) })
+    }
+
+    /// Ends the waits that have what they wait for.
+    pub(crate) fn settle<'a>(
+        &mut self,
+        others: Others,
+        vectors: impl Iterator<Item = &'a Vector> + Clone,
+        effects: &mut Vec<Effect>,
+    ) {
+        self.0.retain(|ticket, wait| {
+            let count = count(&wait.dot, vectors.clone());
+            let is_done = count >= wait.needed.of(others);
+            if is_done {
+                effects.push(Effect::Replicated { ticket: *ticket, count });
+            }
+            !is_done
+        });
+    }
+}
+
+fn count<'a>(dot: &Dot, vectors: impl Iterator<Item = &'a Vector>) -> u32 {
+    u32::try_from(vectors.filter(|vector| vector.covers(dot)).count()).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Acknowledgements;
+    use crate::contract::{Effect, Needed};
+    use kvs_core::origin::{Dot, Origin};
+    use kvs_core::vector::Vector;
+    use uuid::Uuid;
+
+    const ORIGIN: Origin = Origin { node: Uuid::from_u128(1), epoch: 1 };
+
+    fn vectors(seqs: &[u64]) -> Vec<Vector> {
+        seqs.iter().map(|seq| [(ORIGIN, *seq)].into_iter().collect()).collect()
+    }
+
+    fn settled(needed: Needed, seqs: &[u64]) -> Vec<Effect> {
+        let mut waiting = Acknowledgements::default();
+        waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, needed);
+        let (vectors, mut effects) = (vectors(seqs), Vec::new());
+        waiting.settle(u32::try_from(seqs.len()).unwrap(), vectors.iter(), &mut effects);
+        effects
+    }
+
+    #[test]
+    fn a_wait_ends_when_enough_nodes_have_the_write() {
+        let done = |count| vec![Effect::Replicated { ticket: 7, count }];
+        assert_eq!(settled(Needed::AtLeast(1), &[4, 5]), done(1));
+        assert_eq!(settled(Needed::AtLeast(2), &[4, 5]), []);
+        assert_eq!(settled(Needed::All, &[5, 6]), done(2));
+        assert_eq!(settled(Needed::All, &[5, 4]), []);
+    }
+
+    #[test]
+    fn a_majority_counts_this_node_too() {
+        let done = |count| vec![Effect::Replicated { ticket: 7, count }];
+        // Three nodes: one other makes two of three.
+        assert_eq!(settled(Needed::Majority, &[5, 0]), done(1));
+        assert_eq!(settled(Needed::Majority, &[0, 0]), []);
+        // Four nodes: two others make three of four.
+        assert_eq!(settled(Needed::Majority, &[5, 0, 0]), []);
+        assert_eq!(settled(Needed::Majority, &[5, 5, 0]), done(2));
+        // Alone: nobody else is needed.
+        assert_eq!(settled(Needed::Majority, &[]), done(0));
+    }
+
+    #[test]
+    fn whoever_gives_up_is_told_what_there_is() {
+        let mut waiting = Acknowledgements::default();
+        waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, Needed::All);
+        let vectors = vectors(&[5, 0]);
+        assert_eq!(waiting.give_up(7, vectors.iter()), Some(Effect::Replicated { ticket: 7, count: 1 }));
+        assert_eq!(waiting.give_up(7, vectors.iter()), None);
+    }
+}

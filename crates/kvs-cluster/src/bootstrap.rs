@@ -1,0 +1,235 @@
+//! How a node begins: it fetches everything from one peer, the newest first, and goes on where it was after a restart.
+//!
+//! At the end the node has, of everything that the source had received at the beginning, each version or a newer one; so
+//! it may claim that. When the source is lost on the way, another one goes on with the keys that are left, and what may
+//! be claimed is what both had.
+//!
+//! | bytes | field of the note |
+//! | --- | --- |
+//! | 1 | version, 1 |
+//! | 1 | 0 done; 1 fetching |
+//! | 1 | pass: 1 recent, 2 older |
+//! | 8 | the moment that divides them, ms since 1970 |
+//! | 8 | records fetched |
+//! | 2 + n | the last key fetched |
+//! | 1 + n | 1 and the claim, or 0 and none |
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use kvs_core::cursor::{Cursor, EndsEarly};
+use kvs_core::log_position::LogPosition;
+use kvs_core::vector::Vector;
+use kvs_protocol::call::CallId;
+use kvs_protocol::wire::page::{PageOf, PageReply, PageRequest};
+use kvs_store::commit::mark::{Mark, Note};
+use kvs_store::commit::write::Transaction;
+use kvs_store::error::StoreError;
+use kvs_store::store::Store;
+use uuid::Uuid;
+
+use crate::limits::PROGRESS_INTERVAL;
+use crate::receive;
+use crate::report::BootstrapReport;
+
+const VERSION: u8 = 1;
+
+/// The peer that is fetched from.
+#[derive(Debug, Clone, Copy)]
+struct Source {
+    node: Uuid,
+    /// The end of its log when it was chosen; `None` until it said so.
+    log_end: Option<LogPosition>,
+}
+
+/// What a reply brought.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// There is more.
+    GoesOn,
+    /// Everything is there.
+    Done,
+}
+
+/// A bootstrap under way.
+pub(crate) struct Bootstrap {
+    source: Option<Source>,
+    /// Whether the fetching began with this source; only then is its log read up to where it was.
+    is_whole: bool,
+    of: PageOf,
+    moment_ms: u64,
+    after: Vec<u8>,
+    claim: Option<Vector>,
+    fetched: u64,
+    total: u64,
+    pub(crate) in_flight: Option<CallId>,
+    pub(crate) next_at: Duration,
+    told_at: Duration,
+}
+
+impl Bootstrap {
+    /// The bootstrap that this node still has before it; `None` when it is done.
+    ///
+    /// # Errors
+    ///
+    /// The note cannot be read.
+    pub(crate) fn recall(store: &Store, moment_ms: u64) -> Result<Option<Self>, StoreError> {
+        let fresh = Self {
+            source: None,
+            is_whole: true,
+            of: PageOf::Recent,
+            moment_ms,
+            after: Vec::new(),
+            claim: None,
+            fetched: 0,
+            total: 0,
+            in_flight: None,
+            next_at: Duration::ZERO,
+            told_at: Duration::ZERO,
+        };
+        let Some(note) = store.note(Note::Bootstrap)? else { return Ok(Some(fresh)) };
+        match read_note(&note) {
+            Ok(None) => Ok(None),
+            Ok(Some((of, moment_ms, fetched, after, claim))) => {
+                let is_whole = claim.is_none();
+                Ok(Some(Self { of, moment_ms, fetched, after, claim, is_whole, ..fresh }))
+            }
+            Err(EndsEarly) => {
+                tracing::warn!("the note of the bootstrap cannot be read: it begins again");
+                Ok(Some(fresh))
+            }
+        }
+    }
+
+    /// The note of a node that has nothing to fetch.
+    pub(crate) fn done_note() -> Mark {
+        Mark::Note(Note::Bootstrap, vec![VERSION, 0])
+    }
+
+    /// The peer that is fetched from.
+    pub(crate) fn source(&self) -> Option<Uuid> {
+        self.source.map(|source| source.node)
+    }
+
+    /// Fetches from this peer from now on.
+    pub(crate) fn choose(&mut self, node: Uuid) {
+        self.source = Some(Source { node, log_end: None });
+        self.in_flight = None;
+    }
+
+    /// The source is lost.
+    pub(crate) fn lose_source(&mut self) {
+        self.source = None;
+        self.in_flight = None;
+        if !self.after.is_empty() || self.of == PageOf::Older {
+            self.is_whole = false;
+        }
+    }
+
+    /// What to ask the source next.
+    pub(crate) fn request(&self) -> PageRequest {
+        let of = match self.source {
+            Some(Source { log_end: Some(_), .. }) => self.of,
+            _ => PageOf::Nothing,
+        };
+        PageRequest { of, moment_ms: self.moment_ms, after: self.after.clone() }
+    }
+
+    /// Takes a page.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be committed; nothing of it was.
+    pub(crate) fn take(
+        &mut self,
+        store: &Store,
+        reply: PageReply,
+        now: Duration,
+    ) -> Result<Step, StoreError> {
+        self.in_flight = None;
+        let Some(source) = &mut self.source else { return Ok(Step::GoesOn) };
+        self.total = reply.keys;
+        if source.log_end.is_none() {
+            source.log_end = Some(reply.log_end);
+            // Whoever was asked before had received less or other things: only what both had may be claimed.
+            self.claim =
+                Some(self.claim.as_ref().map_or(reply.vector.clone(), |before| before.meet(&reply.vector)));
+            return Ok(Step::GoesOn);
+        }
+        let (node, log_end) = (source.node, source.log_end);
+        let received = receive::receive(reply.records);
+        if received.unfit > 0 {
+            // Something is missing, so nothing may be claimed; sessions find what it is.
+            self.claim = Some(Vector::default());
+            self.is_whole = false;
+        }
+        let count = received.writes.len() as u64;
+        let mut done = Step::GoesOn;
+        if !reply.last.is_empty() {
+            self.after = reply.last;
+        } else if self.of == PageOf::Recent {
+            (self.of, self.after) = (PageOf::Older, Vec::new());
+        } else {
+            done = Step::Done;
+        }
+        self.fetched += count;
+        let mut marks = Vec::new();
+        if done == Step::Done {
+            marks.push(Mark::Raise(self.claim.clone().unwrap_or_default()));
+            if let Some(to) = log_end.filter(|_| self.is_whole) {
+                marks.push(Mark::SetCursor { peer: node, to });
+            }
+            marks.push(Self::done_note());
+        } else {
+            marks.push(self.note());
+        }
+        store.commit(Transaction { writes: received.writes, marks })?;
+        if done == Step::Done || now.saturating_sub(self.told_at) >= PROGRESS_INTERVAL {
+            self.told_at = now;
+            let (fetched, total) = (self.fetched, self.total);
+            tracing::info!(fetched, total, is_done = done == Step::Done, "fetching what the cluster holds");
+        }
+        Ok(done)
+    }
+
+    pub(crate) const fn report(&self) -> BootstrapReport {
+        BootstrapReport { fetched: self.fetched, total: self.total }
+    }
+
+    fn note(&self) -> Mark {
+        let mut out = vec![VERSION, 1, self.of.number()];
+        out.extend_from_slice(&self.moment_ms.to_be_bytes());
+        out.extend_from_slice(&self.fetched.to_be_bytes());
+        out.extend_from_slice(&u16::try_from(self.after.len()).unwrap_or(u16::MAX).to_be_bytes());
+        out.extend_from_slice(&self.after);
+        match &self.claim {
+            Some(claim) => {
+                out.push(1);
+                claim.encode_into(&mut out);
+            }
+            None => out.push(0),
+        }
+        Mark::Note(Note::Bootstrap, out)
+    }
+}
+
+type Noted = (PageOf, u64, u64, Vec<u8>, Option<Vector>);
+
+fn read_note(note: &Bytes) -> Result<Option<Noted>, EndsEarly> {
+    let mut cursor = Cursor::new(note);
+    if cursor.u8()? != VERSION {
+        return Err(EndsEarly);
+    }
+    if cursor.u8()? == 0 {
+        return Ok(None);
+    }
+    let of = PageOf::from_number(cursor.u8()?).ok_or(EndsEarly)?;
+    let (moment_ms, fetched) = (cursor.u64()?, cursor.u64()?);
+    let after_len = cursor.u16()?;
+    let after = cursor.take(usize::from(after_len))?.to_vec();
+    let claim = match cursor.u8()? {
+        0 => None,
+        _ => Some(Vector::decode(&mut cursor)?),
+    };
+    Ok(Some((of, moment_ms, fetched, after, claim)))
+}

@@ -1,0 +1,69 @@
+//! The bounds of replication, repair and bootstrap.
+
+use std::time::Duration;
+
+use kvs_store::read::log::PieceLimits;
+
+/// One message of the log.
+pub const PIECE: PieceLimits = PieceLimits { records: 1000, bytes: 1024 * 1024 };
+
+/// One page of a bootstrap.
+pub const PAGE: PieceLimits = PieceLimits { records: 4000, bytes: 2 * 1024 * 1024 };
+
+/// How long one pass over the log may hold its view; a longer one goes on with a new view, and claims nothing until then.
+pub const PASS_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// Pieces of the log with nothing to send that are skipped in one go.
+pub const EMPTY_PIECES_MAX: usize = 8;
+
+/// After this time a call of the log is given up and made again.
+pub const REPLICATE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// After this time a question for a peer's standing is given up.
+pub const STATUS_TIMEOUT: Duration = Duration::from_secs(3);
+
+/// After this time a page or a round of a session is given up.
+pub const REPAIR_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// How often a peer is asked for its standing, at the least; with many peers they take turns of a second.
+pub const STATUS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How often a peer is asked that still fetches everything.
+pub const SYNCING_STATUS_INTERVAL: Duration = Duration::from_millis(250);
+
+/// The turn of one peer among many.
+pub const STATUS_TURN: Duration = Duration::from_secs(1);
+
+/// The first pause after a call that failed; doubled with each further one up to [`RETRY_PAUSE_MAX`].
+pub const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest pause after calls that failed.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Pause after a session that could not resolve everything; doubled up to [`SESSION_PAUSE_MAX`] while that stays so.
+pub const SESSION_PAUSE: Duration = Duration::from_secs(1);
+
+/// The longest such pause.
+pub const SESSION_PAUSE_MAX: Duration = Duration::from_secs(60);
+
+/// How long roots may differ while the log still moves before a session is held all the same is `catchup_interval`; while
+/// it does not move, this long.
+pub const UNEQUAL_PATIENCE: Duration = Duration::from_millis(500);
+
+/// How often the collection floor is computed.
+pub const FLOOR_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Writers that wait for their write to reach peers.
+pub const WAITING_MAX: usize = 16_384;
+
+/// How long a bootstrap waits for a peer that is not bootstrapping itself before it takes one that is.
+pub const SOURCE_PATIENCE: Duration = Duration::from_secs(1);
+
+/// How often a bootstrap tells the log how far it is.
+pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Moments of the log that are remembered to tell how late a peer is.
+pub const MOMENTS_MAX: usize = 512;
+
+/// Tombstones that are looked at to tell which member keeps them.
+pub const TOMBSTONES_LOOKED_AT_MAX: usize = 20_000;

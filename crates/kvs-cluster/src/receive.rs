@@ -1,0 +1,87 @@
+//! Records from a peer: decoded, checked against their digest, made writes.
+
+use kvs_core::digest::ContentDigest;
+use kvs_core::precondition::Precondition;
+use kvs_core::record::{Kind, Principal, Record};
+use kvs_core::record_codec;
+use kvs_protocol::wire::keyed_record::{KeyedRecord, KeyedVersion};
+use kvs_store::commit::write::{Change, Outcome, Write};
+use kvs_store::compression;
+
+/// Records that are fit to be merged.
+pub(crate) struct Received {
+    /// One for each fit record.
+    pub(crate) writes: Vec<Write>,
+    /// Whether some were not: then what came with them must not be claimed.
+    pub(crate) unfit: usize,
+}
+
+/// Decodes records and checks what they hold. One that is damaged is left out and told to the log; anti-entropy fetches it
+/// from a node whose copy is sound.
+pub(crate) fn receive(records: Vec<KeyedRecord>) -> Received {
+    let mut received = Received { writes: Vec::with_capacity(records.len()), unfit: 0 };
+    for keyed in records {
+        let KeyedRecord { namespace, path, record } = keyed;
+        let checked = record_codec::decode(namespace, &path, &record)
+            .map_err(|error| error.to_string())
+            .and_then(check_content);
+        match checked {
+            Ok(record) => received.writes.push(Write {
+                namespace,
+                path,
+                change: Change::Merge(Box::new(record)),
+                precondition: Precondition::default(),
+                author: Principal::nobody(),
+            }),
+            Err(reason) => {
+                tracing::error!(%path, %reason, "a record from a peer is damaged and was left out");
+                received.unfit += 1;
+            }
+        }
+    }
+    received
+}
+
+/// The payload says what the digest says, and can be read within its bound.
+fn check_content(record: Record) -> Result<Record, String> {
+    if record.kind == Kind::Value {
+        let json = compression::decompress(&record.payload)?;
+        if ContentDigest::of(&json) != record.digest {
+            return Err("its content is not what its digest says".into());
+        }
+    }
+    Ok(record)
+}
+
+/// The versions of these writes that the sender must forget.
+pub(crate) fn outlived(writes: &[Write], outcomes: &[Outcome]) -> Vec<KeyedVersion> {
+    let pairs = writes.iter().zip(outcomes);
+    pairs
+        .filter(|(_, outcome)| **outcome == Outcome::Outlived)
+        .filter_map(|(write, _)| match &write.change {
+            Change::Merge(record) => Some(KeyedVersion {
+                namespace: write.namespace,
+                path: write.path.clone(),
+                version: record.version,
+            }),
+            _ => None,
+        })
+        .collect()
+}
+
+/// The writes that forget these versions.
+pub(crate) fn drops(versions: Vec<KeyedVersion>) -> Vec<Write> {
+    versions
+        .into_iter()
+        .map(|KeyedVersion { namespace, path, version }| {
+            tracing::info!(%path, uuid = %version.uuid, "forgotten: it was deleted elsewhere while this node was away");
+            Write {
+                namespace,
+                path,
+                change: Change::Drop(version),
+                precondition: Precondition::default(),
+                author: Principal::nobody(),
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,339 @@
+//! The replicator: which peer gets what when, told by events and the time.
+//!
+//! It ships this node's log to every peer that can be reached, asks peers where they stand, holds a session with one
+//! whose root differs, fetches everything once when the node is new, tells the store which tombstones every member has,
+//! and tells writers how many nodes have their write.
+//!
+//! **Invariant:** it decides nothing about records; every record ends in the store's commit.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use kvs_core::vector::Vector;
+use kvs_protocol::call::{CallFailure, CallId, CallKind, Now};
+use kvs_protocol::membership::member::Member;
+use kvs_protocol::mode::Mode;
+use kvs_store::commit::mark::Mark;
+use kvs_store::commit::write::Transaction;
+use kvs_store::error::StoreError;
+use kvs_store::store::Store;
+use rand::SeedableRng;
+use rand::rngs::StdRng;
+use uuid::Uuid;
+
+use crate::acknowledgements::Acknowledgements;
+use crate::bootstrap::Bootstrap;
+use crate::contract::{Effect, Event};
+use crate::limits::{FLOOR_INTERVAL, MOMENTS_MAX};
+use crate::peer::Peer;
+use crate::repair::Repair;
+use crate::report::SessionReport;
+use crate::settings::{Begins, ReplicatorSettings, Writing};
+
+/// What a call in flight is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// A part of the log.
+    Replicate,
+    /// Where the peer stands.
+    Status,
+    /// A page.
+    Page,
+    /// A round of a session.
+    Session,
+}
+
+/// The end of the log at a moment.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Moment {
+    pub(crate) local_seq: u64,
+    pub(crate) at: Duration,
+}
+
+/// The replicator of one node.
+pub struct Replicator {
+    pub(crate) store: Arc<Store>,
+    pub(crate) settings: ReplicatorSettings,
+    pub(crate) random: StdRng,
+    pub(crate) own: Uuid,
+    pub(crate) peers: BTreeMap<Uuid, Peer>,
+    pub(crate) bootstrap: Option<Bootstrap>,
+    pub(crate) repair: Repair,
+    pub(crate) sessions: SessionReport,
+    pub(crate) waiting: Acknowledgements,
+    pub(crate) effects: Vec<Effect>,
+    pub(crate) calls: BTreeMap<CallId, (Uuid, Purpose)>,
+    pub(crate) moments: VecDeque<Moment>,
+    /// Since when every peer that answers is itself fetching.
+    pub(crate) syncing_since: Option<Duration>,
+    next_call: u64,
+    modes: Option<(Mode, Mode)>,
+    floor_at: Duration,
+    pub(crate) now: Now,
+}
+
+impl Replicator {
+    /// The replicator of a store. Its calls have odd numbers.
+    ///
+    /// # Errors
+    ///
+    /// The notes of an earlier process cannot be read or written.
+    pub fn new(
+        store: Arc<Store>,
+        settings: ReplicatorSettings,
+        random_seed: [u8; 32],
+        now: Now,
+    ) -> Result<Self, StoreError> {
+        let recent_ms = u64::try_from(settings.bootstrap_recent.as_millis()).unwrap_or(u64::MAX);
+        let bootstrap = match settings.begins {
+            Begins::Joining => Bootstrap::recall(&store, now.wall_ms.saturating_sub(recent_ms))?,
+            Begins::First => {
+                store.commit(Transaction { writes: Vec::new(), marks: vec![Bootstrap::done_note()] })?;
+                None
+            }
+        };
+        let own = store.identity().origin.node;
+        let mut replicator = Self {
+            store,
+            settings,
+            random: StdRng::from_seed(random_seed),
+            own,
+            peers: BTreeMap::new(),
+            bootstrap,
+            repair: Repair::default(),
+            sessions: SessionReport::default(),
+            waiting: Acknowledgements::default(),
+            effects: Vec::new(),
+            calls: BTreeMap::new(),
+            moments: VecDeque::new(),
+            syncing_since: None,
+            next_call: 1,
+            modes: None,
+            floor_at: Duration::ZERO,
+            now,
+        };
+        replicator.repair.begin(now.monotonic, replicator.settings.sync_interval);
+        replicator.note_moment();
+        Ok(replicator)
+    }
+
+    /// Takes an event in; answers what is to be done, in this order.
+    pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
+        self.now = now;
+        match event {
+            Event::Timer | Event::Committed => {}
+            Event::Members(members) => self.take_members(members),
+            Event::Reply { call, result } => self.take_reply(call, result),
+            Event::Await { ticket, dot, needed } => {
+                self.waiting.add(ticket, dot, needed);
+                self.settle_waits();
+                if !self.waiting.contains(ticket) && !self.has_told(ticket) {
+                    self.effects.push(Effect::Replicated { ticket, count: 0 });
+                }
+            }
+            Event::GiveUp { ticket } => {
+                let vectors = self.peers.values().filter(|peer| peer.counts());
+                let told = self.waiting.give_up(ticket, vectors.map(|peer| peer.shipping.received()));
+                self.effects.extend(told);
+            }
+        }
+        self.note_moment();
+        self.pump();
+        std::mem::take(&mut self.effects)
+    }
+
+    fn has_told(&self, ticket: u64) -> bool {
+        self.effects
+            .iter()
+            .any(|effect| matches!(effect, Effect::Replicated { ticket: told, .. } if *told == ticket))
+    }
+
+    /// When [`Event::Timer`] is due, on the monotonic clock.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        let statuses = self.peers.values().filter(|peer| peer.is_reachable() && peer.status_call.is_none());
+        let statuses = statuses.map(|peer| peer.status_at);
+        let behind = self.peers.values().filter(|peer| {
+            peer.is_reachable()
+                && peer.shipping.is_told()
+                && !peer.shipping.is_busy()
+                && peer.retry_at > self.now.monotonic
+        });
+        let retries = behind.map(|peer| peer.retry_at);
+        let page = self.bootstrap.as_ref().filter(|bootstrap| bootstrap.in_flight.is_none());
+        let page =
+            page.map(|bootstrap| bootstrap.next_at.max(self.now.monotonic + Duration::from_millis(10)));
+        let times = statuses.chain(retries).chain(page).chain(self.repair.deadline());
+        times.chain([self.floor_at]).min()
+    }
+
+    /// Brings what can be done now under way.
+    fn pump(&mut self) {
+        self.tell_modes();
+        self.ship();
+        self.ask_standings();
+        self.fetch();
+        self.hold_sessions();
+        self.set_floors();
+        self.tell_modes();
+    }
+
+    /// Notes how far the log is now, so that it can be told how late a peer is.
+    fn note_moment(&mut self) {
+        let local_seq = self.store.last_local_seq();
+        if self.moments.back().is_none_or(|last| last.local_seq < local_seq) {
+            if self.moments.len() == MOMENTS_MAX {
+                // Every other one is forgotten: what is old is told less exactly.
+                let mut keep = false;
+                self.moments.retain(|_| {
+                    keep = !keep;
+                    keep
+                });
+            }
+            self.moments.push_back(Moment { local_seq, at: self.now.monotonic });
+        }
+    }
+
+    fn take_members(&mut self, members: Vec<Member>) {
+        let members: BTreeMap<Uuid, Member> = members
+            .into_iter()
+            .filter(|member| member.node != self.own)
+            .map(|member| (member.node, member))
+            .collect();
+        self.peers.retain(|node, _| members.contains_key(node));
+        for (node, member) in members {
+            let peer = self.peers.entry(node).or_insert_with(|| Peer::new(member.clone()));
+            let was_reachable = peer.is_reachable();
+            let is_restarted = peer.member.generation != member.generation;
+            peer.member = member;
+            if is_restarted || (peer.is_reachable() && !was_reachable) {
+                // It may stand elsewhere than it did.
+                peer.shipping.lose();
+                peer.retry_at = Duration::ZERO;
+                peer.status_at = Duration::ZERO;
+            }
+        }
+        self.floor_at = Duration::ZERO;
+        self.settle_waits();
+    }
+
+    fn take_reply(&mut self, call: CallId, result: Result<Bytes, CallFailure>) {
+        let Some((node, purpose)) = self.calls.remove(&call) else { return };
+        match &result {
+            Ok(_) => self.effects.push(Effect::Heard { node }),
+            Err(CallFailure::Refused) => self.effects.push(Effect::PeerRefused { node }),
+            Err(CallFailure::Denied(reason) | CallFailure::Rejected(reason)) => {
+                tracing::debug!(%node, %reason, ?purpose, "a peer refused a call");
+            }
+            Err(CallFailure::Unreachable(reason)) => {
+                tracing::debug!(%node, %reason, ?purpose, "a peer did not answer");
+            }
+        }
+        match purpose {
+            Purpose::Replicate => self.take_acknowledgement(node, call, result),
+            Purpose::Status => self.take_standing(node, call, result),
+            Purpose::Page => self.take_page(node, call, result),
+            Purpose::Session => self.take_round(node, call, result),
+        }
+    }
+
+    /// Makes a call.
+    pub(crate) fn call(
+        &mut self,
+        node: Uuid,
+        purpose: Purpose,
+        call: CallId,
+        body: Vec<u8>,
+        timeout: Duration,
+    ) {
+        let Some(peer) = self.peers.get(&node) else { return };
+        let kind = match purpose {
+            Purpose::Replicate => CallKind::Replicate,
+            Purpose::Status => CallKind::Status,
+            Purpose::Page => CallKind::Page,
+            Purpose::Session => CallKind::Sync,
+        };
+        self.calls.insert(call, (node, purpose));
+        let to = peer.member.address.clone();
+        self.effects.push(Effect::Call { call, node, to, kind, body: body.into(), timeout });
+    }
+
+    pub(crate) const fn new_call(&mut self) -> CallId {
+        let call = CallId(self.next_call);
+        self.next_call += 2;
+        call
+    }
+
+    /// Answers the waits that have what they wait for.
+    pub(crate) fn settle_waits(&mut self) {
+        if self.waiting.is_empty() {
+            return;
+        }
+        let counting = || self.peers.values().filter(|peer| peer.counts());
+        let others = u32::try_from(counting().count()).unwrap_or(u32::MAX);
+        let vectors = counting().map(|peer| peer.shipping.received());
+        self.waiting.settle(others, vectors, &mut self.effects);
+    }
+
+    /// A peer knows writes of this node that this node does not remember: their numbers must not be given out again.
+    pub(crate) fn check_own_numbers(&self, theirs: &Vector) {
+        let own = self.store.identity().origin;
+        let held = self.store.vector();
+        let forgotten = theirs.iter().any(|(origin, seq)| {
+            origin.node == own.node
+                && (origin.epoch > own.epoch || (origin.epoch == own.epoch && seq > held.seq(origin)))
+        });
+        if forgotten {
+            tracing::warn!("a peer knows writes of this node that it does not remember: a new epoch begins");
+            let begun = self.store.commit(Transaction { writes: Vec::new(), marks: vec![Mark::BeginEpoch] });
+            if let Err(error) = begun {
+                tracing::error!(%error, "the new epoch could not be noted");
+            }
+        }
+    }
+
+    /// Tells the store what every member has: which tombstones may go, and which rows of the log nobody needs.
+    fn set_floors(&mut self) {
+        let counting = || self.peers.values().filter(|peer| peer.counts());
+        let shipped = counting().map(|peer| peer.shipping.read_local_seq()).min();
+        self.store.set_shipped(shipped.unwrap_or_default());
+        if self.now.monotonic < self.floor_at {
+            return;
+        }
+        self.floor_at = self.now.monotonic + FLOOR_INTERVAL;
+        let mut floor: Option<Vector> = None;
+        for peer in counting() {
+            let received = peer.shipping.received();
+            floor = Some(floor.map_or_else(|| received.clone(), |floor| floor.meet(received)));
+        }
+        // What this node has not received itself it cannot judge.
+        let own = self.store.vector();
+        self.store.set_collection_floor(floor.map(|floor| floor.meet(&own)));
+    }
+
+    /// The mode that clients and peers see; peers are told at once that a node still has everything to fetch, so that
+    /// they do not send it their logs from the beginning.
+    #[must_use]
+    pub fn modes(&self) -> (Mode, Mode) {
+        let configured = match self.settings.writing {
+            Writing::Allowed => Mode::Normal,
+            Writing::ReadOnly => Mode::ReadOnly,
+        };
+        match &self.bootstrap {
+            None => (configured, configured),
+            Some(bootstrap) if bootstrap.source().is_some() => (Mode::Syncing, Mode::Syncing),
+            Some(_) => (configured, Mode::Syncing),
+        }
+    }
+
+    fn tell_modes(&mut self) {
+        let modes = self.modes();
+        if self.modes != Some(modes) {
+            self.modes = Some(modes);
+            let (clients, peers) = modes;
+            self.effects.push(Effect::Mode { clients, peers });
+        }
+    }
+}

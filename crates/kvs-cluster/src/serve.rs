@@ -1,0 +1,113 @@
+//! What a node answers to its peers' calls: stateless, from the store alone.
+
+use bytes::Bytes;
+use kvs_core::log_position::LogPosition;
+use kvs_protocol::call::{CallKind, Now};
+use kvs_protocol::mode::Mode;
+use kvs_protocol::reconcile::answer::{answer, compared_root};
+use kvs_protocol::reconcile::fingerprint::Secrets;
+use kvs_protocol::reconcile::request::Request;
+use kvs_protocol::wire::keyed_record::KeyedRecord;
+use kvs_protocol::wire::page::{PageOf, PageReply, PageRequest};
+use kvs_protocol::wire::replicate::{ReplicateReply, ReplicateRequest};
+use kvs_protocol::wire::status::{StatusReply, StatusRequest};
+use kvs_store::commit::mark::Mark;
+use kvs_store::commit::write::Transaction;
+use kvs_store::read::pages::{Age, RecordPage, record_page};
+use kvs_store::store::Store;
+use uuid::Uuid;
+
+use crate::error::ServeError;
+use crate::limits::PAGE;
+use crate::receive;
+use crate::store_holdings::StoreHoldings;
+
+/// Answers a call of `from`, committing what it brings. Blocks for as long as the disk takes.
+///
+/// # Errors
+///
+/// [`ServeError`]; what was committed stays, and making the call again is safe.
+pub fn serve(
+    store: &Store,
+    secrets: &Secrets,
+    mode: Mode,
+    from: Uuid,
+    kind: CallKind,
+    body: &Bytes,
+    now: Now,
+) -> Result<Bytes, ServeError> {
+    match kind {
+        CallKind::Replicate => replicate(store, from, ReplicateRequest::decode(body)?),
+        CallKind::Status => status(store, secrets, mode, from, StatusRequest::decode(body)?, now),
+        CallKind::Page => page(store, &PageRequest::decode(body)?),
+        CallKind::Sync => {
+            let request =
+                Request::decode(body).map_err(|error| ServeError::MalformedSession(error.to_string()))?;
+            let mut holdings = StoreHoldings::new(store, now.wall_ms);
+            let reply = answer(&mut holdings, secrets, request)?;
+            Ok(reply.encode().into())
+        }
+        CallKind::Swim | CallKind::Members => Err(ServeError::Elsewhere),
+    }
+}
+
+fn replicate(store: &Store, from: Uuid, request: ReplicateRequest) -> Result<Bytes, ServeError> {
+    let ReplicateRequest { from: went_on_from, start_local_seq, to, mut claim, records } = request;
+    let received = receive::receive(records);
+    if received.unfit > 0 {
+        claim = kvs_core::vector::Vector::default();
+    }
+    let marks = vec![Mark::Advance { peer: from, from: went_on_from, start_local_seq, to, claim }];
+    let writes = received.writes;
+    let outcomes = store.commit(Transaction { writes: writes.clone(), marks })?;
+    let drops = receive::outlived(&writes, &outcomes);
+    let cursor = store.standing().cursors.get(&from).copied();
+    Ok(ReplicateReply { cursor, vector: store.vector(), drops }.encode().into())
+}
+
+fn status(
+    store: &Store,
+    secrets: &Secrets,
+    mode: Mode,
+    from: Uuid,
+    request: StatusRequest,
+    now: Now,
+) -> Result<Bytes, ServeError> {
+    let floor_ms = kvs_core::item::floor_ms(now.wall_ms, now.wall_ms).max(request.floor_ms);
+    let key = secrets.session(&request.nonce);
+    let root = compared_root(&mut StoreHoldings::new(store, now.wall_ms), &key, floor_ms)?;
+    let standing = store.standing();
+    let reply = StatusReply {
+        mode,
+        wall_ms: now.wall_ms,
+        floor_ms,
+        root,
+        parked: standing.parked,
+        cursor: standing.cursors.get(&from).copied(),
+        vector: store.vector(),
+    };
+    Ok(reply.encode().into())
+}
+
+fn page(store: &Store, request: &PageRequest) -> Result<Bytes, ServeError> {
+    // Before the page is read, so that the page shows everything that is claimed.
+    let vector = store.vector_held()?;
+    let log_end = LogPosition { epoch: store.identity().origin.epoch, local_seq: store.last_local_seq() };
+    let after = (!request.after.is_empty()).then(|| request.after.clone());
+    let age = match request.of {
+        PageOf::Nothing => None,
+        PageOf::Recent => Some(Age::Since(request.moment_ms)),
+        PageOf::Older => Some(Age::Before(request.moment_ms)),
+    };
+    let page = match age {
+        Some(age) => record_page(&store.view()?, after, age, PAGE)?,
+        None => RecordPage::default(),
+    };
+    let records = page
+        .records
+        .into_iter()
+        .map(|(key, record)| KeyedRecord { namespace: key.namespace, path: key.path, record })
+        .collect();
+    let last = page.last.unwrap_or_default();
+    Ok(PageReply { log_end, vector, keys: store.keys(), last, records }.encode().into())
+}
