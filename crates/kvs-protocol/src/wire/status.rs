@@ -21,7 +21,6 @@
 //! | 1 + 12 | 1 and the answerer's cursor into the asker's log, or 0 and none |
 //! | n | the answerer's vector |
 
-use bytes::Bytes;
 use kvs_core::cursor::Cursor;
 use kvs_core::log_position::LogPosition;
 use kvs_core::vector::Vector;
