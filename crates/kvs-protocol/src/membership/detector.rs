@@ -235,3 +235,46 @@ impl Swim {
         ignored("a timer", self.foca.handle_timer(timer, &mut self.runtime));
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use kvs_core::version::JOINED_YOUNGEST_MS;
+    use uuid::Uuid;
+
+    use crate::membership::network::{EPOCH_MS, Links, Network};
+    use crate::membership::settings::MembershipSettings;
+    use crate::mode::Mode;
+
+    #[test]
+    fn who_refutes_a_suspicion_in_time_goes_on_with_its_life() {
+        let address = |n: u16| format!("10.0.0.{n}:1");
+        let links =
+            Links { delay: Duration::from_millis(1), jitter: Duration::from_millis(1), lost_of_1000: 200 };
+        let mut network = Network::new(1, links);
+        let places: Vec<usize> = (0..3)
+            .map(|n| {
+                let settings = MembershipSettings {
+                    node: Uuid::from_u128(u128::from(n) + 1),
+                    generation: 1,
+                    node_id: format!("n{n}"),
+                    address: address(n),
+                    seeds: if n == 0 { Vec::new() } else { vec![address(0)] },
+                    joined_ms: if n == 0 { EPOCH_MS } else { JOINED_YOUNGEST_MS },
+                    mode: Mode::Normal,
+                    gossip_interval: Duration::from_secs(60)..=Duration::from_secs(120),
+                    forget_after: Duration::from_secs(3_600_000),
+                    process_nonce: u64::from(n),
+                    first_call: 0,
+                };
+                network.start(settings, None)
+            })
+            .collect();
+        network.run_for(Duration::from_secs(1200));
+        let machines = || places.iter().filter_map(|place| network.machine(*place));
+        assert!(machines().any(|machine| machine.incarnation > 0), "nobody was suspected at all");
+        assert_eq!(network.false_deaths(), 0);
+        assert!(machines().all(|machine| machine.foca.identity().rejoins == 0));
+    }
+}

@@ -17,7 +17,7 @@
 //! | 4 | check of the receiver's life |
 //! | 1 | probe number, kinds 0 to 5 |
 //! | 24 | target or origin, kinds 2 to 5 |
-//! | 2 | number of updates, where the kind has them |
+//! | 2 | number of updates; left out where nothing follows |
 //! | 24 + 2 + 1 each | life, incarnation, standing: 1 alive, 2 suspect, 3 down |
 
 use bytes::{Buf, BufMut, Bytes};
@@ -194,11 +194,17 @@ fn put_frame(frame: &[u8], out: &mut Vec<u8>) {
     let mut cursor = Cursor::new(frame);
     let Ok(front) = cursor.take(DESTINATION_AT) else { return };
     let Ok(destination) = Life::decode(&mut cursor) else { return };
-    let Ok(len) = u16::try_from(front.len() + 4 + cursor.rest().len()) else { return };
+    // A probe or its answer without updates, which is all that an idle cluster sends, ends at the probe's number.
+    let is_probe = matches!(front.first(), Some(0 | 1));
+    let rest = match cursor.rest() {
+        [_, 0, 0] if is_probe => cursor.rest().get(..1).unwrap_or_default(),
+        rest => rest,
+    };
+    let Ok(len) = u16::try_from(front.len() + 4 + rest.len()) else { return };
     out.extend_from_slice(&len.to_be_bytes());
     out.extend_from_slice(front);
     out.extend_from_slice(&destination.check().to_be_bytes());
-    out.extend_from_slice(cursor.rest());
+    out.extend_from_slice(rest);
 }
 
 /// A body of these frames.

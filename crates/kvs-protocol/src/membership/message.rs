@@ -9,7 +9,7 @@
 //! | | 8 | hash of the sender's list |
 //! | | n | the sender's own row |
 //! | | n | the list, without the sender, where flagged |
-//! | | 2 + 4 each | ages in seconds in ascending order of uuid, the sender's own included, where flagged |
+//! | | 2 + 2 each | ages in seconds (all ones for more) in ascending order of uuid, the sender's own included, where flagged |
 //! | tag 2, check | 16 | node: does its address still accept connections? |
 //! | tag 3, notice | 16 + 2 + 8 + 16 | you are forgotten: the sender's node, its side's weight |
 //!
@@ -51,7 +51,7 @@ pub(crate) struct Exchange {
     pub(crate) hash: u64,
     pub(crate) own: Row,
     pub(crate) list: Option<Vec<Row>>,
-    pub(crate) ages_s: Option<Vec<u32>>,
+    pub(crate) ages_s: Option<Vec<u16>>,
 }
 
 /// How much a side of a cluster weighs that has forgotten another side.
@@ -131,12 +131,12 @@ impl Exchange {
     }
 }
 
-fn decode_ages(cursor: &mut Cursor<'_>) -> Result<Vec<u32>, WireError> {
+fn decode_ages(cursor: &mut Cursor<'_>) -> Result<Vec<u16>, WireError> {
     let count = usize::from(cursor.u16()?);
     if count > MEMBERS_MAX {
         return Err(WireError::TooMany("ages"));
     }
-    (0..count).map(|_| cursor.u32().map_err(WireError::from)).collect()
+    (0..count).map(|_| cursor.u16().map_err(WireError::from)).collect()
 }
 
 fn put_weight(teller: Uuid, weight: &Weight, out: &mut Vec<u8>) {
@@ -283,7 +283,7 @@ mod tests {
 
     fn exchanges() -> impl Strategy<Value = Exchange> {
         let list = proptest::option::of(proptest::collection::vec(rows(), 0..4));
-        let ages = proptest::option::of(proptest::collection::vec(any::<u32>(), 0..4));
+        let ages = proptest::option::of(proptest::collection::vec(any::<u16>(), 0..4));
         (any::<(u64, u64)>(), rows(), list, ages).prop_map(|((uptime_ms, hash), own, list, ages_s)| {
             Exchange { uptime_ms, hash, own, list, ages_s }
         })

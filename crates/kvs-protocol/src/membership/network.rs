@@ -291,6 +291,10 @@ impl Network {
             Step::Deliver { place, event } => self.handle(place, event),
             Step::Timer { place } => {
                 let Some(process) = self.processes.get_mut(place) else { return };
+                // An earlier alarm took this one's place.
+                if process.timer_at != Some(at) {
+                    return;
+                }
                 process.timer_at = None;
                 if process.machine.deadline().is_some_and(|deadline| deadline <= at) {
                     self.handle(place, Event::Timer);

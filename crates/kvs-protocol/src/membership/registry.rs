@@ -192,21 +192,22 @@ impl Registry {
         self.peers.values().map(|peer| peer.row(now)).collect()
     }
 
-    /// Ages of everyone in ascending order of uuid, this node's own 0 among them.
-    pub(crate) fn ages_s(&self, own: Uuid, now: Now) -> Vec<u32> {
-        let before = self.peers.range(..own).map(|(_, peer)| seconds(peer.age(now)));
-        let after = self.peers.range(own..).map(|(_, peer)| seconds(peer.age(now)));
+    /// Ages of everyone in ascending order of uuid, this node's own 0 among them; [`u16::MAX`] for more.
+    pub(crate) fn ages_s(&self, own: Uuid, now: Now) -> Vec<u16> {
+        let short = |peer: &Peer| u16::try_from(seconds(peer.age(now))).unwrap_or(u16::MAX);
+        let before = self.peers.range(..own).map(|(_, peer)| short(peer));
+        let after = self.peers.range(own..).map(|(_, peer)| short(peer));
         before.chain([0]).chain(after).collect()
     }
 
     /// Takes ages in that were made from an equal list.
-    pub(crate) fn take_ages(&mut self, ages_s: &[u32], own: Uuid, now: Now) {
+    pub(crate) fn take_ages(&mut self, ages_s: &[u16], own: Uuid, now: Now) {
         if ages_s.len() != self.peers.len() + 1 {
             return;
         }
         let mut nodes: Vec<Uuid> = self.peers.keys().copied().collect();
         nodes.insert(nodes.partition_point(|node| *node < own), own);
-        for (node, age) in nodes.iter().zip(ages_s) {
+        for (node, age) in nodes.iter().zip(ages_s).filter(|(_, age)| **age != u16::MAX) {
             self.seen(node, Duration::from_secs((*age).into()), now);
         }
     }
