@@ -49,6 +49,9 @@ pub enum StoreError {
     /// The store is closing or closed.
     #[error("the store is closed")]
     Closed,
+    /// The digest is still being read in, as for a while after a start.
+    #[error("the digest is still being read in")]
+    DigestUnread,
     /// The disk has no room left.
     #[error("the disk is full; free some space, writes go on by themselves")]
     Full,
@@ -97,7 +100,7 @@ impl StoreError {
     pub fn kind(&self) -> ErrorKind {
         match self {
             Self::Precondition { .. } | Self::StampExhausted { .. } => ErrorKind::Refused,
-            Self::QueueFull | Self::Closed | Self::TooManyParked => ErrorKind::Retry,
+            Self::QueueFull | Self::Closed | Self::TooManyParked | Self::DigestUnread => ErrorKind::Retry,
             Self::Full | Self::Engine(EngineError::Full) => ErrorKind::Full,
             Self::Poisoned(_) | Self::Engine(EngineError::Poisoned | EngineError::Io { .. }) => {
                 ErrorKind::Poisoned

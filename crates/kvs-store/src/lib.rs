@@ -24,3 +24,4 @@ pub mod shared;
 pub mod standing;
 pub mod store;
 pub mod table;
+pub mod tree;

@@ -1,5 +1,7 @@
 //! What the store is told at opening.
 
+use kvs_core::item::DigestKey;
+
 /// When a write is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Durability {
@@ -51,6 +53,8 @@ pub struct Settings {
     pub clock_skew_ms_max: u64,
     /// Who else must have a tombstone before it is forgotten.
     pub collection: Collection,
+    /// The key of the digest of what the node holds.
+    pub digest_key: DigestKey,
 }
 
 impl Default for Settings {
@@ -64,6 +68,7 @@ impl Default for Settings {
             first_joined: FirstJoined::Now,
             clock_skew_ms_max: 60_000,
             collection: Collection::Alone,
+            digest_key: DigestKey::alone(),
         }
     }
 }

@@ -10,6 +10,7 @@ use crate::medium::Medium;
 use crate::node::Identity;
 use crate::settings::Collection;
 use crate::standing::Standing;
+use crate::tree::live::LiveTree;
 use kvs_core::origin::Dot;
 use kvs_core::vector::Vector;
 
@@ -66,6 +67,7 @@ pub(crate) struct Shared {
     pub(crate) engine: EngineCell,
     pub(crate) medium: Box<dyn Medium>,
     pub(crate) queue: Queue,
+    pub(crate) tree: LiveTree,
     state: Mutex<State>,
     published: Mutex<Published>,
     floor: Mutex<Floor>,
@@ -82,11 +84,13 @@ impl Shared {
         medium: Box<dyn Medium>,
         selfhood: &Selfhood,
         collection: Collection,
+        tree: LiveTree,
     ) -> Arc<Self> {
         let shared = Self {
             engine,
             medium,
             queue: Queue::default(),
+            tree,
             state: Mutex::new(State::Open),
             published: Mutex::new(Published {
                 identity: selfhood.identity,
@@ -135,6 +139,14 @@ impl Shared {
             Floor::Alone => true,
             Floor::Covered(vector) => vector.covers(dot),
         }
+    }
+
+    pub(crate) fn tombstones(&self) -> u64 {
+        self.tombstones.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn keys(&self) -> u64 {
+        self.keys.load(Ordering::Relaxed)
     }
 
     pub(crate) fn last_local_seq(&self) -> u64 {

@@ -36,6 +36,8 @@ use crate::settings::{Durability, Settings};
 use crate::shared::{Shared, State, Status};
 use crate::standing::{EpochStart, Standing};
 use crate::table::Table;
+use crate::tree::digest::Digest;
+use crate::tree::live::LiveTree;
 
 /// A node's store. Share it as `Arc<Store>`; dropping the last one closes it.
 ///
@@ -131,7 +133,8 @@ impl Store {
     ) -> Result<(Arc<Shared>, Committer, u32), StoreError> {
         let engine = medium.open()?;
         let (selfhood, generation) = begin(&*engine, &settings, &*clock, &seed)?;
-        let shared = Shared::new(EngineCell::new(engine), medium, &selfhood, settings.collection);
+        let tree = LiveTree::open(&*engine, settings.digest_key);
+        let shared = Shared::new(EngineCell::new(engine), medium, &selfhood, settings.collection, tree);
         let committer = Committer::new(Arc::clone(&shared), settings, clock, observer, selfhood, seed);
         Ok((shared, committer, generation))
     }
@@ -228,6 +231,12 @@ impl Store {
         Ok(View::of(self.shared.engine.current()?))
     }
 
+    /// The digest of what it holds.
+    #[must_use]
+    pub fn digest(&self) -> Digest<'_> {
+        Digest { shared: &self.shared }
+    }
+
     /// Whether it takes writes.
     #[must_use]
     pub fn state(&self) -> State {
@@ -272,6 +281,18 @@ impl Store {
             return Ok(vector);
         }
         parked::held(&vector, &self.view()?)
+    }
+
+    /// Keys with a tombstone.
+    #[must_use]
+    pub fn tombstones(&self) -> u64 {
+        self.shared.tombstones()
+    }
+
+    /// Keys with a value; expired ones count until they are reaped.
+    #[must_use]
+    pub fn keys(&self) -> u64 {
+        self.shared.keys()
     }
 
     /// The number of the last change in this node's log.

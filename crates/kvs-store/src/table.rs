@@ -11,6 +11,7 @@
 //! | `vectors` | origin uuid, epoch | highest seq up to which everything was received |
 //! | `cursors` | node uuid | how far this node has that one's log: epoch, local sequence |
 //! | `parked` | stamp ms, origin uuid, epoch, seq | namespace, path length, path, record |
+//! | `tree` | 0, or 1 and a number | checkpoint of the digest: head, or a chunk |
 //! | `node` | a name | identity, counters, marks |
 //!
 //! Numbers are big-endian, so that key order is number order. Every row of `log`, `by_time`, `expiry` and
@@ -39,11 +40,13 @@ pub enum Table {
     Cursors,
     /// Records stamped too far ahead of this node's clock.
     Parked,
+    /// A checkpoint of the digest; what it says follows from `records`.
+    Tree,
 }
 
 impl Table {
     /// Every table, in a fixed order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Records,
         Self::History,
         Self::Log,
@@ -54,6 +57,7 @@ impl Table {
         Self::Vectors,
         Self::Cursors,
         Self::Parked,
+        Self::Tree,
     ];
 
     /// The table's name on disk; part of the format.
@@ -70,6 +74,7 @@ impl Table {
             Self::Vectors => "vectors",
             Self::Cursors => "cursors",
             Self::Parked => "parked",
+            Self::Tree => "tree",
         }
     }
 

@@ -147,6 +147,12 @@ impl SumTree {
         }
     }
 
+    /// Whether there are blocks to cut or to join.
+    #[must_use]
+    pub fn is_unsettled(&self) -> bool {
+        !self.unsettled.is_empty()
+    }
+
     /// Cuts blocks that grew too big and joins small ones, reading from the source what is cut.
     ///
     /// The source must hold exactly what the deltas so far say.

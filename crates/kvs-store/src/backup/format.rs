@@ -122,7 +122,8 @@ pub(crate) const fn row_kind(table: Table) -> Option<u8> {
         | Table::Node
         | Table::Vectors
         | Table::Cursors
-        | Table::Parked => None,
+        | Table::Parked
+        | Table::Tree => None,
     }
 }
 

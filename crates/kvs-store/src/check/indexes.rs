@@ -155,8 +155,12 @@ fn key_of(table: Table, index_key: &[u8], value: &[u8]) -> Option<Key> {
         Table::Log => read_log_value(value).map(|(_, key)| key),
         Table::ByTime | Table::Expiry => read_time_key(index_key).map(|(_, key)| key),
         Table::Tombstones => read_time_key(value).map(|(_, key)| key),
-        Table::Records | Table::History | Table::Node | Table::Vectors | Table::Cursors | Table::Parked => {
-            None
-        }
+        Table::Records
+        | Table::History
+        | Table::Node
+        | Table::Vectors
+        | Table::Cursors
+        | Table::Parked
+        | Table::Tree => None,
     }
 }

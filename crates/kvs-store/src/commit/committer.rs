@@ -102,7 +102,7 @@ impl Committer {
 
     /// How long to wait for a write before looking at other duties.
     fn patience(&self) -> Duration {
-        let chores_at = (self.shared.state() == State::Open).then(|| self.chores.due_at());
+        let chores_at = (self.shared.state() == State::Open).then(|| self.chores.due_at(&self.shared));
         let due_at = self.sync_at.into_iter().chain(chores_at).min();
         due_at.map_or(REAP_INTERVAL, |at| at.saturating_sub(self.clock.monotonic()).min(REAP_INTERVAL))
     }
@@ -145,10 +145,12 @@ impl Committer {
         let verdicts: Vec<_> =
             transactions.into_iter().map(|transaction| plan.transact(transaction)).collect();
         let keys = plan.changed_keys();
-        let planned = plan.finish();
+        let tree_change = self.shared.tree.change_of(plan.changed_rows());
+        let mut planned = plan.finish();
         if planned.batch.changes.is_empty() {
             return Ok(verdicts);
         }
+        self.shared.tree.lock().guard_checkpoint(&tree_change, &mut planned.batch);
         let mut stats = BatchStats {
             transactions: verdicts.len(),
             keys: keys.len(),
@@ -158,7 +160,13 @@ impl Committer {
         let Planned { batch, identity, counters, standing, resolutions } = planned;
         let started = self.clock.monotonic();
         self.observer.committing(&keys);
+        // Held over the commit: whoever reads the digest sees it and the tables as of one moment.
+        let mut tree = self.shared.tree.lock();
         let committed = engine.commit(batch, self.sync_mode());
+        if committed.is_ok() {
+            tree.apply(&tree_change, &*engine);
+        }
+        drop(tree);
         stats.commit_time = self.clock.monotonic().saturating_sub(started);
         drop(engine);
         if committed.is_ok() {
@@ -276,6 +284,8 @@ impl Committer {
         before.put_changes(&standing, &mut batch);
         engine.commit(batch, Sync::Disk)?;
         engine.flush()?;
+        // Nobody knows what became of the batch that was cut short.
+        self.shared.tree.lock().restart();
         self.selfhood = Selfhood { identity, counters, standing };
         self.shared.publish_standing(&self.selfhood);
         Ok(())
@@ -321,6 +331,7 @@ impl Committer {
         if !self.is_engine_sound() {
             return;
         }
+        self.chores.write_checkpoint(&self.shared);
         self.sync_engine();
         let mut batch = Batch::default();
         node::put_left(&mut batch, Left::InOrder);

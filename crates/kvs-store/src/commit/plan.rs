@@ -201,6 +201,12 @@ impl<'a> Plan<'a> {
             .collect()
     }
 
+    /// The rows that change, before and after.
+    pub(crate) fn changed_rows(&self) -> impl Iterator<Item = (&Key, Option<&Row>, Option<&Row>)> {
+        let changed = self.keys.iter().filter(|(_, state)| state.before != state.after);
+        changed.map(|(key, state)| (key, state.before.as_ref(), state.after.as_ref()))
+    }
+
     /// The changes of all tables, and what is true afterwards.
     pub(crate) fn finish(self) -> Planned {
         let mut batch = Batch::default();

@@ -132,7 +132,7 @@ fn keyspace_options(table: Table, blocks: Blocks) -> KeyspaceCreateOptions {
             .max_memtable_size(MEMTABLE_BYTES_INDEX)
             // Only scanned, never asked for one key.
             .filter_policy(FilterPolicy::disabled()),
-        Table::Node | Table::Vectors | Table::Cursors | Table::Parked => {
+        Table::Node | Table::Vectors | Table::Cursors | Table::Parked | Table::Tree => {
             options.max_memtable_size(1024 * 1024).filter_policy(FilterPolicy::all(FilterPolicyEntry::Bloom(
                 BloomConstructionPolicy::BitsPerKey(10.0),
             )))

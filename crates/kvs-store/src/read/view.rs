@@ -28,6 +28,11 @@ impl View {
         Self { snapshot: engine.snapshot(), _engine: engine }
     }
 
+    /// The engine's own snapshot.
+    pub(crate) fn snapshot(&self) -> &dyn Snapshot {
+        &*self.snapshot
+    }
+
     /// The row of a key.
     ///
     /// # Errors

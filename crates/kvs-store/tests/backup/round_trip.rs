@@ -39,7 +39,8 @@ fn round_trip(settings: Settings) {
     let restored = restore_to(backup.path(), &target).unwrap();
     assert_eq!(restored.manifest, *manifest);
     assert_healthy(&target);
-    for table in Table::ALL {
+    // The digest is made again from the records.
+    for table in Table::ALL.into_iter().filter(|table| *table != Table::Tree) {
         if table != Table::Node {
             assert_eq!(rows(&target, table), rows(&node.data_dir(), table), "{table:?}");
         }
