@@ -152,6 +152,37 @@ fn a_killed_process_is_shown_within_a_second_and_its_restart_is_taken_in_at_once
 }
 
 #[test]
+fn in_a_cluster_of_thirty_all_others_show_a_killed_process_within_a_second() {
+    let (mut network, places) = cluster(24, LOOPBACK, 30);
+    network.run_for(secs(60));
+    network.kill(17);
+    let doubted = |network: &Network| {
+        places.iter().filter(|by| **by != 17).all(|by| network.status(17, *by) != Some(Status::Alive))
+    };
+    assert!(network.run_until(secs(1), doubted).is_some());
+}
+
+#[test]
+fn a_false_hint_hurts_nobody() {
+    let (mut network, places) = cluster(25, LOOPBACK, 3);
+    for _ in 0..50 {
+        network.tell(0, Event::PeerRefused { node: settings(1, &[0]).node });
+        network.run_for(ms(100));
+        assert!(network.all_know(&places));
+    }
+}
+
+#[test]
+fn a_silent_partner_is_not_flooded() {
+    let (mut network, _) = cluster(26, LOOPBACK, 2);
+    network.lose(1);
+    let before = network.outcome(0).sent_bytes;
+    network.run_for(secs(60));
+    let rate = (network.outcome(0).sent_bytes - before) / 60;
+    assert!(rate <= 2000, "{rate} B/s");
+}
+
+#[test]
 fn two_of_three_killed_at_once_are_shown_by_the_third() {
     let (mut network, _) = cluster(6, LOOPBACK, 3);
     network.kill(1);

@@ -113,6 +113,9 @@ impl Swim {
 
     /// Asks the first of those that may hold the newcomer's identity or name whether it lives.
     fn verify(&mut self, reply_to: u64, asks_admission: bool, exchange: Exchange, mut olds: Vec<Uuid>) {
+        if !self.may_call() {
+            return self.respond(reply_to, Answer::Later.encode());
+        }
         let old = olds.pop().and_then(|old| self.registry.peer(&old)).map(|peer| peer.record.clone());
         let Some(old) = old else {
             self.answer_exchange(reply_to, asks_admission, exchange);

@@ -53,6 +53,8 @@ pub enum Event {
     Mode(Mode),
     /// An operator says that this node will not come back.
     Forget(Uuid),
+    /// An operator says that a node of the cluster is at this address.
+    Join(String),
 }
 
 /// What the driver is to do.

@@ -20,7 +20,7 @@ use crate::membership::life::Life;
 use crate::membership::message::{Answer, Ask, Exchange, Finding};
 use crate::membership::record::{Row, Standing};
 use crate::membership::reprobe::SeedOutcome;
-use crate::membership::settings::{EXCHANGE_PAUSE, EXCHANGE_TIMEOUT, RUMOR_CALM};
+use crate::membership::settings::{EXCHANGE_PAUSE, EXCHANGE_TIMEOUT, RUMOR_CALM, RUMORS_MAX};
 use crate::membership::swim::{Purpose, Swim};
 
 /// Whom an exchange goes to.
@@ -100,10 +100,13 @@ impl Swim {
                 })
             }
         };
-        let Some(place) = place else {
+        let Some(place) = place.filter(|_| self.may_call()) else {
             self.on_exchange_failed(target, reason, &CallFailure::Unreachable("no address".to_owned()));
             return;
         };
+        if reason == Reason::Rumor {
+            self.rumors += 1;
+        }
         let exchange = self.own_exchange(carried);
         let body = Ask::Exchange { asks_admission: !self.is_admitted(), exchange }.encode();
         let purpose = Purpose::Exchange { target, reason, carried };
@@ -121,16 +124,13 @@ impl Swim {
 
     /// Tells one more member of a change.
     pub(crate) fn on_rumor(&mut self) {
-        if self.calm >= RUMOR_CALM {
+        if self.calm >= RUMOR_CALM || self.rumors >= RUMORS_MAX {
             return;
         }
         let carried = if self.calm == 0 { Carried::List } else { Carried::Hash };
         for node in self.choose_active(1, None) {
             self.exchange(Target::Node(node), Reason::Rumor, carried);
-        }
-        self.tell_soon();
-        if self.registry.active().next().is_none() {
-            self.calm = RUMOR_CALM;
+            self.tell_soon();
         }
     }
 
@@ -282,6 +282,10 @@ impl Swim {
         carried: Carried,
         result: Result<Bytes, CallFailure>,
     ) {
+        if reason == Reason::Rumor {
+            self.rumors = self.rumors.saturating_sub(1);
+            self.tell_soon();
+        }
         let answer = result
             .and_then(|body| Answer::decode(&body).map_err(|error| CallFailure::Rejected(error.to_string())));
         match answer {
@@ -308,6 +312,10 @@ impl Swim {
         self.end_attempt(target);
         if !self.is_running() {
             return;
+        }
+        if reason == Reason::Rumor {
+            // What was not told is found by the next probe's hash.
+            self.calm = self.calm.saturating_add(1);
         }
         self.seed_came_out(target, SeedOutcome::Failed, None);
         self.consider_founding();

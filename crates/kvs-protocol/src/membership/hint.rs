@@ -60,6 +60,10 @@ impl Swim {
 
     /// Asks one member that is in no doubt itself; with none, this node's own refusals decide.
     fn ask_third(&mut self, node: Uuid) {
+        if !self.may_call() {
+            self.hints.remove(&node);
+            return;
+        }
         let doubtful = |peer: &Uuid| self.hints.contains_key(peer);
         let asked = self.hints.get(&node).map(|hint| hint.asked.clone()).unwrap_or_default();
         let others: Vec<Uuid> = self

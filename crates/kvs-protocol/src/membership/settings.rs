@@ -13,6 +13,9 @@ use crate::mode::Mode;
 /// Most members of a list, forgotten ones included; more are not taken from outside.
 pub const MEMBERS_MAX: usize = 1024;
 
+/// Most seeds that are tried, those that were added later included.
+pub(crate) const SEEDS_MAX: usize = 256;
+
 /// Longest name or address in a record, in bytes; the length is one byte.
 pub const NAME_BYTES_MAX: usize = 255;
 
@@ -84,6 +87,9 @@ pub(crate) const RUMOR_PAUSE_MS: std::ops::Range<u64> = 8..25;
 
 /// After this many exchanges that found equal lists, a change counts as known to all.
 pub(crate) const RUMOR_CALM: u32 = 3;
+
+/// Most exchanges under way that tell a change on: one that meets silence must not be followed by hundreds.
+pub(crate) const RUMORS_MAX: u32 = 2;
 
 /// Two exchanges with one member for unequal hashes are at least this far apart.
 pub(crate) const EXCHANGE_PAUSE: Duration = Duration::from_millis(100);

@@ -34,7 +34,7 @@ use crate::membership::reprobe::{Attempt, Seed};
 use crate::membership::schedule::Schedule;
 use crate::membership::settings::{
     ADMISSION_PAUSE, AGE_PERIOD, CALLS_MAX, FORGET_UPTIME_MIN, HIDDEN_AFTER, MembershipSettings,
-    PERSIST_PAUSE, RUMOR_PAUSE_MS, STALL,
+    PERSIST_PAUSE, RUMOR_PAUSE_MS, SEEDS_MAX, STALL,
 };
 use crate::membership::view::{member, status};
 
@@ -120,6 +120,8 @@ pub struct Swim {
     persisted: Option<Vec<u8>>,
     next_call: u64,
     rumor_is_set: bool,
+    /// Exchanges under way that tell a change on.
+    pub(crate) rumors: u32,
     persist_is_set: bool,
     statuses: Vec<Status>,
 }
@@ -169,6 +171,7 @@ impl Swim {
             persisted: persisted.map(<[u8]>::to_vec),
             next_call: settings.first_call,
             rumor_is_set: false,
+            rumors: 0,
             persist_is_set: false,
             statuses: Vec::new(),
         }
@@ -199,6 +202,11 @@ impl Swim {
         }
     }
 
+    /// Whether one more call may be under way.
+    pub(crate) fn may_call(&self) -> bool {
+        self.calls.len() < CALLS_MAX
+    }
+
     /// Makes a call.
     pub(crate) fn call(
         &mut self,
@@ -208,7 +216,7 @@ impl Swim {
         timeout: Duration,
         purpose: Purpose,
     ) {
-        if self.calls.len() >= CALLS_MAX {
+        if !self.may_call() {
             tracing::warn!(to, "too many calls are under way; one was left out");
             return;
         }
@@ -297,7 +305,7 @@ impl Swim {
     }
 
     fn on_timer(&mut self) {
-        if let Some(first) = self.deadline() {
+        if let Some(first) = self.alarms.first() {
             let late = self.now.monotonic.saturating_sub(first);
             if late > STALL {
                 tracing::debug!(?late, "this process stood still");
@@ -358,6 +366,13 @@ impl Swim {
         if statuses != self.statuses {
             self.statuses = statuses;
             self.effects.push(Effect::MembersChanged);
+        }
+    }
+
+    /// Tries an address for ever, as if it had been a seed from the start.
+    fn add_seed(&mut self, address: String) {
+        if self.seeds.len() < SEEDS_MAX && !self.seeds.iter().any(|seed| seed.address == address) {
+            self.seeds.push(Seed::new(address, &self.own.address));
         }
     }
 
@@ -433,6 +448,7 @@ impl Membership for Swim {
                 }
             }
             Event::Forget(node) => self.forget(node),
+            Event::Join(address) => self.add_seed(address),
         }
         if self.phase != Phase::Created && self.phase != Phase::Stopped {
             self.take_stock();
