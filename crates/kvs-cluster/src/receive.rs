@@ -43,7 +43,7 @@ pub(crate) fn receive(records: Vec<KeyedRecord>) -> Received {
 }
 
 /// The payload says what the digest says, and can be read within its bound.
-fn check_content(record: Record) -> Result<Record, String> {
+pub(crate) fn check_content(record: Record) -> Result<Record, String> {
     if record.kind == Kind::Value {
         let json = compression::decompress(&record.payload)?;
         if ContentDigest::of(&json) != record.digest {
