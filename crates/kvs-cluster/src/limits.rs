@@ -29,7 +29,7 @@ pub const REPAIR_TIMEOUT: Duration = Duration::from_secs(20);
 pub const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 
 /// How often a peer is asked that still fetches everything.
-pub const SYNCING_STATUS_INTERVAL: Duration = Duration::from_millis(250);
+pub const SYNCING_STATUS_INTERVAL: Duration = Duration::from_millis(100);
 
 /// The turn of one peer among many.
 pub const STATUS_TURN: Duration = Duration::from_secs(1);

@@ -11,7 +11,7 @@ use crate::bootstrap::Bootstrap;
 use crate::limits::TOMBSTONES_LOOKED_AT_MAX;
 use crate::peer::{Equality, Peer};
 use crate::replicator::Replicator;
-use crate::report::{Blocker, PeerReport, Report, TombstoneReport};
+use crate::report::{Blocker, BootstrapReport, PeerReport, Report, TombstoneReport};
 
 impl Replicator {
     /// How the cluster converges, as this node sees it.
@@ -19,9 +19,28 @@ impl Replicator {
     pub fn report(&self) -> Report {
         Report {
             peers: self.peers.values().map(|peer| self.report_of(peer)).collect(),
-            bootstrap: self.bootstrap.as_ref().filter(|it| it.source().is_some()).map(Bootstrap::report),
+            bootstrap: self.bootstrap_report(),
             sessions: self.sessions,
         }
+    }
+
+    /// How far the bootstrap is; `None` when there is none under way.
+    #[must_use]
+    pub fn bootstrap_report(&self) -> Option<BootstrapReport> {
+        self.bootstrap.as_ref().filter(|it| it.source().is_some()).map(Bootstrap::report)
+    }
+
+    /// Whether most of the peers that told their clock have one further from this node's than `skew_ms`.
+    #[must_use]
+    pub fn clocks_beyond(&self, skew_ms: u64) -> bool {
+        let offsets =
+            self.peers.values().filter(|peer| peer.is_reachable()).filter_map(|peer| peer.clock_offset_ms);
+        let (mut told, mut beyond) = (0_usize, 0_usize);
+        for offset_ms in offsets {
+            told += 1;
+            beyond += usize::from(offset_ms.unsigned_abs() > skew_ms);
+        }
+        beyond * 2 > told
     }
 
     fn report_of(&self, peer: &Peer) -> PeerReport {

@@ -97,8 +97,7 @@ impl Replicator {
             let call = self.new_call();
             let nonce: [u8; 16] = self.random.random();
             let Some(peer) = self.peers.get_mut(&node) else { continue };
-            let own_pause = if peer.mode == Mode::Syncing { SYNCING_STATUS_INTERVAL } else { interval };
-            peer.status_at = now + own_pause;
+            peer.status_at = now + interval;
             peer.status_call =
                 Some(StatusCall { call, asked_at: now, asked_wall_ms: self.now.wall_ms, nonce });
             let floor_ms = kvs_core::item::floor_ms(self.now.wall_ms, self.now.wall_ms);
@@ -146,6 +145,10 @@ impl Replicator {
             Err(error) => tracing::warn!(%error, "the digest cannot be read"),
         }
         peer.compared_vector = reply.vector.clone();
+        if peer.mode == Mode::Syncing {
+            // It takes the log as soon as it has everything else.
+            peer.status_at = peer.status_at.min(self.now.monotonic + SYNCING_STATUS_INTERVAL);
+        }
         if matches!(peer.equality, Equality::Unequal(_)) && peer.mode != Mode::Syncing {
             // Soon again: either the log brings what is missing, or a session has to.
             peer.status_at = peer.status_at.min(self.now.monotonic + UNEQUAL_STATUS_INTERVAL);

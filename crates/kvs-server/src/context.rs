@@ -5,7 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use kvs_core::namespace::Namespace;
-use kvs_store::observer::{BatchStats, Key, Observer};
+use kvs_protocol::mode::Mode;
+use kvs_store::observer::{BatchStats, Key, Observer, Resolution};
 use kvs_store::shared::State;
 use kvs_store::store::Store;
 
@@ -13,6 +14,8 @@ use crate::answer_cache::AnswerCache;
 use crate::backups::Backups;
 use crate::budget::Budget;
 use crate::clock::SystemClock;
+use crate::cluster::handle::Cluster;
+use crate::cluster::wake::Wake;
 use crate::connection::registry::Registry;
 use crate::metrics::Metrics;
 use crate::peer::gate::Gate;
@@ -28,20 +31,15 @@ pub(crate) enum HostPolicy {
     Any,
 }
 
-/// Whether clients may write.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mode {
-    /// They may.
-    Normal,
-    /// They may not.
-    ReadOnly,
-}
-
 /// What the configuration says about requests.
 #[derive(Debug, Clone)]
 pub(crate) struct DoorSettings {
     /// The node's name.
     pub(crate) node_id: String,
+    /// Where the node listens.
+    pub(crate) address: String,
+    /// How long a tombstone stays at least, in milliseconds.
+    pub(crate) tombstone_grace_ms: u64,
     /// Whose requests are answered.
     pub(crate) host_policy: HostPolicy,
     /// Whether clients may write.
@@ -70,12 +68,16 @@ pub(crate) struct Node {
     pub(crate) scans: Scans,
     /// The door for peers; `None` for a node alone.
     pub(crate) gate: Option<Gate>,
+    /// The cluster; `None` for a node alone.
+    pub(crate) cluster: Option<Arc<Cluster>>,
     /// Backups.
     pub(crate) backups: Arc<Backups>,
     /// Time.
     pub(crate) clock: SystemClock,
     /// Settings of the door.
     pub(crate) settings: DoorSettings,
+    /// Finalises the roots that users see.
+    pub(crate) root_key: [u8; 32],
     /// The key of the request ids, random for each process.
     pub(crate) request_id_key: u64,
     /// Set once a stop was asked for.
@@ -83,6 +85,11 @@ pub(crate) struct Node {
 }
 
 impl Node {
+    /// Whether clients may write now.
+    pub(crate) fn mode(&self) -> Mode {
+        self.cluster.as_ref().map_or(self.settings.mode, |cluster| cluster.mode())
+    }
+
     /// Whether a stop was asked for.
     pub(crate) fn is_stopping(&self) -> bool {
         self.stopping.load(Ordering::Relaxed)
@@ -103,6 +110,8 @@ pub(crate) struct CommitObserver {
     pub(crate) answers: Arc<AnswerCache>,
     /// Counters.
     pub(crate) metrics: Arc<Metrics>,
+    /// The replicator.
+    pub(crate) wake: Arc<Wake>,
 }
 
 impl Observer for CommitObserver {
@@ -116,6 +125,18 @@ impl Observer for CommitObserver {
 
     fn batch(&self, stats: &BatchStats) {
         self.metrics.count_batch(stats);
+        self.wake.set();
+    }
+
+    fn resolved(&self, resolutions: &[Resolution]) {
+        for Resolution { key, rule, winner, loser } in resolutions {
+            self.metrics.count_resolution(*rule);
+            let rule = rule.name();
+            tracing::info!(
+                path = %key.path, rule, winner = %winner.uuid, loser = %loser.uuid,
+                "a conflict was resolved; the losing version is in the history"
+            );
+        }
     }
 }
 

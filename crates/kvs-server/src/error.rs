@@ -45,6 +45,18 @@ pub enum ServerError {
     /// The key file of the cluster cannot be used.
     #[error("{0}; to work without it set cluster_secret, or clustering_enabled: false for a node alone")]
     ClusterKey(#[source] ConfigError),
+    /// The cluster does not take this node.
+    #[error("the cluster does not take this node: {reason}")]
+    Cluster {
+        /// Why, and what to do.
+        reason: String,
+    },
+    /// The cluster has forgotten this node, and deletes with it.
+    #[error(
+        "the cluster has forgotten this node, which was away for too long: it may only come back empty and under a new \
+         identity"
+    )]
+    Forgotten,
     /// The log cannot be written.
     #[error("cannot start the log: {0}")]
     Log(String),

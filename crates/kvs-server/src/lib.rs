@@ -9,6 +9,7 @@ mod backup_schedule;
 mod backups;
 mod budget;
 pub mod clock;
+mod cluster;
 mod conditions;
 mod connection;
 mod context;

@@ -221,3 +221,6 @@ pub const PEER_COMPLAINTS_MAX: usize = 64;
 
 /// How often the wall clock is looked at while waiting for the next backup: it may be set meanwhile.
 pub const SCHEDULE_LOOK_INTERVAL: Duration = Duration::from_secs(30);
+
+/// Longest time that a writer may wait for copies of its write.
+pub(crate) const COPIES_TIMEOUT_MAX: Duration = Duration::from_secs(60);

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use http::StatusCode;
+use kvs_core::version::Rule;
 use kvs_store::observer::BatchStats;
 
 use crate::limits::CACHED_READS_PER_SAMPLE;
@@ -153,6 +154,8 @@ pub(crate) struct Metrics {
     pub(crate) committed_keys: AtomicU64,
     /// Bytes handed to the engine by commits.
     pub(crate) committed_bytes: AtomicU64,
+    /// Conflicts resolved, by the rule's number.
+    resolutions: [AtomicU64; 5],
 }
 
 thread_local! {
@@ -178,7 +181,20 @@ impl Metrics {
             commit_ns: Histogram::new(&BUCKETS_NS),
             committed_keys: AtomicU64::new(0),
             committed_bytes: AtomicU64::new(0),
+            resolutions: [const { AtomicU64::new(0) }; 5],
         }
+    }
+
+    /// Counts a conflict that this rule decided.
+    pub(crate) fn count_resolution(&self, rule: Rule) {
+        if let Some(count) = self.resolutions.get(usize::from(rule.number())) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// How many conflicts this rule decided.
+    pub(crate) fn resolutions(&self, rule: Rule) -> u64 {
+        self.resolutions.get(usize::from(rule.number())).map_or(0, |count| count.load(Ordering::Relaxed))
     }
 
     /// Counts an answered request.

@@ -11,9 +11,10 @@ use std::time::Duration;
 
 use kvs_config::choice::Durability;
 use kvs_config::config::Config;
+use kvs_core::item::DigestKey;
 use kvs_protocol::peer_auth::keyring::Keyring;
 use kvs_store::clock::Clock;
-use kvs_store::settings::{self, Settings};
+use kvs_store::settings::{self, Collection, FirstJoined, Settings};
 use kvs_store::store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
@@ -23,9 +24,12 @@ use crate::backup_schedule::{self, Schedule};
 use crate::backups::Backups;
 use crate::budget::Budget;
 use crate::clock::SystemClock;
+use crate::cluster::handle::End;
+use crate::cluster::start::{self as cluster, Parts, Queues, Threads};
+use crate::cluster::wake::Wake;
 use crate::connection::activity::Order;
 use crate::connection::registry::Registry;
-use crate::context::{CommitObserver, DoorSettings, HostPolicy, Mode, Node};
+use crate::context::{CommitObserver, DoorSettings, HostPolicy, Node};
 use crate::error::ServerError;
 use crate::honesty;
 use crate::limits::{BLOCKING_THREADS_MAX, CONNECTIONS_PEER_RESERVE, DRAIN_TIMEOUT, SWEEP_INTERVAL};
@@ -127,7 +131,21 @@ async fn serve(
     let clock = SystemClock::start();
     let schedule = Schedule::of(config, &clock)?;
     let keyring = tokio::task::block_in_place(|| keys::keyring(config))?;
-    let node = open(config, address, clock, keyring).await?;
+    // Tests bring what answers peers; a node answers them itself.
+    let queues =
+        (keyring.is_some() && service.is_none()).then(|| Queues::new(cluster::configured_mode(config)));
+    let wake = Arc::new(Wake::default());
+    let opened = Opened { queues: queues.as_ref(), keyring: keyring.clone(), wake: Arc::clone(&wake) };
+    let node = open(config, address, clock, opened).await?;
+    let mut threads = None;
+    let mut service = service;
+    if let (Some(queues), Some(keyring)) = (queues, keyring) {
+        let store = Arc::clone(&node.store);
+        let parts = Parts { config, listening: address, keyring, store, clock, wake };
+        let (started, answers_peers) = tokio::task::block_in_place(|| cluster::start(queues, parts))?;
+        threads = Some(started);
+        service = Some(answers_peers);
+    }
     if let (Some(gate), Some(service)) = (&node.gate, service) {
         gate.serve(service);
     }
@@ -135,9 +153,11 @@ async fn serve(
         [tokio::spawn(sweep(Arc::clone(&node))), tokio::spawn(back_up(Arc::clone(&node), schedule))];
     tracing::info!(%address, data_dir = %config.data_dir.display(), "the node answers");
     on_ready(address);
+    let mut ended = Ok(());
     tokio::select! {
         () = listener::accept(&listener, &node) => {}
         () = stop => {}
+        end = ended_by_cluster(threads.as_mut()) => ended = Err(end),
     }
     node.stopping.store(true, Ordering::Relaxed);
     drop(listener);
@@ -145,9 +165,31 @@ async fn serve(
     for task in background {
         task.abort();
     }
+    if let Some(threads) = threads {
+        tokio::task::block_in_place(|| threads.stop());
+    }
     close(&node).await;
     tracing::info!("stopped");
-    Ok(())
+    ended
+}
+
+/// Completes when the cluster says that this node must not go on.
+async fn ended_by_cluster(threads: Option<&mut Threads>) -> ServerError {
+    if let Some(threads) = threads {
+        match threads.end.recv().await {
+            Some(End::Refused(reason)) => return ServerError::Cluster { reason },
+            Some(End::Forgotten) => return ServerError::Forgotten,
+            None => {}
+        }
+    }
+    std::future::pending().await
+}
+
+/// What a node is opened with besides its configuration.
+struct Opened<'a> {
+    queues: Option<&'a Queues>,
+    keyring: Option<Keyring>,
+    wake: Arc<Wake>,
 }
 
 /// Opens the store and puts everything around it together.
@@ -155,19 +197,22 @@ async fn open(
     config: &Config,
     address: SocketAddr,
     clock: SystemClock,
-    keyring: Option<Keyring>,
+    opened: Opened<'_>,
 ) -> Result<Arc<Node>, ServerError> {
+    let Opened { queues, keyring, wake } = opened;
     let cache = CacheShares::of(config);
     let answers = Arc::new(AnswerCache::new(cache.answers_bytes));
     let metrics = Arc::new(Metrics::new());
-    let observer = Arc::new(CommitObserver { answers: Arc::clone(&answers), metrics: Arc::clone(&metrics) });
-    let (data_dir, settings) = (config.data_dir.clone(), store_settings(config, &cache));
+    let observer =
+        Arc::new(CommitObserver { answers: Arc::clone(&answers), metrics: Arc::clone(&metrics), wake });
+    let (data_dir, settings) = (config.data_dir.clone(), store_settings(config, &cache, keyring.as_ref()));
     let opening =
         tokio::task::spawn_blocking(move || Store::open(&data_dir, settings, Arc::new(clock), observer));
     let store = opening
         .await
         .map_err(|error| ServerError::Runtime { operation: "open the store", source: error.into() })?
         .map_err(ServerError::OpenStore)?;
+    let root_key = keyring.as_ref().map(|keyring| keyring.current().root).unwrap_or_default();
     let peer_reserve = if keyring.is_some() { CONNECTIONS_PEER_RESERVE } else { 0 };
     let gate = keyring.map(|keyring| Gate::new(keyring, store.identity().origin.node)).transpose()?;
     Ok(Arc::new(Node {
@@ -179,6 +224,7 @@ async fn open(
         read_pace: ReadPace::default(),
         scans: Scans::new(),
         gate,
+        cluster: queues.map(Queues::cluster),
         backups: Arc::new(Backups::new(
             config.backup_path.clone(),
             config.node_id.clone(),
@@ -187,11 +233,14 @@ async fn open(
         clock,
         settings: DoorSettings {
             node_id: config.node_id.clone(),
+            address: address.to_string(),
+            tombstone_grace_ms: settings.tombstone_grace_ms,
             host_policy: if address.ip().is_loopback() { HostPolicy::LoopbackOnly } else { HostPolicy::Any },
-            mode: if config.read_only { Mode::ReadOnly } else { Mode::Normal },
+            mode: cluster::configured_mode(config),
             max_json_size: config.max_json_size,
             default_ttl: config.default_ttl,
         },
+        root_key,
         request_id_key: u64::from_be_bytes(random_bytes()?),
         stopping: AtomicBool::new(false),
     }))
@@ -212,7 +261,9 @@ impl CacheShares {
     }
 }
 
-fn store_settings(config: &Config, cache: &CacheShares) -> Settings {
+fn store_settings(config: &Config, cache: &CacheShares, keyring: Option<&Keyring>) -> Settings {
+    // Whoever has seeds waits for a cluster to admit it; anybody else is the first of its cluster, or alone.
+    let waits = keyring.is_some() && !config.seed_nodes.is_empty();
     Settings {
         durability: match config.durability {
             Durability::Always => settings::Durability::Always,
@@ -223,9 +274,10 @@ fn store_settings(config: &Config, cache: &CacheShares) -> Settings {
         compression_level: config.compression,
         cache_bytes: cache.engine_bytes,
         tombstone_grace_ms: u64::try_from(config.tombstone_grace.as_millis()).unwrap_or(u64::MAX),
-        // A node alone decides when it joined; later versions ask their cluster.
-        first_joined: settings::FirstJoined::Now,
-        ..Settings::default()
+        first_joined: if waits { FirstJoined::Youngest } else { FirstJoined::Now },
+        clock_skew_ms_max: u64::try_from(config.max_clock_skew.as_millis()).unwrap_or(u64::MAX),
+        collection: if keyring.is_some() { Collection::Covered } else { Collection::Alone },
+        digest_key: keyring.map_or_else(DigestKey::alone, |keyring| DigestKey::of(keyring.current())),
     }
 }
 

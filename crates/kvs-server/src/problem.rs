@@ -30,8 +30,6 @@ pub(crate) enum Code {
     BadTtl,
     /// `If-Match` or `If-None-Match` is not well-formed.
     BadCondition,
-    /// Part of the contract that this version does not have.
-    NotSupported,
     /// The node takes no writes of clients.
     ReadOnly,
     /// The request comes from a page of another origin.
@@ -72,6 +70,8 @@ pub(crate) enum Code {
     Stopping,
     /// The node cannot do this yet; ask again.
     NotReady,
+    /// The node fetches what its cluster holds and takes no writes of clients until it is done.
+    Syncing,
     /// The disk failed: writes are refused until the node is restarted.
     Poisoned,
     /// The disk has no room for writes.
@@ -93,7 +93,6 @@ impl Code {
             Self::BadJson => "bad_json",
             Self::BadTtl => "bad_ttl",
             Self::BadCondition => "bad_condition",
-            Self::NotSupported => "not_supported",
             Self::ReadOnly => "read_only",
             Self::BadOrigin => "bad_origin",
             Self::Unauthorized => "unauthorized",
@@ -114,6 +113,7 @@ impl Code {
             Self::Overloaded => "overloaded",
             Self::Stopping => "stopping",
             Self::NotReady => "not_ready",
+            Self::Syncing => "syncing",
             Self::Poisoned => "poisoned",
             Self::DiskFull => "disk_full",
             Self::BackupRunning => "backup_running",
@@ -131,8 +131,7 @@ impl Code {
             | Self::BadJson
             | Self::BadTtl
             | Self::BadCondition
-            | Self::BadMessage
-            | Self::NotSupported => StatusCode::BAD_REQUEST,
+            | Self::BadMessage => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
             Self::ReadOnly | Self::BadOrigin => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
@@ -147,7 +146,7 @@ impl Code {
             Self::BadHost => StatusCode::MISDIRECTED_REQUEST,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Internal | Self::BackupFailed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Overloaded | Self::Stopping | Self::NotReady | Self::Poisoned => {
+            Self::Overloaded | Self::Stopping | Self::NotReady | Self::Syncing | Self::Poisoned => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
@@ -157,7 +156,7 @@ impl Code {
     /// What `Retry-After` says, where asking again later is the cure.
     pub(crate) const fn retry_after_s(self) -> Option<u64> {
         match self {
-            Self::Overloaded | Self::Stopping | Self::NotReady => Some(RETRY_AFTER.as_secs()),
+            Self::Overloaded | Self::Stopping | Self::NotReady | Self::Syncing => Some(RETRY_AFTER.as_secs()),
             _ => None,
         }
     }
@@ -308,7 +307,6 @@ mod tests {
         Code::BadJson,
         Code::BadTtl,
         Code::BadCondition,
-        Code::NotSupported,
         Code::ReadOnly,
         Code::BadOrigin,
         Code::Unauthorized,
@@ -329,6 +327,7 @@ mod tests {
         Code::Overloaded,
         Code::Stopping,
         Code::NotReady,
+        Code::Syncing,
         Code::Poisoned,
         Code::DiskFull,
         Code::BackupRunning,

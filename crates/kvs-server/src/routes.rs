@@ -35,6 +35,18 @@ pub(crate) enum Route<'a> {
     Ready,
     /// `GET /metrics`.
     Metrics,
+    /// `GET /members/`.
+    Members,
+    /// `POST /members/join`.
+    Join,
+    /// `POST` or `DELETE /members/leave`.
+    Leave,
+    /// `GET /sync/merkle/root`.
+    MerkleRoot,
+    /// `GET /cluster/convergence`.
+    Convergence,
+    /// `GET /cluster/tombstones`.
+    Tombstones,
     /// `GET /backup`.
     Backups,
     /// `POST /backup`.
@@ -76,13 +88,15 @@ pub(crate) enum Family {
     Backup,
     /// Calls of other nodes.
     Peer,
+    /// The members and what they agree on.
+    Cluster,
     /// What was refused before it had a handler.
     Unrouted,
 }
 
 impl Family {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::KvGet,
         Self::KvPut,
         Self::KvDelete,
@@ -93,6 +107,7 @@ impl Family {
         Self::Health,
         Self::Backup,
         Self::Peer,
+        Self::Cluster,
         Self::Unrouted,
     ];
 
@@ -109,6 +124,7 @@ impl Family {
             Self::Health => "health",
             Self::Backup => "backup",
             Self::Peer => "peer",
+            Self::Cluster => "cluster",
             Self::Unrouted => "unrouted",
         }
     }
@@ -128,6 +144,12 @@ impl Route<'_> {
             Self::Health | Self::Ready | Self::Metrics => Family::Health,
             Self::Backups | Self::BackUp => Family::Backup,
             Self::Peer(_) => Family::Peer,
+            Self::Members
+            | Self::Join
+            | Self::Leave
+            | Self::MerkleRoot
+            | Self::Convergence
+            | Self::Tombstones => Family::Cluster,
         }
     }
 }
@@ -145,6 +167,12 @@ enum Resource<'a> {
     Ready,
     Metrics,
     Backup,
+    Members,
+    Join,
+    Leave,
+    MerkleRoot,
+    Convergence,
+    Tombstones,
     Peer(CallKind),
 }
 
@@ -193,6 +221,12 @@ impl<'a> Resource<'a> {
             Self::Health => &[(Method::GET, |_| Route::Health)],
             Self::Ready => &[(Method::GET, |_| Route::Ready)],
             Self::Metrics => &[(Method::GET, |_| Route::Metrics)],
+            Self::Members => &[(Method::GET, |_| Route::Members)],
+            Self::Join => &[(Method::POST, |_| Route::Join)],
+            Self::Leave => &[(Method::POST, |_| Route::Leave), (Method::DELETE, |_| Route::Leave)],
+            Self::MerkleRoot => &[(Method::GET, |_| Route::MerkleRoot)],
+            Self::Convergence => &[(Method::GET, |_| Route::Convergence)],
+            Self::Tombstones => &[(Method::GET, |_| Route::Tombstones)],
             Self::Backup => &[(Method::GET, |_| Route::Backups), (Method::POST, |_| Route::BackUp)],
             Self::Peer(_) => &[(Method::POST, |this| this.peer())],
         }
@@ -202,8 +236,17 @@ impl<'a> Resource<'a> {
     const fn allow(self) -> &'static str {
         match self {
             Self::Key(_) => "GET, HEAD, PUT, DELETE",
-            Self::Range | Self::History(_) | Self::Health | Self::Ready | Self::Metrics => "GET, HEAD",
-            Self::Batch | Self::ReadMany | Self::Peer(_) => "POST",
+            Self::Range
+            | Self::History(_)
+            | Self::Health
+            | Self::Ready
+            | Self::Metrics
+            | Self::Members
+            | Self::MerkleRoot
+            | Self::Convergence
+            | Self::Tombstones => "GET, HEAD",
+            Self::Leave => "POST, DELETE",
+            Self::Batch | Self::ReadMany | Self::Join | Self::Peer(_) => "POST",
             Self::Restore { .. } | Self::Backup => "GET, HEAD, POST",
         }
     }
@@ -258,6 +301,12 @@ fn resource(path: &str) -> Option<Resource<'_>> {
         "/ready" => Some(Resource::Ready),
         "/metrics" => Some(Resource::Metrics),
         "/backup" => Some(Resource::Backup),
+        "/members/" | "/members" => Some(Resource::Members),
+        "/members/join" => Some(Resource::Join),
+        "/members/leave" => Some(Resource::Leave),
+        "/sync/merkle/root" => Some(Resource::MerkleRoot),
+        "/cluster/convergence" => Some(Resource::Convergence),
+        "/cluster/tombstones" => Some(Resource::Tombstones),
         _ => None,
     }
 }
@@ -297,6 +346,13 @@ mod tests {
             (Method::GET, "/metrics", Route::Metrics),
             (Method::GET, "/backup", Route::Backups),
             (Method::POST, "/backup", Route::BackUp),
+            (Method::GET, "/members/", Route::Members),
+            (Method::POST, "/members/join", Route::Join),
+            (Method::POST, "/members/leave", Route::Leave),
+            (Method::DELETE, "/members/leave", Route::Leave),
+            (Method::GET, "/sync/merkle/root", Route::MerkleRoot),
+            (Method::GET, "/cluster/convergence", Route::Convergence),
+            (Method::GET, "/cluster/tombstones", Route::Tombstones),
             (Method::POST, "/peer/v1/swim", Route::Peer(CallKind::Swim)),
             (Method::POST, "/peer/v1/page", Route::Peer(CallKind::Page)),
         ] {
@@ -369,6 +425,12 @@ mod tests {
             "/ready",
             "/metrics",
             "/backup",
+            "/members/",
+            "/members/join",
+            "/members/leave",
+            "/sync/merkle/root",
+            "/cluster/convergence",
+            "/cluster/tombstones",
             "/peer/v1/members",
         ] {
             let resource = resource(path).unwrap();

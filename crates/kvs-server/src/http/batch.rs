@@ -35,6 +35,7 @@ use crate::conditions::tags_of_text;
 use crate::context::Node;
 use crate::http::body;
 use crate::http::bounded_list::BoundedList;
+use crate::http::copies::{self, Copies};
 use crate::http::json_list::JsonList;
 use crate::http::query::Query;
 use crate::http::reply::{AnswerBody, Reply};
@@ -87,7 +88,7 @@ pub(crate) async fn batch(
     body: Incoming,
 ) -> Result<Reply, Problem> {
     expect_writable(node)?;
-    Query::read(query, &[])?;
+    let copies = Copies::read(&Query::read(query, &[copies::W, copies::TIMEOUT])?)?;
     body::expect_json(headers)?;
     let body = body::read(headers, body, BATCH_BODY_BYTES_MAX, &node.budget).await?;
     let writes = if body.bytes.len() > PREPARE_INLINE_BYTES_MAX {
@@ -102,7 +103,8 @@ pub(crate) async fn batch(
         writer::commit(&node.store, writes).await.map_err(refusal)?
     };
     drop(body.share);
-    answer(&outcomes)
+    let replicated = copies.wait(node, &outcomes).await;
+    answer(&outcomes, replicated)
 }
 
 /// A store's error, with the operation that it is about.
@@ -158,7 +160,7 @@ fn tags(text: &str) -> Result<Tags, Problem> {
     })
 }
 
-fn answer(outcomes: &[Outcome]) -> Result<Reply, Problem> {
+fn answer(outcomes: &[Outcome], replicated: Option<u32>) -> Result<Reply, Problem> {
     let mut results = JsonList::open(b"{\"results\":");
     for outcome in outcomes {
         let (status, written) = match outcome {
@@ -178,6 +180,13 @@ fn answer(outcomes: &[Outcome]) -> Result<Reply, Problem> {
         out.put_u8(b'}');
     }
     let mut body = results.close();
+    let status = if let Some(count) = replicated {
+        body.put_slice(b",\"replicated\":");
+        write_number(&mut body, u64::from(count));
+        StatusCode::ACCEPTED
+    } else {
+        StatusCode::OK
+    };
     body.put_u8(b'}');
-    Ok(Reply::json(StatusCode::OK, AnswerBody::free(body.freeze())))
+    Ok(Reply::json(status, AnswerBody::free(body.freeze())))
 }

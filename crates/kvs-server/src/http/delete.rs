@@ -9,7 +9,7 @@ use http::{HeaderMap, StatusCode};
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_core::precondition::Precondition;
-use kvs_store::commit::write::{Change, Outcome};
+use kvs_store::commit::write::{Change, Outcome, Written};
 use kvs_store::engine::contract::Order;
 use kvs_store::read::range::{self, PageRow, Position, RangeQuery};
 use std::sync::Arc;
@@ -17,10 +17,11 @@ use std::sync::Arc;
 use crate::answer;
 use crate::conditions;
 use crate::context::Node;
+use crate::http::copies::{self, Copies};
 use crate::http::query::Query;
 use crate::http::range::CHUNK_ROWS_MAX;
 use crate::http::reply::{AnswerBody, Reply};
-use crate::http::write::expect_writable;
+use crate::http::write::{expect_writable, write_written};
 use crate::limits::SUBTREE_PAGE_KEYS;
 use crate::problem::{Code, Problem};
 use crate::writer;
@@ -35,21 +36,41 @@ pub(crate) async fn delete(
 ) -> Result<Reply, Problem> {
     expect_writable(node)?;
     let path = Path::parse_encoded(raw_path.as_bytes())?;
-    let is_recursive = Query::read(query, &["recursive"])?.switch("recursive")?;
+    let query = Query::read(query, &["recursive", copies::W, copies::TIMEOUT])?;
+    let (is_recursive, copies) = (query.switch("recursive")?, Copies::read(&query)?);
     let precondition = conditions::read(headers)?;
     if is_recursive {
         if precondition != Precondition::default() {
             return Err(Problem::new(Code::BadCondition, "a recursive delete takes no conditions"));
+        }
+        if query.value(copies::W).is_some() {
+            return Err(Problem::new(
+                Code::BadQuery,
+                "a recursive delete does not wait for copies: it takes no w",
+            ));
         }
         return delete_subtree(node, path).await;
     }
     let outcomes =
         writer::commit(&node.store, vec![writer::data_write(path, Change::Delete, precondition)]).await?;
     match outcomes.as_slice() {
-        [Outcome::Deleted(_)] => Ok(Reply::empty(StatusCode::NO_CONTENT)),
+        [Outcome::Deleted(written)] => match copies.wait(node, &outcomes).await {
+            None => Ok(Reply::empty(StatusCode::NO_CONTENT)),
+            Some(count) => Ok(Reply::json(StatusCode::ACCEPTED, AnswerBody::free(too_few(written, count)))),
+        },
         [Outcome::Absent] => Err(Problem::no_such_key()),
         other => Err(Problem::internal(format!("a delete of one key ended as {other:?}"))),
     }
+}
+
+/// What is answered when a delete is on fewer nodes than asked for.
+fn too_few(written: &Written, count: u32) -> Bytes {
+    let mut body = BytesMut::from(&b"{"[..]);
+    write_written(&mut body, written);
+    body.put_slice(b",\"replicated\":");
+    answer::write_number(&mut body, u64::from(count));
+    body.put_u8(b'}');
+    body.freeze()
 }
 
 async fn delete_subtree(node: &Arc<Node>, path: Path) -> Result<Reply, Problem> {

@@ -24,7 +24,7 @@ use crate::connection::registry::{Place, Standing};
 use crate::context::Node;
 use crate::http::head::{Head, HostCheck};
 use crate::http::reply::{After, AnswerBody, Asked, Reply};
-use crate::http::{backup, batch, delete, health, history, metrics, range, read, read_many, write};
+use crate::http::{backup, batch, cluster, delete, health, history, metrics, range, read, read_many, write};
 use crate::limits::CACHED_READS_PER_SAMPLE;
 use crate::peer::gate::GateAnswer;
 use crate::peer::marks::PEER_PREFIX;
@@ -167,7 +167,8 @@ impl Door {
                 return self.answer_peer(visit, asked, kind, &parts, body, after).await;
             }
             Ok(route) => {
-                let takes_body = matches!(route, Route::Write(_) | Route::Batch | Route::ReadMany);
+                let takes_body =
+                    matches!(route, Route::Write(_) | Route::Batch | Route::ReadMany | Route::Join);
                 (route.family(), takes_body, handle(&self.node, route, &parts, body).await)
             }
             Err(unrouted) => (Family::Unrouted, false, Err(problem_of(unrouted))),
@@ -244,6 +245,12 @@ async fn handle(node: &Arc<Node>, route: Route<'_>, parts: &Parts, body: Incomin
         Route::Health => health::health(node, query),
         Route::Ready => health::ready(node, query),
         Route::Metrics => tokio::task::block_in_place(|| metrics::metrics(node, query)),
+        Route::Members => cluster::members(node, query),
+        Route::Join => cluster::join(node, query, headers, body).await,
+        Route::Leave => cluster::leave(node, query),
+        Route::MerkleRoot => tokio::task::block_in_place(|| cluster::merkle_root(node, query)),
+        Route::Convergence => cluster::convergence(node, query).await,
+        Route::Tombstones => cluster::tombstones(node, query).await,
         Route::Backups => backup::list(node, query).await,
         Route::BackUp => backup::create(node, query).await,
         // Answered on a way of their own.

@@ -9,7 +9,7 @@ use kvs_store::shared::State;
 use serde::Serialize;
 
 use crate::backups::LastBackups;
-use crate::context::{Mode, Node};
+use crate::context::Node;
 use crate::http::query::Query;
 use crate::http::reply::{AnswerBody, Reply};
 use crate::problem::{Code, Problem};
@@ -18,14 +18,23 @@ use crate::problem::{Code, Problem};
 struct Health<'a> {
     status: &'static str,
     mode: &'static str,
-    member_count: u32,
+    member_count: usize,
     node_id: &'a str,
     version: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     joined_timestamp: Option<u64>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bootstrap: Option<Progress>,
     backup: LastBackups,
+}
+
+/// How far a node is that fetches what its cluster holds.
+#[derive(Serialize)]
+struct Progress {
+    fetched: u64,
+    total: u64,
 }
 
 /// Answers `/health`.
@@ -44,19 +53,27 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
     if node.is_stopping() {
         reasons.push("stopping");
     }
+    let (mut member_count, mut bootstrap) = (1, None);
+    if let Some(cluster) = &node.cluster {
+        member_count = cluster.visible().len().max(1);
+        bootstrap = cluster.bootstrap().map(|it| Progress { fetched: it.fetched, total: it.total });
+        if node.store.standing().parked > 0 {
+            reasons.push("records_parked");
+        }
+        if cluster.is_ahead() {
+            reasons.push("clock_differs");
+        }
+    }
     let joined_ms = node.store.identity().joined_ms;
     let health = Health {
         status: if reasons.is_empty() { "ok" } else { "degraded" },
-        mode: match node.settings.mode {
-            Mode::Normal => "normal",
-            Mode::ReadOnly => "read-only",
-        },
-        // This version of the node knows no others.
-        member_count: 1,
+        mode: node.mode().name(),
+        member_count,
         node_id: &node.settings.node_id,
         version: env!("CARGO_PKG_VERSION"),
         joined_timestamp: (joined_ms != JOINED_YOUNGEST_MS).then_some(joined_ms),
         reasons,
+        bootstrap,
         backup,
     };
     let body = serde_json::to_vec(&health).map_err(|error| Problem::internal(error.to_string()))?;

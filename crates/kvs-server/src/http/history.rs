@@ -77,7 +77,7 @@ pub(crate) async fn restore(
         .await?;
     let change = Change::Put { content, lifetime: ttl.unwrap_or(node.settings.default_ttl) };
     let outcomes = writer::commit(&node.store, vec![writer::data_write(path, change, precondition)]).await?;
-    written(&outcomes)
+    written(&outcomes, None)
 }
 
 fn no_such_version() -> Problem {

@@ -5,12 +5,14 @@ use std::sync::atomic::Ordering;
 use kvs_store::clock::Clock;
 use kvs_store::shared::State;
 
-use crate::context::{Mode, Node};
+use crate::context::Node;
 use crate::http::query::Query;
 use crate::http::reply::Reply;
 use crate::metrics_text::{CONTENT_TYPE, Kind, MetricsText, Unit};
 use crate::problem::Problem;
 use crate::routes::Family;
+use kvs_core::version::Rule;
+use kvs_protocol::mode::Mode;
 
 /// Answers `/metrics`. Looks at the engine's files, so it may wait for the disk.
 pub(crate) fn metrics(node: &Node, query: Option<&str>) -> Result<Reply, Problem> {
@@ -77,7 +79,7 @@ fn store(node: &Node, text: &mut MetricsText) {
         "Transactions that wait for the committer.",
         status.queue_len as u64,
     );
-    let is_writable = status.state == State::Open && node.settings.mode == Mode::Normal;
+    let is_writable = status.state == State::Open && node.mode() == Mode::Normal;
     text.single(Kind::Gauge, "kvs_writable", "1 while clients can write.", u64::from(is_writable));
     text.distributions(
         "kvs_commit_batch_transactions",
@@ -108,6 +110,20 @@ fn store(node: &Node, text: &mut MetricsText) {
         "kvs_uptime_seconds",
         "Seconds since the start.",
         node.clock.monotonic().as_secs_f64(),
+    );
+    let rules = [Rule::Newer, Rule::OlderNode, Rule::SmallerUuid]
+        .map(|rule| (format!("rule=\"{}\"", rule.name()), node.metrics.resolutions(rule)));
+    text.labelled(
+        Kind::Counter,
+        "kvs_conflicts_resolved_total",
+        "Versions of a key that met and lost, by the rule that decided; the losers are in the history.",
+        rules.into_iter(),
+    );
+    text.single(
+        Kind::Gauge,
+        "kvs_parked_records",
+        "Records stamped too far ahead of this node's clock.",
+        status.parked,
     );
     let version = format!("version=\"{}\"", env!("CARGO_PKG_VERSION"));
     text.labelled(Kind::Gauge, "kvs_build_info", "Always 1.", std::iter::once((version, 1_u64)));

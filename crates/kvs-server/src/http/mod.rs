@@ -4,6 +4,8 @@ pub(crate) mod backup;
 pub(crate) mod batch;
 pub(crate) mod body;
 pub(crate) mod bounded_list;
+pub(crate) mod cluster;
+pub(crate) mod copies;
 pub(crate) mod delete;
 pub(crate) mod door;
 pub(crate) mod head;

@@ -23,8 +23,7 @@ impl<'a> Query<'a> {
     ///
     /// # Errors
     ///
-    /// [`Code::BadQuery`] naming the known ones, or [`Code::NotSupported`] for a documented one that this version does
-    /// not have.
+    /// [`Code::BadQuery`] naming the known ones.
     pub(crate) fn read(query: Option<&'a str>, known: &'static [&'static str]) -> Result<Self, Problem> {
         let mut parameters: Vec<(&'static str, Cow<'a, str>)> = Vec::new();
         for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -63,16 +62,7 @@ impl<'a> Query<'a> {
     }
 }
 
-/// Parameters of the contract that wait for a later version.
-const LATER: [&str; 2] = ["w", "timeout"];
-
 fn unknown(name: &str, known: &[&str]) -> Problem {
-    if LATER.contains(&name) {
-        let detail = format!(
-            "{name} is not supported by this version: it answers once the write is on this node's disk"
-        );
-        return Problem::new(Code::NotSupported, detail);
-    }
     let known = if known.is_empty() {
         "takes no parameters".to_owned()
     } else {

@@ -18,14 +18,16 @@ use serde_json::value::RawValue;
 
 use crate::answer;
 use crate::conditions;
-use crate::context::{Mode, Node};
+use crate::context::Node;
 use crate::http::body;
+use crate::http::copies::{self, Copies};
 use crate::http::query::Query;
 use crate::http::reply::{AnswerBody, Reply};
 use crate::json_check::{self, Shape};
 use crate::limits::PREPARE_INLINE_BYTES_MAX;
 use crate::problem::{Code, Problem};
 use crate::writer;
+use kvs_protocol::mode::Mode;
 
 /// Answers a `PUT`.
 pub(crate) async fn put(
@@ -37,7 +39,8 @@ pub(crate) async fn put(
 ) -> Result<Reply, Problem> {
     expect_writable(node)?;
     let path = Path::parse_encoded(raw_path.as_bytes())?;
-    let query = Query::read(query, &["ttl"])?;
+    let query = Query::read(query, &["ttl", copies::W, copies::TIMEOUT])?;
+    let copies = Copies::read(&query)?;
     body::expect_json(headers)?;
     let precondition = conditions::read(headers)?;
     let ttl = query.value("ttl").map(ttl_of_text).transpose()?;
@@ -45,15 +48,16 @@ pub(crate) async fn put(
     let change = may_take_long(body.bytes.len(), || put_of_body(node, &body.bytes, ttl))?;
     let outcomes = writer::commit(&node.store, vec![writer::data_write(path, change, precondition)]).await?;
     drop(body.share);
-    written(&outcomes)
+    let replicated = copies.wait(node, &outcomes).await;
+    written(&outcomes, replicated)
 }
 
-/// The answer to a write of one value.
+/// The answer to a write of one value; `replicated` when it is on fewer nodes than asked for.
 ///
 /// # Errors
 ///
 /// [`Code::Internal`] when the store did not do what it was asked to.
-pub(crate) fn written(outcomes: &[Outcome]) -> Result<Reply, Problem> {
+pub(crate) fn written(outcomes: &[Outcome], replicated: Option<u32>) -> Result<Reply, Problem> {
     let (status, written) = match outcomes {
         [Outcome::Created(written)] => (StatusCode::CREATED, written),
         [Outcome::Replaced(written)] => (StatusCode::OK, written),
@@ -62,6 +66,13 @@ pub(crate) fn written(outcomes: &[Outcome]) -> Result<Reply, Problem> {
     let mut body = BytesMut::with_capacity(96);
     body.put_u8(b'{');
     write_written(&mut body, written);
+    let status = if let Some(count) = replicated {
+        body.put_slice(b",\"replicated\":");
+        answer::write_number(&mut body, u64::from(count));
+        StatusCode::ACCEPTED
+    } else {
+        status
+    };
     body.put_u8(b'}');
     let etag = answer::etag(written.version.uuid);
     Ok(Reply::json(status, AnswerBody::free(body.freeze())).with(ETAG, etag))
@@ -80,11 +91,15 @@ pub(crate) fn write_written(out: &mut BytesMut, written: &Written) {
 ///
 /// # Errors
 ///
-/// [`Code::ReadOnly`].
+/// [`Code::ReadOnly`], [`Code::Syncing`].
 pub(crate) fn expect_writable(node: &Node) -> Result<(), Problem> {
-    match node.settings.mode {
+    match node.mode() {
         Mode::Normal => Ok(()),
         Mode::ReadOnly => Err(Problem::new(Code::ReadOnly, "this node takes no writes (read_only)")),
+        Mode::Syncing => Err(Problem::new(
+            Code::Syncing,
+            "this node fetches what its cluster holds and takes writes when it is done; ask again, or another node",
+        )),
     }
 }
 

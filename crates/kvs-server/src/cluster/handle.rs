@@ -1,0 +1,133 @@
+//! What the rest of the server sees of the cluster.
+
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kvs_cluster::contract::{Event, Needed};
+use kvs_cluster::report::{BootstrapReport, Report, TombstoneReport};
+use kvs_core::origin::Dot;
+use kvs_protocol::membership::contract::Event as MembershipEvent;
+use kvs_protocol::membership::member::Member;
+use kvs_protocol::mode::Mode;
+use kvs_store::error::StoreError;
+use tokio::sync::oneshot;
+
+use super::copies::Copies;
+use super::members;
+use super::replication;
+
+/// Why the node must not go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum End {
+    /// For this reason.
+    Refused(String),
+    /// The cluster has forgotten this node: it begins again, empty and under a new identity.
+    Forgotten,
+}
+
+/// What the replicator last said of itself.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Progress {
+    pub(super) bootstrap: Option<BootstrapReport>,
+    pub(super) clock: ClockVerdict,
+}
+
+/// Whether this node's clock is among those of its peers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum ClockVerdict {
+    /// It is, or there is nobody to compare it with.
+    #[default]
+    Agrees,
+    /// Most peers' clocks differ from it by more than may be.
+    Differs,
+}
+
+/// The cluster as handlers see it.
+pub(crate) struct Cluster {
+    pub(super) visible: Mutex<Arc<Vec<Member>>>,
+    pub(super) clients_mode: AtomicU8,
+    pub(super) peers_mode: AtomicU8,
+    pub(super) progress: Mutex<Progress>,
+    pub(super) copies: Copies,
+    pub(super) members: Sender<members::Command>,
+    pub(super) replicator: Sender<replication::Command>,
+}
+
+/// How a wait for copies ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Copied {
+    /// There are as many as were asked for.
+    Enough,
+    /// There were only so many in time.
+    Only(u32),
+}
+
+impl Cluster {
+    /// Members heard of in the last ten minutes, this node first.
+    pub(crate) fn visible(&self) -> Arc<Vec<Member>> {
+        Arc::clone(&self.visible.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Whether clients may write.
+    pub(crate) fn mode(&self) -> Mode {
+        Mode::from_number(self.clients_mode.load(Ordering::Relaxed)).unwrap_or_default()
+    }
+
+    /// How far this node is in fetching what its cluster holds; `None` when it is not fetching.
+    pub(crate) fn bootstrap(&self) -> Option<BootstrapReport> {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).bootstrap
+    }
+
+    /// Whether this node's clock differs from most of its peers' by more than `max_clock_skew_ms`.
+    pub(crate) fn is_ahead(&self) -> bool {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clock == ClockVerdict::Differs
+    }
+
+    /// The mode that peers are told.
+    pub(super) fn peers_mode(&self) -> Mode {
+        Mode::from_number(self.peers_mode.load(Ordering::Relaxed)).unwrap_or_default()
+    }
+
+    /// How the cluster converges; `None` while the node stops.
+    pub(crate) async fn report(&self) -> Option<Report> {
+        let (sender, receiver) = oneshot::channel();
+        self.replicator.send(replication::Command::Report(sender)).ok()?;
+        receiver.await.ok()
+    }
+
+    /// The tombstones and who keeps them; `None` while the node stops.
+    pub(crate) async fn tombstones(&self) -> Option<Result<TombstoneReport, StoreError>> {
+        let (sender, receiver) = oneshot::channel();
+        self.replicator.send(replication::Command::Tombstones(sender)).ok()?;
+        receiver.await.ok()
+    }
+
+    /// Says goodbye to the cluster; the process goes on alone.
+    pub(crate) fn leave(&self) {
+        // A thread that has ended has left.
+        drop(self.members.send(members::Command::Event(MembershipEvent::Leave)));
+    }
+
+    /// Tries to reach a cluster at this address, as if it were a seed.
+    pub(crate) fn join(&self, address: String) {
+        drop(self.members.send(members::Command::Event(MembershipEvent::Join(address))));
+    }
+
+    /// Waits until a write is on other nodes' disks.
+    pub(crate) async fn wait_for_copies(&self, dot: Dot, needed: Needed, patience: Duration) -> Copied {
+        let (ticket, mut answer) = self.copies.wait();
+        let asked = Event::Await { ticket, dot, needed };
+        if self.replicator.send(replication::Command::Event(asked)).is_err() {
+            return Copied::Only(0);
+        }
+        if let Ok(Ok(_)) = tokio::time::timeout(patience, &mut answer).await {
+            return Copied::Enough;
+        }
+        if self.replicator.send(replication::Command::Event(Event::GiveUp { ticket })).is_err() {
+            return Copied::Only(0);
+        }
+        Copied::Only(answer.await.unwrap_or_default())
+    }
+}

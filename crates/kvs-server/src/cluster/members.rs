@@ -1,0 +1,157 @@
+//! The thread of membership.
+
+use std::collections::BTreeMap;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kvs_cluster::contract::Event as ReplicatorEvent;
+use kvs_protocol::call::{CallKind, Now};
+use kvs_protocol::membership::contract::{Effect, Event, Membership};
+use kvs_protocol::membership::swim::Swim;
+use kvs_store::clock::Clock;
+use kvs_store::commit::mark::{Mark, Note};
+use kvs_store::commit::write::Transaction;
+use kvs_store::store::Store;
+use tokio::runtime::Handle;
+use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
+
+use super::handle::{Cluster, End};
+use super::replication;
+use crate::clock::SystemClock;
+use crate::peer::client::PeerClient;
+
+/// Longest sleep of the thread.
+const PATIENCE_MAX: Duration = Duration::from_millis(500);
+
+/// Requests that wait for their answer at once.
+const REQUESTS_MAX: usize = 4096;
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// An event for the machine.
+    Event(Event),
+    /// A call of a peer.
+    Request {
+        /// Its kind.
+        kind: CallKind,
+        /// What it says.
+        body: Bytes,
+        /// Who calls.
+        from: Uuid,
+        /// Where the answer goes.
+        answer: oneshot::Sender<Bytes>,
+    },
+    /// The node stops.
+    Stop,
+}
+
+/// The thread's own.
+pub(super) struct Members {
+    pub(super) swim: Swim,
+    pub(super) store: Arc<Store>,
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) client: Arc<PeerClient>,
+    pub(super) clock: SystemClock,
+    pub(super) runtime: Handle,
+    pub(super) own: Sender<Command>,
+    pub(super) end: mpsc::UnboundedSender<End>,
+}
+
+impl Members {
+    /// Works until told to stop.
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        let mut requests = BTreeMap::new();
+        let mut next_request = 0;
+        self.handle(Event::Start, &mut requests);
+        loop {
+            let now = self.clock.monotonic();
+            let due_in = self.swim.deadline().map_or(PATIENCE_MAX, |at| at.saturating_sub(now));
+            match commands.recv_timeout(due_in.min(PATIENCE_MAX)) {
+                Ok(Command::Event(event)) => self.handle(event, &mut requests),
+                Ok(Command::Request { kind, body, from, answer }) => {
+                    if requests.len() < REQUESTS_MAX {
+                        next_request += 1;
+                        requests.insert(next_request, answer);
+                        self.handle(
+                            Event::Request { reply_to: next_request, kind, body, from },
+                            &mut requests,
+                        );
+                    }
+                }
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if self.swim.deadline().is_some_and(|at| at <= self.clock.monotonic()) {
+                self.handle(Event::Timer, &mut requests);
+            }
+            // Whoever gave up waits no more.
+            requests.retain(|_, answer: &mut oneshot::Sender<Bytes>| !answer.is_closed());
+            self.publish();
+        }
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic: self.clock.monotonic(), wall_ms: self.clock.now_ms() }
+    }
+
+    fn handle(&mut self, event: Event, requests: &mut BTreeMap<u64, oneshot::Sender<Bytes>>) {
+        for effect in self.swim.handle(event, self.now()) {
+            match effect {
+                Effect::Call { call, to, node, kind, body, timeout } => {
+                    let (client, own) = (Arc::clone(&self.client), self.own.clone());
+                    self.runtime.spawn(async move {
+                        let result = client.call(&to, node, kind, body, timeout).await;
+                        // A thread that has ended waits for nothing.
+                        drop(own.send(Command::Event(Event::Reply { call, result })));
+                    });
+                }
+                Effect::Respond { reply_to, body } => {
+                    if let Some(answer) = requests.remove(&reply_to) {
+                        drop(answer.send(body));
+                    }
+                }
+                Effect::MembersChanged => {
+                    let members = self.swim.members();
+                    self.publish();
+                    self.tell_replicator(ReplicatorEvent::Members(members));
+                }
+                Effect::Admitted { joined_ms } => {
+                    tracing::info!(joined_timestamp = joined_ms, "admitted to the cluster");
+                    self.note(vec![Mark::Joined(joined_ms)]);
+                }
+                Effect::Persist(list) => self.note(vec![Mark::Note(Note::Members, list.to_vec())]),
+                Effect::Forgotten => drop(self.end.send(End::Forgotten)),
+                Effect::Stop { reason } => drop(self.end.send(End::Refused(reason))),
+            }
+        }
+    }
+
+    fn publish(&self) {
+        let visible = Arc::new(self.swim.visible_members(self.now()));
+        *self.cluster.visible.lock().unwrap_or_else(PoisonError::into_inner) = visible;
+    }
+
+    fn tell_replicator(&self, event: ReplicatorEvent) {
+        drop(self.cluster.replicator.send(replication::Command::Event(event)));
+    }
+
+    /// Commits marks without waiting: the disk must not hold up an answer to a probe.
+    fn note(&self, marks: Vec<Mark>) {
+        let transaction = Transaction { writes: Vec::new(), marks };
+        let noted = self.store.submit(
+            transaction,
+            Box::new(|verdict| {
+                if let Err(error) = verdict {
+                    tracing::warn!(%error, "what membership found could not be kept");
+                }
+            }),
+        );
+        if let Err(error) = noted {
+            tracing::warn!(%error, "what membership found could not be kept");
+        }
+    }
+}

@@ -1,0 +1,113 @@
+//! The thread of the replicator.
+
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+use kvs_cluster::contract::{Effect, Event};
+use kvs_cluster::replicator::Replicator;
+use kvs_cluster::report::{Report, TombstoneReport};
+use kvs_protocol::call::Now;
+use kvs_protocol::membership::contract::Event as MembershipEvent;
+use kvs_store::clock::Clock;
+use kvs_store::error::StoreError;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use super::handle::{ClockVerdict, Cluster, Progress};
+use super::members;
+use super::wake::Wake;
+use crate::clock::SystemClock;
+use crate::peer::client::PeerClient;
+
+/// Longest sleep of the thread.
+const PATIENCE_MAX: Duration = Duration::from_secs(1);
+
+/// What the thread is told.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// Something was committed.
+    Committed,
+    /// An event for the machine.
+    Event(Event),
+    /// How does the cluster converge?
+    Report(oneshot::Sender<Report>),
+    /// Who keeps the tombstones?
+    Tombstones(oneshot::Sender<Result<TombstoneReport, StoreError>>),
+    /// The node stops.
+    Stop,
+}
+
+/// The thread's own.
+pub(super) struct Replication {
+    pub(super) replicator: Replicator,
+    pub(super) cluster: Arc<Cluster>,
+    pub(super) client: Arc<PeerClient>,
+    pub(super) wake: Arc<Wake>,
+    pub(super) clock: SystemClock,
+    pub(super) runtime: Handle,
+    pub(super) own: Sender<Command>,
+    pub(super) clock_skew_ms_max: u64,
+}
+
+impl Replication {
+    /// Works until told to stop.
+    pub(super) fn run(mut self, commands: &Receiver<Command>) {
+        self.handle(Event::Timer);
+        loop {
+            let now = self.clock.monotonic();
+            let due_in = self.replicator.deadline().map_or(PATIENCE_MAX, |at| at.saturating_sub(now));
+            match commands.recv_timeout(due_in.min(PATIENCE_MAX)) {
+                Ok(Command::Committed) => {
+                    self.wake.take();
+                    self.handle(Event::Committed);
+                }
+                Ok(Command::Event(event)) => self.handle(event),
+                // Whoever asked may be gone.
+                Ok(Command::Report(answer)) => drop(answer.send(self.replicator.report())),
+                Ok(Command::Tombstones(answer)) => drop(answer.send(self.replicator.tombstones())),
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => self.handle(Event::Timer),
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) {
+        let now = Now { monotonic: self.clock.monotonic(), wall_ms: self.clock.now_ms() };
+        for effect in self.replicator.handle(event, now) {
+            match effect {
+                Effect::Call { call, node, to, kind, body, timeout } => {
+                    let (client, own) = (Arc::clone(&self.client), self.own.clone());
+                    self.runtime.spawn(async move {
+                        let result = client.call(&to, Some(node), kind, body, timeout).await;
+                        // A thread that has ended waits for nothing.
+                        drop(own.send(Command::Event(Event::Reply { call, result })));
+                    });
+                }
+                Effect::Mode { clients, peers } => {
+                    self.cluster.clients_mode.store(clients.number(), Ordering::Relaxed);
+                    self.cluster.peers_mode.store(peers.number(), Ordering::Relaxed);
+                    self.tell_members(MembershipEvent::Mode(clients));
+                }
+                Effect::Replicated { ticket, count } => self.cluster.copies.answer(ticket, count),
+                Effect::PeerRefused { node } => self.tell_members(MembershipEvent::PeerRefused { node }),
+                Effect::Heard { node } => self.tell_members(MembershipEvent::Heard { node }),
+            }
+        }
+        self.publish();
+    }
+
+    fn publish(&self) {
+        let differing = self.replicator.clocks_beyond(self.clock_skew_ms_max);
+        let progress = Progress {
+            bootstrap: self.replicator.bootstrap_report(),
+            clock: if differing { ClockVerdict::Differs } else { ClockVerdict::Agrees },
+        };
+        *self.cluster.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
+    }
+
+    fn tell_members(&self, event: MembershipEvent) {
+        drop(self.cluster.members.send(members::Command::Event(event)));
+    }
+}

@@ -1,0 +1,190 @@
+//! Starting and stopping the cluster's threads.
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicU8;
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use kvs_cluster::replicator::Replicator;
+use kvs_cluster::settings::{Begins, ReplicatorSettings, Writing};
+use kvs_config::config::Config;
+use kvs_protocol::call::Now;
+use kvs_protocol::membership::settings::MembershipSettings;
+use kvs_protocol::membership::swim::Swim;
+use kvs_protocol::mode::Mode;
+use kvs_protocol::peer_auth::keyring::Keyring;
+use kvs_protocol::reconcile::fingerprint::Secrets;
+use kvs_store::clock::Clock;
+use kvs_store::commit::mark::Note;
+use kvs_store::store::Store;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc;
+
+use super::address::advertised;
+use super::copies::Copies;
+use super::handle::{Cluster, End};
+use super::members::{self, Members};
+use super::replication::{self, Replication};
+use super::service::Service;
+use super::wake::Wake;
+use crate::clock::SystemClock;
+use crate::error::ServerError;
+use crate::peer::client::PeerClient;
+use crate::peer::service::PeerService;
+use crate::random::random_bytes;
+
+/// Where a node has its threads' queues before they run: handlers may ask from the first moment.
+pub(crate) struct Queues {
+    pub(super) cluster: Arc<Cluster>,
+    members: (Sender<members::Command>, Receiver<members::Command>),
+    replicator: (Sender<replication::Command>, Receiver<replication::Command>),
+}
+
+impl Queues {
+    /// The queues of a node that begins in this mode.
+    pub(crate) fn new(mode: Mode) -> Self {
+        let (members, replicator) = (channel(), channel());
+        let cluster = Arc::new(Cluster {
+            visible: Mutex::default(),
+            clients_mode: AtomicU8::new(mode.number()),
+            peers_mode: AtomicU8::new(Mode::Syncing.number()),
+            progress: Mutex::default(),
+            copies: Copies::default(),
+            members: members.0.clone(),
+            replicator: replicator.0.clone(),
+        });
+        Self { cluster, members, replicator }
+    }
+
+    /// What handlers ask.
+    pub(crate) fn cluster(&self) -> Arc<Cluster> {
+        Arc::clone(&self.cluster)
+    }
+}
+
+/// The cluster's threads.
+pub(crate) struct Threads {
+    cluster: Arc<Cluster>,
+    handles: Vec<JoinHandle<()>>,
+    /// Says when the node must end.
+    pub(crate) end: mpsc::UnboundedReceiver<End>,
+}
+
+/// What the threads work with.
+pub(crate) struct Parts<'a> {
+    /// The configuration.
+    pub(crate) config: &'a Config,
+    /// Where the node listens.
+    pub(crate) listening: SocketAddr,
+    /// The keys of the cluster.
+    pub(crate) keyring: Keyring,
+    /// The store.
+    pub(crate) store: Arc<Store>,
+    /// Time.
+    pub(crate) clock: SystemClock,
+    /// What the committer sets.
+    pub(crate) wake: Arc<Wake>,
+}
+
+/// Starts the threads; answers them and what answers peers.
+///
+/// # Errors
+///
+/// [`ServerError`]: there is no randomness, no thread, or the notes of an earlier process cannot be read.
+pub(crate) fn start(
+    queues: Queues,
+    parts: Parts<'_>,
+) -> Result<(Threads, Arc<dyn PeerService>), ServerError> {
+    let Parts { config, listening, keyring, store, clock, wake } = parts;
+    let Queues { cluster, members, replicator } = queues;
+    let identity = store.identity();
+    let secrets = Secrets::of(keyring.current());
+    let client = PeerClient::new(keyring, identity.origin.node, store.generation(), clock)?;
+    let client = Arc::new(client);
+    let now = Now { monotonic: clock.monotonic(), wall_ms: clock.now_ms() };
+    let (end_sender, end) = mpsc::unbounded_channel();
+    let swim = Swim::new(
+        MembershipSettings {
+            node: identity.origin.node,
+            generation: store.generation(),
+            node_id: config.node_id.clone(),
+            address: advertised(config, listening),
+            seeds: config.seed_nodes.clone(),
+            joined_ms: identity.joined_ms,
+            mode: configured_mode(config),
+            gossip_interval: config.gossip_interval_min..=config.gossip_interval_max,
+            forget_after: config.bootstrap_max_age,
+            process_nonce: u64::from_be_bytes(random_bytes()?),
+            first_call: 0,
+        },
+        store.note(Note::Members).map_err(ServerError::OpenStore)?.as_deref(),
+        u64::from_be_bytes(random_bytes()?),
+    );
+    let settings = ReplicatorSettings {
+        secrets: secrets.clone(),
+        writing: if config.read_only { Writing::ReadOnly } else { Writing::Allowed },
+        begins: if config.seed_nodes.is_empty() { Begins::First } else { Begins::Joining },
+        sync_interval: config.sync_interval,
+        catchup_interval: config.catchup_interval,
+        bootstrap_recent: config.bootstrap_max_age,
+        throttle_delay: config.throttle_delay,
+        fetch_delay: config.fetch_delay,
+    };
+    let machine = Replicator::new(Arc::clone(&store), settings, random_bytes()?, now)
+        .map_err(ServerError::OpenStore)?;
+    wake.connect(replicator.0.clone());
+    let runtime = Handle::current();
+    let members_thread = Members {
+        swim,
+        store: Arc::clone(&store),
+        cluster: Arc::clone(&cluster),
+        client: Arc::clone(&client),
+        clock,
+        runtime: runtime.clone(),
+        own: members.0,
+        end: end_sender,
+    };
+    let replication = Replication {
+        replicator: machine,
+        cluster: Arc::clone(&cluster),
+        client,
+        wake,
+        clock,
+        runtime,
+        own: replicator.0,
+        clock_skew_ms_max: u64::try_from(config.max_clock_skew.as_millis()).unwrap_or(u64::MAX),
+    };
+    let handles = vec![
+        spawn("kvs-members", move || members_thread.run(&members.1))?,
+        spawn("kvs-replicator", move || replication.run(&replicator.1))?,
+    ];
+    let service = Service { store, cluster: Arc::clone(&cluster), secrets, clock };
+    Ok((Threads { cluster, handles, end }, Arc::new(service)))
+}
+
+/// The mode that the configuration asks for.
+pub(crate) fn configured_mode(config: &Config) -> Mode {
+    if config.read_only { Mode::ReadOnly } else { Mode::Normal }
+}
+
+fn spawn(name: &str, work: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>, ServerError> {
+    std::thread::Builder::new()
+        .name(name.into())
+        .spawn(work)
+        .map_err(|source| ServerError::Runtime { operation: "start a thread of the cluster", source })
+}
+
+impl Threads {
+    /// Stops them and waits until they have ended; blocks for as long as the disk takes.
+    pub(crate) fn stop(self) {
+        // A thread that has ended needs no telling.
+        drop(self.cluster.members.send(members::Command::Stop));
+        drop(self.cluster.replicator.send(replication::Command::Stop));
+        for handle in self.handles {
+            if handle.join().is_err() {
+                tracing::error!("a thread of the cluster ended by a panic");
+            }
+        }
+    }
+}
