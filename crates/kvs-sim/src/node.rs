@@ -1,0 +1,224 @@
+//! A machine of the world: its disk and clock, and the process on it while there is one.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use kvs_cluster::replicator::Replicator;
+use kvs_cluster::settings::{Begins, ReplicatorSettings, Writing};
+use kvs_core::cluster_keys::ClusterKeys;
+use kvs_core::item::DigestKey;
+use kvs_core::namespace::Namespace;
+use kvs_protocol::membership::settings::MembershipSettings;
+use kvs_protocol::membership::swim::Swim;
+use kvs_protocol::mode::Mode;
+use kvs_protocol::reconcile::fingerprint::Secrets;
+use kvs_store::clock::Clock;
+use kvs_store::commit::mark::Note;
+use kvs_store::engine::device::{Device, Faults, Torn};
+use kvs_store::error::StoreError;
+use kvs_store::medium::MemoryMedium;
+use kvs_store::observer::{BatchStats, Key, Observer};
+use kvs_store::settings::{Collection, Durability, FirstJoined, Settings};
+use kvs_store::store::Store;
+use rand::RngExt;
+use rand::rngs::StdRng;
+use uuid::Uuid;
+
+use crate::clock::NodeClock;
+use crate::weather::{CLOCK_SKEW_MS_MAX, Weather};
+
+/// The numbers of membership's calls begin here and are even; the replicator's are odd.
+const FIRST_MEMBERSHIP_CALL: u64 = 2;
+
+/// A member that is silent for this long is forgotten: never within a run.
+const FORGET_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Collects the keys of clients that a store changes.
+#[derive(Debug, Default)]
+pub struct Changes(Mutex<Vec<Key>>);
+
+impl Changes {
+    /// The keys that changed since the last call.
+    pub fn take(&self) -> Vec<Key> {
+        std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl Observer for Changes {
+    fn committing(&self, _: &[Key]) {}
+
+    fn committed(&self, keys: &[Key]) {
+        let keys = keys.iter().filter(|key| key.namespace == Namespace::Data).cloned();
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(keys);
+    }
+
+    fn batch(&self, _: &BatchStats) {}
+}
+
+/// How a machine is to be counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It belongs to the cluster, running or not.
+    Member,
+    /// It said goodbye and stays away.
+    Left,
+    /// Its disk is gone, or its directory was restored elsewhere.
+    Gone,
+}
+
+/// A process.
+pub struct Process {
+    /// Tells it from earlier ones of the same machine.
+    pub number: u64,
+    /// Its store.
+    pub store: Arc<Store>,
+    /// Membership.
+    pub swim: Swim,
+    /// Replication.
+    pub replicator: Replicator,
+    /// What its store changed.
+    pub changes: Arc<Changes>,
+    /// The mode for clients.
+    pub clients: Mode,
+    /// The mode for peers.
+    pub peers: Mode,
+    /// When the timers are set to go off.
+    pub swim_at: Option<Duration>,
+    /// The same for replication.
+    pub replicator_at: Option<Duration>,
+    /// The end of the log that the replicator was told of.
+    pub told_local_seq: u64,
+}
+
+/// A machine.
+pub struct Node {
+    /// Its address.
+    pub address: String,
+    /// Its name.
+    pub name: String,
+    /// Its disk.
+    pub device: Device,
+    /// Its clock.
+    pub clock: Arc<NodeClock>,
+    /// The process on it.
+    pub process: Option<Process>,
+    /// How it counts.
+    pub standing: Standing,
+    /// Whether its data came from an old copy.
+    pub is_restored: bool,
+    /// How much longer its answers take.
+    pub disk_delay: Duration,
+    /// The node's identity once it has one.
+    pub uuid: Option<Uuid>,
+}
+
+/// What all nodes share.
+pub fn cluster_keys() -> ClusterKeys {
+    ClusterKeys::derive(b"the secret of a simulated cluster")
+}
+
+impl Node {
+    /// A machine with an empty disk.
+    #[must_use]
+    pub fn new(place: usize, clock: Arc<NodeClock>) -> Self {
+        Self {
+            address: format!("node{place}:3000"),
+            name: format!("node{place}"),
+            device: Device::new(),
+            clock,
+            process: None,
+            standing: Standing::Member,
+            is_restored: false,
+            disk_delay: Duration::ZERO,
+            uuid: None,
+        }
+    }
+
+    /// Starts a process.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be opened.
+    pub fn start(
+        &mut self,
+        number: u64,
+        seeds: Vec<String>,
+        weather: &Weather,
+        random: &mut StdRng,
+    ) -> Result<(), StoreError> {
+        let changes = Arc::new(Changes::default());
+        let keys = cluster_keys();
+        let is_first = seeds.is_empty();
+        let settings = Settings {
+            durability: Durability::Always,
+            revision_limit: 3,
+            compression_level: None,
+            tombstone_grace_ms: weather.grace_ms,
+            first_joined: if is_first { FirstJoined::Now } else { FirstJoined::Youngest },
+            clock_skew_ms_max: CLOCK_SKEW_MS_MAX,
+            collection: Collection::Covered,
+            digest_key: DigestKey::of(&keys),
+            ..Settings::default()
+        };
+        let medium = MemoryMedium { device: self.device.clone() };
+        let clock: Arc<dyn Clock> = Arc::<NodeClock>::clone(&self.clock);
+        let observer: Arc<dyn Observer> = Arc::<Changes>::clone(&changes);
+        let store = Arc::new(Store::open_inline(Box::new(medium), settings, clock, observer, random.random())?);
+        let now = self.clock.read();
+        let settings = ReplicatorSettings {
+            secrets: Secrets::of(&keys),
+            writing: Writing::Allowed,
+            begins: if is_first { Begins::First } else { Begins::Joining },
+            sync_interval: weather.sync_interval,
+            catchup_interval: weather.sync_interval / 2,
+            bootstrap_recent: Duration::from_secs(3600),
+            throttle_delay: Duration::ZERO,
+            fetch_delay: Duration::ZERO,
+        };
+        let replicator = Replicator::new(Arc::clone(&store), settings, random.random(), now)?;
+        let identity = store.identity();
+        self.uuid = Some(identity.origin.node);
+        let membership = MembershipSettings {
+            node: identity.origin.node,
+            generation: store.generation(),
+            node_id: self.name.clone(),
+            address: self.address.clone(),
+            seeds,
+            joined_ms: identity.joined_ms,
+            mode: Mode::Normal,
+            gossip_interval: Duration::from_secs(5)..=Duration::from_secs(10),
+            forget_after: FORGET_AFTER,
+            process_nonce: random.random(),
+            first_call: FIRST_MEMBERSHIP_CALL,
+        };
+        let persisted = store.note(Note::Members)?;
+        let swim = Swim::new(membership, persisted.as_deref(), random.random());
+        self.process = Some(Process {
+            number,
+            store,
+            swim,
+            replicator,
+            changes,
+            clients: Mode::Normal,
+            peers: Mode::Normal,
+            swim_at: None,
+            replicator_at: None,
+            told_local_seq: 0,
+        });
+        Ok(())
+    }
+
+    /// The power goes.
+    pub fn crash(&mut self, torn: Torn) {
+        // So that the end of the store, which a dead process has not, leaves no trace.
+        let silenced = Faults { sync_fails_from: Some(0), capacity_bytes: Some(0), ..Faults::default() };
+        self.device.set_faults(silenced);
+        self.process = None;
+        self.device.crash(torn);
+    }
+
+    /// The process ends in order.
+    pub fn stop(&mut self) {
+        self.process = None;
+    }
+}

@@ -1,0 +1,81 @@
+//! A store read from outside: all that it holds, and what it has parked.
+
+use std::collections::BTreeMap;
+use std::ops::Bound;
+
+use kvs_core::item::{DigestKey, item};
+use kvs_core::namespace::Namespace;
+use kvs_core::path::Path;
+use kvs_core::record::Kind;
+use kvs_core::sum_tree::sum::Sum;
+use kvs_store::engine::contract::Order;
+use kvs_store::keys::read_record_key;
+use kvs_store::row::Row;
+use kvs_store::store::Store;
+use kvs_store::table::Table;
+
+use crate::ledger::Held;
+use crate::node::cluster_keys;
+
+/// Everything that clients wrote, as it is held.
+///
+/// # Errors
+///
+/// A row that cannot be read.
+pub fn all_keys(store: &Store) -> Result<BTreeMap<Path, Held>, String> {
+    let view = store.view().map_err(|error| error.to_string())?;
+    let mut keys = BTreeMap::new();
+    for row in view.range(Table::Records, (Bound::Unbounded, Bound::Unbounded), Order::Ascending) {
+        let (row_key, value) = row.map_err(|error| error.to_string())?;
+        let key = read_record_key(&row_key).ok_or("a key of a record cannot be read")?;
+        if key.namespace == Namespace::Data {
+            let row = Row::decode(&key, &value).map_err(|error| error.to_string())?;
+            keys.insert(key.path, Held::of(&row.record));
+        }
+    }
+    Ok(keys)
+}
+
+/// Of each key with parked versions, the stamp of the newest, ms since 1970.
+///
+/// # Errors
+///
+/// A row that cannot be read.
+pub fn newest(store: &Store) -> Result<BTreeMap<Path, u64>, String> {
+    let mut newest = BTreeMap::new();
+    if store.standing().parked == 0 {
+        return Ok(newest);
+    }
+    let view = store.view().map_err(|error| error.to_string())?;
+    for row in view.range(Table::Parked, (Bound::Unbounded, Bound::Unbounded), Order::Ascending) {
+        let (row_key, value) = row.map_err(|error| error.to_string())?;
+        let ms = row_key.first_chunk::<8>().map(|ms| u64::from_be_bytes(*ms));
+        let path = value.get(1..3).and_then(|len| {
+            let len = usize::from(u16::from_be_bytes(len.try_into().ok()?));
+            Path::from_stored(value.get(3..3 + len)?).ok()
+        });
+        let (Some(ms), Some(path)) = (ms, path) else { return Err("a parked row cannot be read".into()) };
+        newest.insert(path, ms);
+    }
+    Ok(newest)
+}
+
+/// The sum of all items, from the records.
+///
+/// # Errors
+///
+/// A row that cannot be read.
+pub fn rebuilt(store: &Store) -> Result<Sum, String> {
+    let key = DigestKey::of(&cluster_keys());
+    let view = store.view().map_err(|error| error.to_string())?;
+    let mut sum = Sum::default();
+    for row in view.range(Table::Records, (Bound::Unbounded, Bound::Unbounded), Order::Ascending) {
+        let (row_key, value) = row.map_err(|error| error.to_string())?;
+        let at = read_record_key(&row_key).ok_or("a key of a record cannot be read")?;
+        let row = Row::decode(&at, &value).map_err(|error| error.to_string())?;
+        if row.record.kind == Kind::Value {
+            sum = sum.plus(Sum::of(item(&key, at.namespace, &at.path, &row.record)));
+        }
+    }
+    Ok(sum)
+}

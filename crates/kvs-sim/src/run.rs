@@ -1,0 +1,157 @@
+//! The course of a run: faults all the time, then none, and what must hold after that.
+//!
+//! Safety is checked while faults last, by the ledger. Then all links are mended, all machines started, all clocks set
+//! right; within two sync rounds all nodes must be equal, and once the grace has passed every tombstone must go.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Duration;
+
+use kvs_core::item::END;
+use kvs_core::sum_tree::sum::Sum;
+use kvs_protocol::membership::contract::Event as MembershipEvent;
+use kvs_store::check::view::check_view;
+
+use crate::node::Standing;
+use crate::world::{Step, World};
+
+/// How long membership may take to see everyone again.
+const RECOVERY: Duration = Duration::from_secs(20);
+
+/// What is added to two rounds of sessions: the rounds themselves take a while.
+const SLACK: Duration = Duration::from_secs(5);
+
+/// Two looks at tombstones, and the floors before.
+const COLLECTION: Duration = Duration::from_secs(70);
+
+/// More than the longest jump of a clock: after this what was parked is admitted, ms.
+const LEAP_MS: u64 = 2 * 3_600_000;
+
+/// What a run came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Outcome {
+    /// Steps taken.
+    pub steps: u64,
+    /// Writes acknowledged.
+    pub acknowledged: usize,
+    /// Tombstones collected.
+    pub collected: u64,
+    /// Values dropped at a peer's word.
+    pub dropped: u64,
+    /// Nodes at the end.
+    pub nodes: usize,
+}
+
+/// Where a trace goes, line by line.
+pub type Trace = Box<dyn FnMut(&str) + Send>;
+
+/// Runs a seed.
+///
+/// # Errors
+///
+/// The promise that was broken, and when.
+pub fn run(seed: u64, trace: Option<Trace>) -> Result<Outcome, String> {
+    catch_unwind(AssertUnwindSafe(|| run_unguarded(seed, trace))).unwrap_or_else(|panic| {
+        let text = panic
+            .downcast_ref::<String>()
+            .map(String::as_str)
+            .or_else(|| panic.downcast_ref::<&str>().copied())
+            .unwrap_or("without a word");
+        Err(format!("a panic: {text}"))
+    })
+}
+
+fn run_unguarded(seed: u64, trace: Option<Trace>) -> Result<Outcome, String> {
+    let mut world = World::begin(seed, trace)?;
+    let verdict = live(&mut world);
+    if let Err(broken) = verdict {
+        world.tell(|| format!("BROKEN: {broken}"));
+        return Err(format!("after {:.3} s: {broken}", world.now().as_secs_f64()));
+    }
+    Ok(Outcome {
+        steps: world.steps,
+        acknowledged: world.ledger.acknowledged(),
+        collected: world.ledger.collected,
+        dropped: world.ledger.dropped,
+        nodes: world.members().count(),
+    })
+}
+
+fn live(world: &mut World) -> Result<(), String> {
+    let duration = world.weather.duration;
+    world.run_until(duration)?;
+    heal(world)?;
+    let rounds = world.weather.sync_interval * 2;
+    world.run_until(world.now() + RECOVERY + rounds + SLACK)?;
+    check_end(world)?;
+    let grace_ms = world.weather.grace_ms;
+    world.tell(|| "the grace passes".into());
+    world.clock.leap(grace_ms + 5_000);
+    world.run_until(world.now() + COLLECTION)?;
+    check_end(world)?;
+    let left: Vec<_> =
+        world.members().map(|place| (place, world.ledger.tombstones(place))).filter(|(_, count)| *count > 0).collect();
+    if left.is_empty() { Ok(()) } else { Err(format!("tombstones are left in the end: {left:?}")) }
+}
+
+/// No more faults: links, clocks, disks and processes are as they should be.
+fn heal(world: &mut World) -> Result<(), String> {
+    world.tell(|| "faults are over".into());
+    world.network.calm();
+    world.set_clocks_right();
+    if world.clocks_jumped {
+        world.clock.leap(LEAP_MS);
+    }
+    for place in 0..world.places() {
+        let is_running = world.running().any(|running| running == place);
+        let Some(node) = world.node_mut(place) else { continue };
+        node.disk_delay = Duration::ZERO;
+        node.device.set_faults(kvs_store::engine::device::Faults::default());
+        if !is_running && node.standing == Standing::Member {
+            world.after(Duration::from_millis(10), Step::Start { place });
+        }
+    }
+    world.run_until(world.now() + RECOVERY)?;
+    // An operator says which machines will not come back.
+    let lost: Vec<_> = (0..world.places())
+        .filter_map(|place| world.node(place))
+        .filter(|node| node.standing == Standing::Gone)
+        .filter_map(|node| node.uuid)
+        .collect();
+    let first = world.running().next();
+    for node in lost {
+        if let Some(place) = first {
+            world.drive_membership(place, MembershipEvent::Forget(node))?;
+            world.settle(place)?;
+        }
+    }
+    Ok(())
+}
+
+fn check_end(world: &mut World) -> Result<(), String> {
+    world.check_vectors()?;
+    let places: Vec<usize> = world.members().collect();
+    world.ledger.check_end(&places, world.clock.wall_ms())?;
+    let mut first: Option<(usize, Sum)> = None;
+    for place in places {
+        let store = world.store(place).ok_or_else(|| format!("{place} does not run in the end"))?;
+        let view = store.view().map_err(|error| error.to_string())?;
+        let report = check_view(&view, &mut |_| {});
+        if !report.is_healthy() {
+            return Err(format!("the tables of {place}: {:?}", report.problems));
+        }
+        let sums = store.digest().sums(&[Vec::new(), END.to_vec()]).map_err(|error| error.to_string())?;
+        let sum = sums.first().copied().unwrap_or_default();
+        let rebuilt = crate::parked::rebuilt(&store)?;
+        if sum != rebuilt {
+            return Err(format!("the digest of {place} is {sum:?}, that of its records {rebuilt:?}"));
+        }
+        let lasting = store.digest().lasting().map_err(|error| error.to_string())?;
+        match first {
+            Some((other, other_sum)) if other_sum != lasting => {
+                return Err(format!("the roots of {other} and {place} differ"));
+            }
+            _ => first = Some((place, lasting)),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,78 @@
+//! What a run is like: how many nodes, which faults, how often. Drawn from the seed.
+
+use std::ops::Range;
+use std::time::Duration;
+
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+/// How far a peer's stamp may be ahead, in milliseconds.
+pub const CLOCK_SKEW_MS_MAX: u64 = 4_000;
+
+/// Most nodes of a run, restored and joined ones included.
+pub const PLACES_MAX: usize = 10;
+
+/// What a run is like.
+#[derive(Debug, Clone)]
+pub struct Weather {
+    /// Nodes that start together.
+    pub nodes: usize,
+    /// Keys that clients use.
+    pub keys: usize,
+    /// How long faults last.
+    pub duration: Duration,
+    /// The pause between two requests of clients.
+    pub client_pause_ms: Range<u64>,
+    /// The pause between two faults.
+    pub fault_pause_ms: Range<u64>,
+    /// How long a message is on its way.
+    pub delay_ms: Range<u64>,
+    /// How many of a thousand messages take up to [`Weather::long_delay_ms`].
+    pub delayed_of_1000: u32,
+    /// The longest time of a message on its way.
+    pub long_delay_ms: u64,
+    /// How many of a thousand messages are lost.
+    pub lost_of_1000: u32,
+    /// How many of a thousand requests arrive twice.
+    pub doubled_of_1000: u32,
+    /// How wrong wall clocks are, either way, in milliseconds; within the bound of the configuration.
+    pub clock_error_ms: i64,
+    /// Whether wall clocks jump by up to an hour.
+    pub clocks_jump: bool,
+    /// Whether directories are restored from old copies.
+    pub restores: bool,
+    /// Whether nodes leave and new ones join.
+    pub comes_and_goes: bool,
+    /// Whether disks fill up.
+    pub disks_fill: bool,
+    /// How long tombstones stay at least.
+    pub grace_ms: u64,
+    /// A session with some peer at least this often.
+    pub sync_interval: Duration,
+}
+
+impl Weather {
+    /// Draws the weather of a run.
+    pub fn draw(random: &mut StdRng) -> Self {
+        let is_rough = random.random_bool(0.5);
+        Self {
+            nodes: random.random_range(3..=7_usize).min(random.random_range(3..=7)),
+            keys: random.random_range(3..=24),
+            duration: Duration::from_secs(random.random_range(60..=150)),
+            client_pause_ms: 1..random.random_range(100..=900),
+            fault_pause_ms: 100..random.random_range(1_500..=9_000),
+            delay_ms: 1..random.random_range(3..=60),
+            delayed_of_1000: if is_rough { random.random_range(0..=60) } else { 0 },
+            long_delay_ms: random.random_range(200..=5_000),
+            lost_of_1000: if is_rough { random.random_range(0..=100) } else { 0 },
+            doubled_of_1000: if is_rough { random.random_range(0..=60) } else { 0 },
+            clock_error_ms: random.random_range(0..=1_500),
+            clocks_jump: random.random_bool(0.2),
+            restores: random.random_bool(0.25),
+            comes_and_goes: random.random_bool(0.5),
+            disks_fill: random.random_bool(0.3),
+            grace_ms: random.random_range(12_000..=30_000),
+            sync_interval: Duration::from_secs(random.random_range(5..=15)),
+        }
+    }
+}
