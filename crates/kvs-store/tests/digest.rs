@@ -11,12 +11,15 @@ use kvs_core::item::{DigestKey, END, item, tree_key};
 use kvs_core::namespace::Namespace;
 use kvs_core::record::{Kind, Record};
 use kvs_core::sum_tree::sum::Sum;
+use kvs_store::check::view::check_view;
 use kvs_store::commit::write::{Change, Write};
-use kvs_store::engine::contract::Order;
+use kvs_store::engine::contract::{Batch, Engine, Order, Sync};
 use kvs_store::engine::device::{Device, Torn};
+use kvs_store::engine::memory::MemoryEngine;
 use kvs_store::keys::read_record_key;
 use kvs_store::medium::MemoryMedium;
 use kvs_store::observer::Silent;
+use kvs_store::read::view::View;
 use kvs_store::row::Row;
 use kvs_store::store::Store;
 use kvs_store::table::Table;
@@ -171,6 +174,27 @@ fn a_large_store_without_a_checkpoint_is_read_in_while_writes_go_on() {
         store.commit(vec![support::put(&format!("j/{round:06}"), "3")]).unwrap();
     }
     check(&store);
+}
+
+#[test]
+fn the_check_tells_a_checkpoint_that_cannot_be_read_and_the_next_start_does_without_it() {
+    let (device, clock) = (Device::new(), ManualClock::new());
+    let store = open_inline(&device, &clock, 1);
+    churn(&store, 500, 1);
+    store.close();
+    let engine = MemoryEngine::open(&device);
+    let problems = |engine: MemoryEngine| {
+        let report = check_view(&View::of(Arc::new(engine)), &mut |_| {});
+        assert!(report.rows(Table::Tree) > 0);
+        report.problems_total
+    };
+    assert_eq!(problems(engine), 0);
+    let engine = MemoryEngine::open(&device);
+    let mut batch = Batch::default();
+    batch.put(Table::Tree, vec![1, 0, 0, 0, 0], b"no chunk".to_vec());
+    engine.commit(batch, Sync::Disk).unwrap();
+    assert_eq!(problems(engine), 1);
+    check(&open_inline(&device, &clock, 2));
 }
 
 #[test]

@@ -7,6 +7,7 @@
 //!
 //! Left out: whether payloads are JSON (that is decided at the door), and repair.
 
+mod checkpoint;
 pub(crate) mod content;
 mod dots;
 mod indexes;

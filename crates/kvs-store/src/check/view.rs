@@ -2,6 +2,7 @@
 
 use std::ops::Bound;
 
+use crate::check::checkpoint::check_checkpoint;
 use crate::check::dots::{DOTS_HELD_MAX, Dots};
 use crate::check::indexes::check_indexes;
 use crate::check::report::Report;
@@ -51,6 +52,7 @@ fn check_tables(view: &View, report: &mut Report, progress: &mut dyn FnMut()) ->
     walk.run(view)?;
     let Walk { sums, dots, .. } = walk;
     check_indexes(view, &sums, report, progress)?;
+    check_checkpoint(view, node.as_ref().map(|(_, counters)| counters), report, progress)?;
     check_dots(view, dots, report, progress)?;
     check_counters(node.as_ref(), report);
     Ok(())
