@@ -20,6 +20,7 @@ pub mod limits;
 mod line;
 mod lines;
 pub mod list;
+pub mod members;
 mod path;
 pub mod progress;
 pub mod reads;

@@ -3,6 +3,7 @@
 mod args;
 mod commands;
 mod exit;
+mod import_rules;
 mod printer;
 
 use std::process::ExitCode;

@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::{backup, check, history, list, restore, run, service, transfer, value, version};
+use super::{backup, check, history, list, members, restore, run, service, transfer, value, version};
 use crate::args::{Cli, Command};
 use crate::exit::Exit;
 use crate::printer::Printer;
@@ -21,6 +21,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<Exit> {
         Some(Command::Rm(args)) => value::remove(args, printer),
         Some(Command::Ls(args)) => list::list(args, printer),
         Some(Command::History(args)) => history::history(args, printer),
+        Some(Command::Members(args)) => members::members(args, printer),
         Some(Command::Import(args)) => transfer::import(args, printer),
         Some(Command::Export(args)) => transfer::export(args, printer),
         Some(Command::Backup(args)) => backup::backup(args, printer),

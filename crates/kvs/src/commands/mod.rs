@@ -6,6 +6,7 @@ mod connect;
 pub(crate) mod dispatch;
 mod history;
 mod list;
+mod members;
 mod restore;
 mod run;
 mod service;
