@@ -39,6 +39,8 @@ pub(crate) struct Peer {
     pub(crate) retry_at: Duration,
     failures: u32,
     pub(crate) equality: Equality,
+    /// Since when its root has been another one, whether or not its log moved meanwhile.
+    pub(crate) unequal_since: Option<Duration>,
     /// What it had received when it was last compared.
     pub(crate) compared_vector: Vector,
     /// Its clock minus this node's, in milliseconds.
@@ -47,6 +49,7 @@ pub(crate) struct Peer {
     pub(crate) mode: Mode,
     /// When a session with it may be held again.
     pub(crate) session_at: Duration,
+    /// Sessions in a row that did not make the roots equal.
     pub(crate) session_failures: u32,
 }
 
@@ -61,6 +64,7 @@ impl Peer {
             retry_at: Duration::ZERO,
             failures: 0,
             equality: Equality::Unknown,
+            unequal_since: None,
             compared_vector: Vector::default(),
             clock_offset_ms: None,
             parked: 0,

@@ -76,7 +76,9 @@ impl Replicator {
             if !peer.is_reachable() || peer.mode == Mode::Syncing {
                 continue;
             }
-            let due_at = (since + UNEQUAL_PATIENCE).max(peer.session_at);
+            let at_the_latest =
+                peer.unequal_since.map_or(since, |first| first + self.settings.catchup_interval);
+            let due_at = (since + UNEQUAL_PATIENCE).min(at_the_latest).max(peer.session_at);
             if due_at <= now {
                 chosen = Some(*node);
                 break;
@@ -176,10 +178,11 @@ impl Replicator {
         let Some(peer) = self.peers.get_mut(&held.node) else { return };
         // Its root is asked for at once: the session says what was, not what is.
         peer.status_at = now;
-        let is_done = completeness == Completeness::Complete && (began_equal || found > 0);
-        peer.session_failures = if is_done { 0 } else { peer.session_failures.saturating_add(1) };
-        let pause = SESSION_PAUSE.saturating_mul(1 << peer.session_failures.min(6)).min(SESSION_PAUSE_MAX);
-        peer.session_at = now + if is_done { Duration::ZERO } else { pause };
+        if !began_equal {
+            // Once should be enough; whatever keeps the roots apart (a record that is parked) may do so for long.
+            peer.session_failures = peer.session_failures.saturating_add(1);
+        }
+        peer.session_at = now + session_pause(peer.session_failures);
         peer.equality = Equality::Unknown;
     }
 
@@ -189,9 +192,16 @@ impl Replicator {
         tracing::info!(node = %held.node, reason, "a session was given up");
         if let Some(peer) = self.peers.get_mut(&held.node) {
             peer.session_failures = peer.session_failures.saturating_add(1);
-            let pause =
-                SESSION_PAUSE.saturating_mul(1 << peer.session_failures.min(6)).min(SESSION_PAUSE_MAX);
+            let pause = session_pause(peer.session_failures.max(2));
             peer.session_at = self.now.monotonic + pause;
         }
+    }
+}
+
+/// The pause after so many sessions in a row that did not make the roots equal.
+fn session_pause(failures: u32) -> Duration {
+    match failures.checked_sub(2) {
+        None => Duration::ZERO,
+        Some(more) => SESSION_PAUSE.saturating_mul(1 << more.min(6)).min(SESSION_PAUSE_MAX),
     }
 }

@@ -165,7 +165,9 @@ impl Replicator {
         let page = self.bootstrap.as_ref().filter(|bootstrap| bootstrap.in_flight.is_none());
         let page =
             page.map(|bootstrap| bootstrap.next_at.max(self.now.monotonic + Duration::from_millis(10)));
-        let times = statuses.chain(retries).chain(page).chain(self.repair.deadline());
+        // While everything is fetched no session is held, however long one is due.
+        let repair = self.repair.deadline().filter(|_| self.bootstrap.is_none());
+        let times = statuses.chain(retries).chain(page).chain(repair);
         times.chain([self.floor_at]).min()
     }
 

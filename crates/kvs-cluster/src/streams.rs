@@ -132,8 +132,13 @@ impl Replicator {
         let key = self.settings.secrets.session(&asked.nonce);
         let mut holdings = StoreHoldings::new(&self.store, self.now.wall_ms);
         match compared_root(&mut holdings, &key, reply.floor_ms) {
-            Ok(root) if root == reply.root => peer.equality = Equality::Equal,
+            Ok(root) if root == reply.root => {
+                peer.equality = Equality::Equal;
+                peer.unequal_since = None;
+                peer.session_failures = 0;
+            }
             Ok(_) => {
+                peer.unequal_since.get_or_insert(self.now.monotonic);
                 // While something still arrives, a difference is the ordinary way of things.
                 let is_moving = peer.compared_vector != reply.vector;
                 let since = match peer.equality {

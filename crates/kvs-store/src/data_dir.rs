@@ -90,6 +90,20 @@ impl DataDir {
         Ok(Self { path: path.to_owned(), _lock: lock })
     }
 
+    /// Whether [`Expect::New`] would find a folder that is absent or empty. Nothing is made.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Format`] or [`StoreError::File`]; nothing was changed.
+    pub fn check_new(path: &Path) -> Result<(), StoreError> {
+        refuse_half_restored(path)?;
+        if read_format(path)?.is_none() && is_empty_or_absent(path)? {
+            return Ok(());
+        }
+        let reason = "it already holds something; name a new or empty folder".into();
+        Err(StoreError::Format { dir: path.to_owned(), reason })
+    }
+
     /// Whether a restore could begin in a folder that is absent or empty.
     ///
     /// # Errors

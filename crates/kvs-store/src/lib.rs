@@ -18,6 +18,7 @@ pub mod node;
 pub mod observer;
 mod parked;
 pub mod read;
+pub mod rehearsal;
 pub mod row;
 pub mod settings;
 pub mod shared;

@@ -31,6 +31,13 @@ impl Plan<'_> {
             return self.park(key, &incoming);
         }
         if current.is_none() && self.covers(&incoming.dot) {
+            let row_key = parked::row_key(&incoming);
+            if self.is_parked(&row_key)? {
+                // It has come into range and was not admitted yet.
+                let outcome = self.take(key, incoming)?;
+                self.set_parked(row_key, None);
+                return Ok(outcome);
+            }
             // Received, deleted and collected since. A tombstone in this place is nobody's affair.
             return Ok(if incoming.kind == Kind::Value { Outcome::Outlived } else { Outcome::NotNewer });
         }
@@ -39,17 +46,20 @@ impl Plan<'_> {
 
     fn park(&mut self, key: &Key, incoming: &Record) -> Result<Outcome, StoreError> {
         let row_key = parked::row_key(incoming);
-        let is_there = match self.parked.get(&row_key) {
-            Some(planned) => planned.is_some(),
-            None => self.engine.get(Table::Parked, &row_key)?.is_some(),
-        };
-        if !is_there {
+        if !self.is_parked(&row_key)? {
             if self.standing().parked >= PARKED_MAX {
                 return Err(StoreError::TooManyParked);
             }
             self.set_parked(row_key, Some(parked::encode(key, incoming)));
         }
         Ok(Outcome::Parked)
+    }
+
+    fn is_parked(&self, row_key: &[u8]) -> Result<bool, StoreError> {
+        match self.parked.get(row_key) {
+            Some(planned) => Ok(planned.is_some()),
+            None => Ok(self.standing().parked > 0 && self.engine.get(Table::Parked, row_key)?.is_some()),
+        }
     }
 
     /// Adds or removes a parked record.

@@ -1,0 +1,503 @@
+//! Replicators and their stores in one process: calls are carried by hand, time by numbers.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a failing step must fail the test")]
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use kvs_cluster::contract::{Effect, Event, Needed};
+use kvs_cluster::replicator::Replicator;
+use kvs_cluster::serve::serve;
+use kvs_cluster::settings::{Begins, ReplicatorSettings, Writing};
+use kvs_core::cluster_keys::ClusterKeys;
+use kvs_core::item::DigestKey;
+use kvs_core::namespace::Namespace;
+use kvs_core::path::Path;
+use kvs_core::precondition::Precondition;
+use kvs_core::record::{Kind, Principal};
+use kvs_protocol::call::{CallFailure, CallKind, Now};
+use kvs_protocol::membership::member::{Member, Status};
+use kvs_protocol::mode::Mode;
+use kvs_protocol::reconcile::fingerprint::Secrets;
+use kvs_store::clock::Clock;
+use kvs_store::commit::write::{Change, Outcome, Write};
+use kvs_store::engine::device::Device;
+use kvs_store::medium::MemoryMedium;
+use kvs_store::observer::Silent;
+use kvs_store::settings::{Collection, Settings};
+use kvs_store::store::Store;
+use uuid::Uuid;
+
+const START_MS: u64 = 1_700_000_000_000;
+const GRACE_MS: u64 = 200_000;
+const STEPS_MAX: usize = 20_000;
+
+#[derive(Debug, Default)]
+struct ManualClock(AtomicU64);
+
+impl Clock for ManualClock {
+    fn now_ms(&self) -> u64 {
+        START_MS + self.0.load(Ordering::SeqCst)
+    }
+
+    fn monotonic(&self) -> Duration {
+        Duration::from_millis(self.0.load(Ordering::SeqCst))
+    }
+}
+
+struct Node {
+    device: Device,
+    store: Arc<Store>,
+    replicator: Replicator,
+    inbox: Vec<Event>,
+    is_up: bool,
+    modes: (Mode, Mode),
+    replicated: Vec<(u64, u32)>,
+    calls: Vec<CallKind>,
+}
+
+struct World {
+    clock: Arc<ManualClock>,
+    keys: ClusterKeys,
+    nodes: Vec<Node>,
+    /// Calls of this kind are lost.
+    cut: Option<CallKind>,
+    seeds: u8,
+}
+
+fn path(text: &str) -> Path {
+    Path::parse(text).unwrap()
+}
+
+fn write(text: &str, change: Change) -> Write {
+    Write {
+        namespace: Namespace::Data,
+        path: path(text),
+        change,
+        precondition: Precondition::default(),
+        author: Principal::nobody(),
+    }
+}
+
+impl World {
+    fn new() -> Self {
+        let keys = ClusterKeys::derive(b"the secret of a test");
+        Self { clock: Arc::default(), keys, nodes: Vec::new(), cut: None, seeds: 0 }
+    }
+
+    fn of(count: usize) -> Self {
+        let mut world = Self::new();
+        for _ in 0..count {
+            world.add(if world.nodes.is_empty() { Begins::First } else { Begins::Joining });
+        }
+        world.tell_members();
+        world.run(Duration::from_secs(3));
+        world
+    }
+
+    fn now(&self) -> Now {
+        Now { monotonic: self.clock.monotonic(), wall_ms: self.clock.now_ms() }
+    }
+
+    fn open(&mut self, device: &Device) -> Arc<Store> {
+        self.seeds += 1;
+        let settings = Settings {
+            compression_level: None,
+            tombstone_grace_ms: GRACE_MS,
+            collection: Collection::Covered,
+            digest_key: DigestKey::of(&self.keys),
+            ..Settings::default()
+        };
+        let clock: Arc<dyn Clock> = Arc::<ManualClock>::clone(&self.clock);
+        let medium = Box::new(MemoryMedium { device: device.clone() });
+        Arc::new(Store::open_inline(medium, settings, clock, Arc::new(Silent), [self.seeds; 32]).unwrap())
+    }
+
+    fn replicator(&self, store: &Arc<Store>, begins: Begins) -> Replicator {
+        let settings = ReplicatorSettings {
+            secrets: Secrets::of(&self.keys),
+            writing: Writing::Allowed,
+            begins,
+            sync_interval: Duration::from_secs(300),
+            catchup_interval: Duration::from_secs(120),
+            bootstrap_recent: Duration::from_secs(3600),
+            throttle_delay: Duration::from_millis(100),
+            fetch_delay: Duration::from_millis(50),
+        };
+        Replicator::new(Arc::clone(store), settings, [self.seeds; 32], self.now()).unwrap()
+    }
+
+    fn add(&mut self, begins: Begins) -> usize {
+        let device = Device::new();
+        let store = self.open(&device);
+        let replicator = self.replicator(&store, begins);
+        self.nodes.push(Node {
+            device,
+            store,
+            replicator,
+            inbox: Vec::new(),
+            is_up: true,
+            // As the server begins: peers wait until the replicator has spoken.
+            modes: (Mode::Normal, Mode::Syncing),
+            replicated: Vec::new(),
+            calls: Vec::new(),
+        });
+        self.nodes.len() - 1
+    }
+
+    fn tell_members(&mut self) {
+        let members: Vec<Member> = self
+            .nodes
+            .iter()
+            .enumerate()
+            .map(|(index, node)| Member {
+                node: node.store.identity().origin.node,
+                generation: node.store.generation(),
+                node_id: format!("node{index}"),
+                address: format!("{index}:1"),
+                joined_ms: 1,
+                mode: Mode::Normal,
+                status: if node.is_up { Status::Alive } else { Status::Failed },
+                last_seen_ms: 0,
+                is_forgotten: false,
+            })
+            .collect();
+        for node in &mut self.nodes {
+            node.inbox.push(Event::Members(members.clone()));
+        }
+    }
+
+    fn stop(&mut self, index: usize) {
+        self.nodes[index].is_up = false;
+        self.tell_members();
+    }
+
+    fn start(&mut self, index: usize, begins: Begins) {
+        let device = self.nodes[index].device.clone();
+        self.nodes[index].store.close();
+        let store = self.open(&device);
+        let replicator = self.replicator(&store, begins);
+        let node = &mut self.nodes[index];
+        (node.store, node.replicator, node.is_up) = (store, replicator, true);
+        node.inbox.clear();
+        self.tell_members();
+    }
+
+    /// Goes on for this long, a step of 10 ms at a time, until nothing is left to say within each.
+    fn run(&mut self, time: Duration) {
+        for _ in 0..time.as_millis() / 10 {
+            self.clock.0.fetch_add(10, Ordering::SeqCst);
+            for node in &mut self.nodes {
+                node.store.turn();
+                node.inbox.push(Event::Timer);
+            }
+            self.settle();
+        }
+    }
+
+    fn settle(&mut self) {
+        for _ in 0..STEPS_MAX {
+            let Some(index) = self.nodes.iter().position(|node| node.is_up && !node.inbox.is_empty()) else {
+                return;
+            };
+            let now = self.now();
+            let event = self.nodes[index].inbox.remove(0);
+            let effects = self.nodes[index].replicator.handle(event, now);
+            for effect in effects {
+                self.carry_out(index, effect, now);
+            }
+        }
+        unreachable!("the nodes never stop talking");
+    }
+
+    fn carry_out(&mut self, index: usize, effect: Effect, now: Now) {
+        match effect {
+            Effect::Call { call, node, kind, body, .. } => {
+                self.nodes[index].calls.push(kind);
+                let result = self.answer(index, node, kind, &body, now);
+                self.nodes[index].inbox.push(Event::Reply { call, result });
+            }
+            Effect::Mode { clients, peers } => self.nodes[index].modes = (clients, peers),
+            Effect::Replicated { ticket, count } => self.nodes[index].replicated.push((ticket, count)),
+            Effect::PeerRefused { .. } | Effect::Heard { .. } => {}
+        }
+    }
+
+    fn answer(
+        &mut self,
+        from: usize,
+        to: Uuid,
+        kind: CallKind,
+        body: &Bytes,
+        now: Now,
+    ) -> Result<Bytes, CallFailure> {
+        if self.cut == Some(kind) {
+            return Err(CallFailure::Unreachable("cut".into()));
+        }
+        let from = self.nodes[from].store.identity().origin.node;
+        let place = self.nodes.iter().position(|node| node.store.identity().origin.node == to);
+        let node = place.map(|place| &self.nodes[place]).filter(|node| node.is_up);
+        let node = node.ok_or(CallFailure::Refused)?;
+        let secrets = Secrets::of(&self.keys);
+        let answer = serve(&node.store, &secrets, node.modes.1, from, kind, body, now)
+            .map_err(|error| CallFailure::Rejected(error.to_string()));
+        if let Some(place) = place {
+            self.nodes[place].inbox.push(Event::Committed);
+        }
+        answer
+    }
+
+    fn commit(&mut self, index: usize, write: Write) -> Outcome {
+        let node = &mut self.nodes[index];
+        let outcome = node.store.commit(vec![write]).unwrap()[0];
+        if !matches!(node.inbox.last(), Some(Event::Committed)) {
+            node.inbox.push(Event::Committed);
+        }
+        outcome
+    }
+
+    fn put(&mut self, index: usize, key: &str, value: &str) -> Outcome {
+        let content = self.nodes[index].store.prepare(Bytes::from(value.to_owned()));
+        self.commit(index, write(key, Change::Put { content, lifetime: None }))
+    }
+
+    fn value(&self, index: usize, key: &str) -> Option<String> {
+        let record = self.nodes[index].store.read(Namespace::Data, &path(key)).unwrap()?;
+        (record.kind == Kind::Value)
+            .then(|| String::from_utf8(self.nodes[index].store.json(&record).unwrap().to_vec()).unwrap())
+    }
+
+    fn values(&self, key: &str) -> Vec<Option<String>> {
+        (0..self.nodes.len()).map(|index| self.value(index, key)).collect()
+    }
+
+    fn all_have(&self, key: &str, value: Option<&str>) {
+        let wanted = vec![value.map(str::to_owned); self.nodes.len()];
+        assert_eq!(self.values(key), wanted, "{key}");
+    }
+
+    fn assert_equal_roots(&self) {
+        let roots: Vec<_> = self.nodes.iter().map(|node| node.store.digest().lasting().unwrap()).collect();
+        assert!(roots.windows(2).all(|pair| pair[0] == pair[1]), "the roots differ: {roots:?}");
+    }
+}
+
+#[test]
+fn a_write_is_on_every_node_without_any_time_passing() {
+    let mut world = World::of(3);
+    world.put(1, "a", "1");
+    world.settle();
+    world.all_have("a", Some("1"));
+    world.put(2, "a", "2");
+    world.commit(0, write("b", Change::Delete));
+    world.settle();
+    world.all_have("a", Some("2"));
+    world.assert_equal_roots();
+    assert_eq!(world.nodes[0].store.vector(), world.nodes[2].store.vector());
+}
+
+#[test]
+fn a_node_that_was_away_catches_up_from_the_logs_alone() {
+    let mut world = World::of(3);
+    world.stop(2);
+    for number in 0..3000 {
+        world.put(number % 2, &format!("k{number}"), "1");
+    }
+    world.settle();
+    world.commit(0, write("k7", Change::Delete));
+    world.run(Duration::from_millis(100));
+    world.start(2, Begins::Joining);
+    world.cut = Some(CallKind::Sync);
+    world.run(Duration::from_secs(1));
+    world.all_have("k2999", Some("1"));
+    world.all_have("k7", None);
+    world.assert_equal_roots();
+    assert!(!world.nodes.iter().any(|node| node.calls.contains(&CallKind::Page) && node.calls.len() > 60));
+}
+
+#[test]
+fn what_replaced_an_unsent_write_is_sent_in_its_place() {
+    let mut world = World::of(3);
+    // Node 2 hears nothing of either; node 0 has its own write replaced by node 1's before it can send it on.
+    world.stop(2);
+    world.put(0, "a", "0");
+    world.settle();
+    world.put(1, "a", "1");
+    world.settle();
+    world.stop(1);
+    world.start(2, Begins::Joining);
+    world.cut = Some(CallKind::Sync);
+    world.run(Duration::from_secs(1));
+    assert_eq!(world.value(2, "a").as_deref(), Some("1"), "node 0 sends what replaced its write");
+}
+
+#[test]
+fn writers_are_told_on_how_many_nodes_their_write_is() {
+    let mut world = World::of(3);
+    let Outcome::Created(written) = world.put(0, "a", "1") else { unreachable!() };
+    world.nodes[0].inbox.push(Event::Await { ticket: 5, dot: written.dot, needed: Needed::All });
+    world.settle();
+    assert_eq!(world.nodes[0].replicated, [(5, 2)]);
+    world.stop(2);
+    world.settle();
+    let Outcome::Replaced(written) = world.put(0, "a", "2") else { unreachable!() };
+    for (ticket, needed) in [(6, Needed::All), (7, Needed::Majority)] {
+        world.nodes[0].inbox.push(Event::Await { ticket, dot: written.dot, needed });
+    }
+    world.settle();
+    assert_eq!(world.nodes[0].replicated, [(5, 2), (7, 1)]);
+    world.nodes[0].inbox.push(Event::GiveUp { ticket: 6 });
+    world.settle();
+    assert_eq!(world.nodes[0].replicated, [(5, 2), (7, 1), (6, 1)]);
+}
+
+#[test]
+fn a_new_node_fetches_everything_and_then_follows() {
+    let mut world = World::of(2);
+    for number in 0..9000 {
+        world.put(number % 2, &format!("k{number}"), "1");
+    }
+    world.settle();
+    world.commit(0, write("k5", Change::Delete));
+    world.settle();
+    let new = world.add(Begins::Joining);
+    world.tell_members();
+    world.run(Duration::from_secs(2));
+    world.all_have("k8999", Some("1"));
+    world.all_have("k5", None);
+    world.assert_equal_roots();
+    assert_eq!(world.nodes[new].modes, (Mode::Normal, Mode::Normal));
+    assert!(world.nodes[new].calls.contains(&CallKind::Page));
+    assert_eq!(world.nodes[new].store.vector(), world.nodes[0].store.vector());
+    world.put(0, "after", "1");
+    world.settle();
+    assert_eq!(world.value(new, "after").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_bootstrap_goes_on_after_a_restart_and_with_another_source() {
+    let mut world = World::of(2);
+    for number in 0..40_000 {
+        world.put(number % 2, &format!("k{number:05}"), "1");
+    }
+    world.settle();
+    let new = world.add(Begins::Joining);
+    world.tell_members();
+    world.run(Duration::from_millis(200));
+    assert_eq!(world.nodes[new].modes.0, Mode::Syncing);
+    let fetched = world.nodes[new].store.keys();
+    assert!((1..40_000).contains(&fetched), "{fetched}");
+    // The source is gone, and the node itself was restarted.
+    world.stop(0);
+    world.start(new, Begins::Joining);
+    world.nodes[new].calls.clear();
+    world.run(Duration::from_secs(3));
+    assert_eq!(world.nodes[new].store.keys(), 40_000);
+    let pages = world.nodes[new].calls.iter().filter(|kind| **kind == CallKind::Page).count();
+    assert!(pages <= 24, "{pages} pages: it began again from the start");
+    assert_eq!(world.nodes[new].modes.0, Mode::Normal);
+    world.start(0, Begins::First);
+    world.run(Duration::from_secs(3));
+    world.assert_equal_roots();
+}
+
+#[test]
+fn what_no_log_brings_is_found_by_a_session() {
+    let mut world = World::of(2);
+    for number in 0..500 {
+        world.put(number % 2, &format!("k{number}"), "1");
+    }
+    world.settle();
+    // A version that comes from a node which nobody knows any more, and that only node 0 has.
+    let mut record = world.nodes[1].store.read(Namespace::Data, &path("k3")).unwrap().unwrap();
+    record.version.stamp.ms += 1;
+    record.dot.origin.node = Uuid::from_u128(99);
+    record.dot.seq = 7;
+    world.commit(0, write("k3", Change::Merge(Box::new(record.clone()))));
+    record.version.uuid = Uuid::from_u128(5);
+    record.dot.seq = 8;
+    world.commit(0, write("lost", Change::Merge(Box::new(record))));
+    world.run(Duration::from_secs(8));
+    assert!(world.value(1, "lost").is_some(), "the session brings it");
+    world.assert_equal_roots();
+    let report = world.nodes[1].replicator.report();
+    assert_eq!(report.peers[0].equal, Some(true));
+}
+
+#[test]
+fn a_tombstone_is_collected_once_every_member_has_it_and_nothing_comes_back() {
+    let mut world = World::of(3);
+    world.put(0, "a", "1");
+    world.settle();
+    world.stop(2);
+    world.commit(0, write("a", Change::Delete));
+    world.settle();
+    world.run(Duration::from_millis(GRACE_MS + 60_000));
+    assert_eq!(world.nodes[0].store.tombstones(), 1, "node 2 does not have it");
+    let blockers = world.nodes[0].replicator.tombstones().unwrap().blocked_by;
+    assert_eq!(blockers.iter().map(|it| it.node_id.as_str()).collect::<Vec<_>>(), ["node2"]);
+    world.start(2, Begins::Joining);
+    world.run(Duration::from_secs(60));
+    world.all_have("a", None);
+    assert!(world.nodes.iter().all(|node| node.store.tombstones() == 0), "everybody has it now");
+}
+
+#[test]
+fn a_record_from_far_ahead_is_parked_and_an_ordinary_write_wins() {
+    let mut world = World::of(2);
+    world.put(0, "a", "1");
+    world.settle();
+    let mut record = world.nodes[0].store.read(Namespace::Data, &path("a")).unwrap().unwrap();
+    record.dot.origin.node = Uuid::from_u128(99);
+    for (seq, ms) in [(1, 253_402_300_799_000), (2, u64::MAX), (3, u64::MAX - 5)] {
+        (record.dot.seq, record.version.stamp.ms) = (seq, ms);
+        assert_eq!(world.commit(1, write("a", Change::Merge(Box::new(record.clone())))), Outcome::Parked);
+    }
+    assert_eq!(world.nodes[1].store.standing().parked, 3);
+    world.put(1, "a", "2");
+    world.run(Duration::from_secs(5));
+    world.all_have("a", Some("2"));
+    assert_eq!(world.nodes[0].replicator.report().peers[0].parked, 3);
+    // One that is a little ahead comes in when its time has come.
+    (record.dot.seq, record.version.stamp.ms) = (4, world.clock.now_ms() + 90_000);
+    let offered = Change::Merge(Box::new(record.clone()));
+    assert_eq!(world.commit(1, write("b", offered)), Outcome::Parked);
+    let claim = [(record.dot.origin, 4)].into_iter().collect();
+    let marks = vec![kvs_store::commit::mark::Mark::Raise(claim)];
+    let raised = kvs_store::commit::write::Transaction { writes: Vec::new(), marks };
+    world.nodes[1].store.commit(raised).unwrap();
+    world.run(Duration::from_secs(29));
+    // In range now, and not admitted yet: whoever has it too must not be told that it was deleted.
+    world.clock.0.fetch_add(1_990, Ordering::SeqCst);
+    let outcome = world.commit(1, write("b", Change::Merge(Box::new(record))));
+    assert!(matches!(outcome, Outcome::Taken | Outcome::NotNewer), "{outcome:?}");
+    world.run(Duration::from_secs(10));
+    assert!(world.value(1, "b").is_some());
+    assert_eq!(world.nodes[1].store.standing().parked, 3);
+}
+
+#[test]
+fn a_node_that_forgot_its_last_writes_begins_a_new_epoch() {
+    let mut world = World::of(2);
+    world.put(0, "a", "1");
+    world.settle();
+    let epoch = world.nodes[0].store.identity().origin.epoch;
+    // Node 1 has a write of node 0 that node 0 does not know: as after a disk went back to an earlier state.
+    let mut record = world.nodes[0].store.read(Namespace::Data, &path("a")).unwrap().unwrap();
+    record.dot.seq += 5;
+    record.version.stamp.ms += 1;
+    world.commit(1, write("a", Change::Merge(Box::new(record.clone()))));
+    let claim = [(record.dot.origin, record.dot.seq)].into_iter().collect();
+    let marks = vec![kvs_store::commit::mark::Mark::Raise(claim)];
+    let raised = kvs_store::commit::write::Transaction { writes: Vec::new(), marks };
+    world.nodes[1].store.commit(raised).unwrap();
+    world.run(Duration::from_secs(3));
+    assert!(world.nodes[0].store.identity().origin.epoch > epoch);
+    let Outcome::Created(written) = world.put(0, "b", "1") else { unreachable!() };
+    assert!(written.dot.origin.epoch > epoch);
+    world.run(Duration::from_secs(8));
+    world.all_have("b", Some("1"));
+    world.assert_equal_roots();
+}
