@@ -17,6 +17,8 @@ impl Wake {
     /// Wakes this replicator from now on; the first one counts.
     pub(crate) fn connect(&self, replicator: Sender<Command>) {
         if self.replicator.set(replicator).is_ok() {
+            // What was committed before had nobody to wake, and must not keep what follows from doing so.
+            self.take();
             self.set();
         }
     }
@@ -34,5 +36,37 @@ impl Wake {
     /// The replicator looks now: what is committed later wakes it again.
     pub(crate) fn take(&self) {
         self.is_set.store(false, Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::{Receiver, channel};
+
+    use super::*;
+
+    fn wakings(receiver: &Receiver<Command>) -> usize {
+        receiver.try_iter().filter(|command| matches!(command, Command::Committed)).count()
+    }
+
+    #[test]
+    fn commits_before_there_is_a_replicator_do_not_keep_later_ones_from_waking_it() {
+        let (sender, receiver) = channel();
+        let wake = Wake::default();
+        wake.set();
+        wake.connect(sender);
+        assert_eq!(wakings(&receiver), 1);
+        wake.take();
+        wake.set();
+        assert_eq!(wakings(&receiver), 1);
+    }
+
+    #[test]
+    fn many_commits_wake_it_once_until_it_looks() {
+        let (sender, receiver) = channel();
+        let wake = Wake::default();
+        wake.connect(sender);
+        (0..5).for_each(|_| wake.set());
+        assert_eq!(wakings(&receiver), 1);
     }
 }
