@@ -32,11 +32,11 @@ pub struct Side {
 }
 
 /// A clock that stands still, so that both sides write at one moment.
-struct Standing {
+struct Stopped {
     at_ms: u64,
 }
 
-impl Clock for Standing {
+impl Clock for Stopped {
     fn now_ms(&self) -> u64 {
         self.at_ms
     }
@@ -53,7 +53,12 @@ impl Clock for Standing {
 ///
 /// [`StoreError::Format`] when one of them holds anything or both are one: neither was touched. Any other error may leave
 /// one or both of them begun, to be deleted.
-pub fn prepare(dirs: [&FilePath; 2], key: &Key, values: [Bytes; 2], at_ms: u64) -> Result<[Side; 2], StoreError> {
+pub fn prepare(
+    dirs: [&FilePath; 2],
+    key: &Key,
+    values: [Bytes; 2],
+    at_ms: u64,
+) -> Result<[Side; 2], StoreError> {
     let [older, younger] = dirs;
     if older == younger {
         let reason = "the two data directories must be different ones".into();
@@ -80,7 +85,7 @@ fn write(
     let medium = DiskMedium { dir: data_dir.engine_dir(), options: disk_options(&settings) };
     let mut seed = [0; 32];
     system_random(&mut seed)?;
-    let clock = Arc::new(Standing { at_ms });
+    let clock = Arc::new(Stopped { at_ms });
     let store = Store::open_on(Box::new(medium), settings, clock, Arc::new(Silent), seed, Some(data_dir))?;
     let content = store.prepare(json);
     let put = Write {
@@ -95,7 +100,10 @@ fn write(
     store.close();
     match outcomes.first() {
         Some(Outcome::Created(written)) => Ok(Side { node, written: *written }),
-        _ => Err(StoreError::Format { dir: dir.to_owned(), reason: "it was not new when it was written".into() }),
+        _ => Err(StoreError::Format {
+            dir: dir.to_owned(),
+            reason: "it was not new when it was written".into(),
+        }),
     }
 }
 

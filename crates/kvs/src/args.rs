@@ -71,6 +71,12 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Check every record and index of a stopped node.
     Check(CheckArgs),
+    /// Prepare what is hard to meet by chance.
+    Debug {
+        /// What to prepare.
+        #[command(subcommand)]
+        command: DebugCommand,
+    },
     /// Print the version.
     Version,
 }
@@ -385,6 +391,29 @@ pub(crate) struct CheckArgs {
     /// The data directory. Its node must not be running.
     pub(crate) data_dir: PathBuf,
     /// Print the result as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What `debug` prepares.
+#[derive(Debug, Subcommand)]
+pub(crate) enum DebugCommand {
+    /// Make two data directories with different values for test/conflict/data, written at one moment.
+    #[command(
+        after_help = "Start a node on each of them, the second with the first as its seed: both end with the first \
+                            one's value, because its node joined earlier, and the other value is in the history."
+    )]
+    Conflict(ConflictArgs),
+}
+
+/// Arguments of `debug conflict`.
+#[derive(Debug, Args)]
+pub(crate) struct ConflictArgs {
+    /// New data directory of the node that joined first, whose value wins.
+    pub(crate) dir_a: PathBuf,
+    /// New data directory of the node that joins later.
+    pub(crate) dir_b: PathBuf,
+    /// Print the two versions as JSON.
     #[arg(long)]
     pub(crate) json: bool,
 }

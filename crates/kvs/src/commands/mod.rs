@@ -3,6 +3,7 @@
 mod backup;
 mod check;
 mod connect;
+mod debug;
 pub(crate) mod dispatch;
 mod history;
 mod list;

@@ -16,6 +16,7 @@
 mod backup;
 mod check;
 mod cli;
+mod conflict;
 mod config;
 mod daemon;
 mod data;
@@ -24,6 +25,7 @@ mod full_disk;
 mod guards;
 mod json;
 mod kill9;
+mod members;
 mod parser;
 mod paths;
 mod peers;
