@@ -344,6 +344,13 @@ impl Swim {
         }
     }
 
+    /// What [`Effect::Persist`] would give now, for a process that is about to end with a change not handed out yet;
+    /// `None` when there is none, or this node has left or was told to stop.
+    #[must_use]
+    pub fn unkept(&self) -> Option<Bytes> {
+        (self.persist_is_set && self.is_running()).then(|| self.registry.persisted(self.now))
+    }
+
     pub(crate) fn persist(&mut self) {
         self.persist_is_set = false;
         let bytes = self.registry.persisted(self.now);

@@ -45,6 +45,8 @@ pub(crate) enum Command {
         /// Where the answer goes.
         answer: oneshot::Sender<Bytes>,
     },
+    /// The node at this address ended a connection.
+    Closed(String),
     /// The node stops.
     Stop,
 }
@@ -82,7 +84,19 @@ impl Members {
                         );
                     }
                 }
-                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Command::Closed(address)) => {
+                    let member = self.swim.members().into_iter().find(|member| member.address == address);
+                    if let Some(member) = member {
+                        self.handle(Event::PeerRefused { node: member.node }, &mut requests);
+                    }
+                }
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    // Without the list a node could only come back through its seeds.
+                    if let Some(list) = self.swim.unkept() {
+                        self.note(vec![Mark::Note(Note::Members, list.to_vec())]);
+                    }
+                    return;
+                }
                 Err(RecvTimeoutError::Timeout) => {}
             }
             if self.swim.deadline().is_some_and(|at| at <= self.clock.monotonic()) {
