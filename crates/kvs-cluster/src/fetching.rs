@@ -18,10 +18,10 @@ impl Replicator {
         if bootstrap.in_flight.is_some() || now < bootstrap.next_at {
             return;
         }
-        if let Some(source) = bootstrap.source() {
-            if !self.peers.get(&source).is_some_and(crate::peer::Peer::is_reachable) {
-                bootstrap.lose_source();
-            }
+        if let Some(source) = bootstrap.source()
+            && !self.peers.get(&source).is_some_and(crate::peer::Peer::is_reachable)
+        {
+            bootstrap.lose_source();
         }
         if bootstrap.source().is_none() {
             // One that said where it stands, and has what it needs itself; after a while any.

@@ -13,6 +13,7 @@ use kvs_protocol::wire::replicate::{ReplicateReply, ReplicateRequest};
 use kvs_protocol::wire::status::{StatusReply, StatusRequest};
 use kvs_store::commit::mark::Mark;
 use kvs_store::commit::write::Transaction;
+use kvs_store::error::StoreError;
 use kvs_store::read::pages::{Age, RecordPage, record_page};
 use kvs_store::store::Store;
 use uuid::Uuid;
@@ -75,7 +76,12 @@ fn status(
 ) -> Result<Bytes, ServeError> {
     let floor_ms = kvs_core::item::floor_ms(now.wall_ms, now.wall_ms).max(request.floor_ms);
     let key = secrets.session(&request.nonce);
-    let root = compared_root(&mut StoreHoldings::new(store, now.wall_ms), &key, floor_ms)?;
+    // A node that has just started reads its digest in; everything else about it is known.
+    let root = match compared_root(&mut StoreHoldings::new(store, now.wall_ms), &key, floor_ms) {
+        Ok(root) => Some(root),
+        Err(StoreError::DigestUnread) => None,
+        Err(error) => return Err(error.into()),
+    };
     let standing = store.standing();
     let reply = StatusReply {
         mode,

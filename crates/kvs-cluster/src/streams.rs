@@ -9,6 +9,7 @@ use kvs_protocol::reconcile::answer::compared_root;
 use kvs_protocol::wire::replicate::ReplicateReply;
 use kvs_protocol::wire::status::{StatusReply, StatusRequest};
 use kvs_store::commit::write::Transaction;
+use kvs_store::error::StoreError;
 use rand::RngExt;
 use uuid::Uuid;
 
@@ -131,13 +132,18 @@ impl Replicator {
         peer.shipping.note_standing(reply.cursor, reply.vector.clone(), &self.store);
         let key = self.settings.secrets.session(&asked.nonce);
         let mut holdings = StoreHoldings::new(&self.store, self.now.wall_ms);
-        match compared_root(&mut holdings, &key, reply.floor_ms) {
-            Ok(root) if root == reply.root => {
+        let roots = match reply.root {
+            Some(theirs) => compared_root(&mut holdings, &key, reply.floor_ms).map(|own| Some((own, theirs))),
+            None => Ok(None),
+        };
+        match roots {
+            Ok(None) | Err(StoreError::DigestUnread) => peer.equality = Equality::Unknown,
+            Ok(Some((own, theirs))) if own == theirs => {
                 peer.equality = Equality::Equal;
                 peer.unequal_since = None;
                 peer.session_failures = 0;
             }
-            Ok(_) => {
+            Ok(Some(_)) => {
                 peer.unequal_since.get_or_insert(self.now.monotonic);
                 // While something still arrives, a difference is the ordinary way of things.
                 let is_moving = peer.compared_vector != reply.vector;

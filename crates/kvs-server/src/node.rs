@@ -24,7 +24,7 @@ use crate::backup_schedule::{self, Schedule};
 use crate::backups::Backups;
 use crate::budget::Budget;
 use crate::clock::SystemClock;
-use crate::cluster::handle::End;
+use crate::cluster::handle::{Cluster, End};
 use crate::cluster::start::{self as cluster, Parts, Queues, Threads};
 use crate::cluster::wake::Wake;
 use crate::connection::activity::Order;
@@ -135,7 +135,11 @@ async fn serve(
     let queues =
         (keyring.is_some() && service.is_none()).then(|| Queues::new(cluster::configured_mode(config)));
     let wake = Arc::new(Wake::default());
-    let opened = Opened { queues: queues.as_ref(), keyring: keyring.clone(), wake: Arc::clone(&wake) };
+    let opened = Opened {
+        cluster: queues.as_ref().map(Queues::cluster),
+        keyring: keyring.clone(),
+        wake: Arc::clone(&wake),
+    };
     let node = open(config, address, clock, opened).await?;
     let mut threads = None;
     let mut service = service;
@@ -186,8 +190,8 @@ async fn ended_by_cluster(threads: Option<&mut Threads>) -> ServerError {
 }
 
 /// What a node is opened with besides its configuration.
-struct Opened<'a> {
-    queues: Option<&'a Queues>,
+struct Opened {
+    cluster: Option<Arc<Cluster>>,
     keyring: Option<Keyring>,
     wake: Arc<Wake>,
 }
@@ -197,9 +201,9 @@ async fn open(
     config: &Config,
     address: SocketAddr,
     clock: SystemClock,
-    opened: Opened<'_>,
+    opened: Opened,
 ) -> Result<Arc<Node>, ServerError> {
-    let Opened { queues, keyring, wake } = opened;
+    let Opened { cluster: among, keyring, wake } = opened;
     let cache = CacheShares::of(config);
     let answers = Arc::new(AnswerCache::new(cache.answers_bytes));
     let metrics = Arc::new(Metrics::new());
@@ -224,7 +228,7 @@ async fn open(
         read_pace: ReadPace::default(),
         scans: Scans::new(),
         gate,
-        cluster: queues.map(Queues::cluster),
+        cluster: among,
         backups: Arc::new(Backups::new(
             config.backup_path.clone(),
             config.node_id.clone(),

@@ -16,7 +16,7 @@
 //! | 1 | mode |
 //! | 8 | the answerer's clock, ms since 1970 |
 //! | 8 | the floor that the root was taken above |
-//! | 8 | root |
+//! | 1 + 8 | 1 and the root; or 0 and none while the digest is still read in |
 //! | 8 | records parked |
 //! | 1 + 12 | 1 and the answerer's cursor into the asker's log, or 0 and none |
 //! | n | the answerer's vector |
@@ -49,8 +49,8 @@ pub struct StatusReply {
     pub wall_ms: u64,
     /// The later of both floors.
     pub floor_ms: u64,
-    /// Its root above the floor, under the nonce.
-    pub root: [u8; 8],
+    /// Its root above the floor, under the nonce; `None` while it still reads its digest in.
+    pub root: Option<[u8; 8]>,
     /// How many records it has parked.
     pub parked: u64,
     /// How far it has the asker's log.
@@ -88,7 +88,13 @@ impl StatusReply {
         let mut out = vec![VERSION, self.mode.number()];
         out.extend_from_slice(&self.wall_ms.to_be_bytes());
         out.extend_from_slice(&self.floor_ms.to_be_bytes());
-        out.extend_from_slice(&self.root);
+        match self.root {
+            Some(root) => {
+                out.push(1);
+                out.extend_from_slice(&root);
+            }
+            None => out.push(0),
+        }
         out.extend_from_slice(&self.parked.to_be_bytes());
         put_position(self.cursor, &mut out);
         self.vector.encode_into(&mut out);
@@ -107,7 +113,11 @@ impl StatusReply {
             mode: Mode::from_number(cursor.u8()?).ok_or(DecodeError::Field("mode"))?,
             wall_ms: cursor.u64()?,
             floor_ms: cursor.u64()?,
-            root: cursor.array()?,
+            root: match cursor.u8()? {
+                0 => None,
+                1 => Some(cursor.array()?),
+                _ => return Err(DecodeError::Field("root")),
+            },
             parked: cursor.u64()?,
             cursor: take_position(&mut cursor)?,
             vector: Vector::decode(&mut cursor)?,
@@ -126,16 +136,18 @@ mod tests {
     fn messages_read_back() {
         let request = StatusRequest { nonce: [3; 16], floor_ms: 9 };
         assert_eq!(StatusRequest::decode(&request.encode()), Ok(request));
-        let reply = StatusReply {
-            mode: Mode::Syncing,
-            wall_ms: 1,
-            floor_ms: 2,
-            root: [4; 8],
-            parked: 5,
-            cursor: None,
-            vector: Vector::default(),
-        };
-        assert_eq!(StatusReply::decode(&reply.encode()), Ok(reply));
+        for root in [Some([4; 8]), None] {
+            let reply = StatusReply {
+                mode: Mode::Syncing,
+                wall_ms: 1,
+                floor_ms: 2,
+                root,
+                parked: 5,
+                cursor: None,
+                vector: Vector::default(),
+            };
+            assert_eq!(StatusReply::decode(&reply.encode()), Ok(reply));
+        }
     }
 
     proptest! {

@@ -8,8 +8,7 @@ use kvs_config::config::Config;
 /// of the machine, the one from which the first seed would be reached, or the machine's name.
 pub(crate) fn advertised(config: &Config, listening: SocketAddr) -> String {
     if let Some(address) = &config.advertise_address {
-        let has_port = address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok());
-        return if has_port { address.clone() } else { format!("{address}:{}", listening.port()) };
+        return address.clone();
     }
     if !listening.ip().is_unspecified() {
         return listening.to_string();
@@ -49,7 +48,6 @@ mod tests {
     #[test]
     fn what_is_configured_comes_first_then_where_it_listens() {
         assert_eq!(told("advertise_address: db1.example:9000\n", "127.0.0.1:8080"), "db1.example:9000");
-        assert_eq!(told("advertise_address: db1.example\n", "127.0.0.1:8080"), "db1.example:8080");
         assert_eq!(told("", "10.1.2.3:8080"), "10.1.2.3:8080");
         assert_eq!(told("", "[::1]:8080"), "[::1]:8080");
     }

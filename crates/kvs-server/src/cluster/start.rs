@@ -101,7 +101,16 @@ pub(crate) fn start(
     let identity = store.identity();
     let secrets = Secrets::of(keyring.current());
     let client = PeerClient::new(keyring, identity.origin.node, store.generation(), clock)?;
-    let client = Arc::new(client);
+    let (closed_sender, mut closed) = mpsc::unbounded_channel();
+    let client = Arc::new(client.telling_closed(closed_sender));
+    let told = members.0.clone();
+    tokio::spawn(async move {
+        while let Some(address) = closed.recv().await {
+            if told.send(members::Command::Closed(address)).is_err() {
+                return;
+            }
+        }
+    });
     let now = Now { monotonic: clock.monotonic(), wall_ms: clock.now_ms() };
     let (end_sender, end) = mpsc::unbounded_channel();
     let swim = Swim::new(

@@ -139,10 +139,4 @@ mod tests {
         let detail = Query::read(Some("prefx=a"), KNOWN).unwrap_err().detail;
         assert_eq!(detail, "unknown parameter 'prefx'; this resource takes prefix, limit, reverse");
     }
-
-    #[test]
-    fn waiting_for_other_nodes_is_refused_not_ignored() {
-        assert_eq!(refusal("w=2"), Code::NotSupported);
-        assert_eq!(refusal("w=majority&timeout=5s"), Code::NotSupported);
-    }
 }

@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use super::address::authority;
 use super::complaints::Complaints;
-use super::connection::{Call, Connection, Stumble};
+use super::connection::{Call, ClosedByPeer, Connection, Stumble};
 use super::lanes::{LanePool, Lanes};
 use crate::budget::Budget;
 use crate::clock::SystemClock;
@@ -31,6 +31,7 @@ pub struct PeerClient {
     budget: Budget,
     lanes: Lanes,
     complaints: Complaints<String>,
+    closed: Option<ClosedByPeer>,
 }
 
 impl PeerClient {
@@ -66,7 +67,13 @@ impl PeerClient {
             budget,
             lanes: Lanes::new(),
             complaints: Complaints::default(),
+            closed: None,
         })
+    }
+
+    /// Tells the address of each connection that the other side ends, busy or idle.
+    pub(crate) fn telling_closed(self, closed: ClosedByPeer) -> Self {
+        Self { closed: Some(closed), ..self }
     }
 
     /// Calls the node at `to` (`host:port`, also with `http://` before it) and brings its answer, at most as large as the
@@ -113,7 +120,8 @@ impl PeerClient {
         }
         if let Err(Stumble::Stale(_)) = answered {
             let place = self.lanes.place(self.clock.monotonic()).ok_or_else(busy)?;
-            let opening = Connection::open(call.authority, call.kind, &self.budget, place);
+            let opening =
+                Connection::open(call.authority, call.kind, &self.budget, place, self.closed.clone());
             let mut connection = tokio::time::timeout(PEER_CONNECT_TIMEOUT, opening)
                 .await
                 .map_err(|_| CallFailure::Unreachable("no connection in time".to_owned()))??;

@@ -18,6 +18,7 @@ use kvs_protocol::peer_auth::mac::Line;
 use kvs_protocol::peer_auth::sender::{Sender, Signed};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
@@ -59,6 +60,9 @@ impl From<Stumble> for CallFailure {
         }
     }
 }
+
+/// Where the addresses go whose connections the other side ended: its process may be gone.
+pub(crate) type ClosedByPeer = UnboundedSender<String>;
 
 /// Ends a connection's task, and so the connection, when dropped.
 #[derive(Debug)]
@@ -120,6 +124,7 @@ impl Connection {
         kind: CallKind,
         budget: &Budget,
         place: OwnedSemaphorePermit,
+        closed: Option<ClosedByPeer>,
     ) -> Result<Self, CallFailure> {
         let socket = dial(authority).await?;
         socket.set_nodelay(true).map_err(|error| unreachable(&error))?;
@@ -130,7 +135,15 @@ impl Connection {
             .await
             .map_err(|error| unreachable(&error))?;
         // How it ends is told by the request that is under way.
-        let task = tokio::spawn(async move { drop(connection.await) }).abort_handle();
+        let far = authority.to_owned();
+        let task = tokio::spawn(async move {
+            drop(connection.await);
+            // Not reached when this side ends it.
+            if let Some(closed) = closed {
+                drop(closed.send(far));
+            }
+        })
+        .abort_handle();
         let mut this = Introduction { requests, task: Ending(task) };
         let challenge = this.challenge(authority, kind, budget).await?;
         let Introduction { requests, task } = this;
