@@ -134,16 +134,9 @@ async fn heads_are_bounded() {
 #[tokio::test(flavor = "multi_thread")]
 async fn unknown_resources_and_methods_are_told_apart() {
     let node = TestNode::start().await;
-    for target in [
-        "/",
-        "/kv",
-        "/nowhere",
-        "/kv/_changes",
-        "/meta/a",
-        "/auth/users",
-        "/members/",
-        "/cluster/convergence",
-    ] {
+    for target in
+        ["/", "/kv", "/nowhere", "/kv/_changes", "/meta/a", "/auth/users", "/members/x", "/cluster/"]
+    {
         assert_eq!(node.get(target).await.refusal(), refused(404, "not_found"), "{target}");
     }
     for (method, target, allow) in [

@@ -239,7 +239,20 @@ async fn unknown_parameters_are_not_ignored() {
     assert_eq!(node.put("/kv/a?ttl=1h&ttl=2h", "1").await.refusal(), refused(400, "bad_query"));
     assert_eq!(node.delete("/kv/a?recursiv=true").await.refusal(), refused(400, "bad_query"));
     assert_eq!(node.get("/kv/a?pretty").await.refusal(), refused(400, "bad_query"));
-    assert_eq!(node.put("/kv/a?w=2", "1").await.refusal(), refused(400, "not_supported"));
+    assert_eq!(node.put("/kv/a?w=most", "1").await.refusal(), refused(400, "bad_query"));
+    assert_eq!(node.put("/kv/a?w=1&timeout=soon", "1").await.refusal(), refused(400, "bad_query"));
+    assert_eq!(node.get("/kv/a").await.status, 404);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_write_that_wants_copies_on_a_node_alone_is_made_and_told_that_there_are_none() {
+    let node = TestNode::start().await;
+    let answer = node.put("/kv/a?w=2", "1").await;
+    assert_eq!((answer.status, answer.json()["replicated"].as_u64()), (202, Some(0)));
+    assert_eq!(node.put("/kv/a?w=majority", "2").await.status, 200);
+    assert_eq!(node.put("/kv/a?w=all", "3").await.status, 200);
+    let answer = node.delete("/kv/a?w=1").await;
+    assert_eq!((answer.status, answer.json()["replicated"].as_u64()), (202, Some(0)));
     assert_eq!(node.get("/kv/a").await.status, 404);
 }
 
