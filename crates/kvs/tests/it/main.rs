@@ -30,4 +30,5 @@ mod parser;
 mod paths;
 mod peers;
 mod readme;
+mod script;
 mod support;
