@@ -16,11 +16,8 @@ use uuid::Uuid;
 
 use crate::clock::NodeClock;
 use crate::node::{Node, Standing};
-use crate::weather::PLACES_MAX;
+use crate::weather::{JUMP_MS_MAX, PLACES_MAX};
 use crate::world::{Step, World};
-
-/// The longest jump of a clock.
-const JUMP_MS_MAX: i64 = 3_600_000;
 
 /// Tables of a directory that an old copy brings along; the rest belongs to its identity.
 const COPIED: [Table; 6] =
@@ -130,7 +127,8 @@ impl World {
     }
 
     fn jump_clock(&mut self, place: usize) {
-        let offset_ms = self.random.random_range(-JUMP_MS_MAX..=JUMP_MS_MAX);
+        let jump_ms_max = i64::try_from(JUMP_MS_MAX).unwrap_or(i64::MAX);
+        let offset_ms = self.random.random_range(-jump_ms_max..=jump_ms_max);
         self.tell(|| format!("fault: the clock of {place} is wrong by {offset_ms} ms"));
         self.clocks_jumped = true;
         if let Some(node) = self.node_mut(place) {

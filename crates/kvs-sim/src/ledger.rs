@@ -48,6 +48,9 @@ impl Held {
     }
 }
 
+/// No tombstone is collected sooner, as the shortest grace is longer than that.
+const COLLECTED_AFTER_MIN: Duration = Duration::from_secs(5);
+
 /// Why a change is looked at.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Occasion {
@@ -92,7 +95,8 @@ pub struct Ledger {
     seen: BTreeMap<Uuid, Duration>,
     graves: BTreeMap<Path, Vec<Grave>>,
     mirrors: BTreeMap<usize, Mirror>,
-    had_restore: bool,
+    /// Whether a machine is back for which nobody waited: it may hold for a while what was deleted meanwhile.
+    had_return: bool,
     /// How many tombstones were collected, and values dropped at a peer's word.
     pub collected: u64,
     /// Values dropped at a peer's word.
@@ -151,7 +155,7 @@ impl Ledger {
             (Some(before), Some(after)) if after.version < before.version => {
                 Err(format!("{path:?} on {place} went back from {before:?} to {after:?}"))
             }
-            (Some(before), None) if occasion == Occasion::Opening => {
+            (Some(before), None) if occasion == Occasion::Opening && self.is_recent(&before, now) => {
                 Err(format!("{path:?} on {place} was lost in a crash: {before:?}"))
             }
             (Some(before), None) if before.is_value() => self.drop_value(place, path, before),
@@ -159,6 +163,12 @@ impl Ledger {
             (_, Some(after)) if after.is_value() => self.check_arrival(place, path, &after, is_parked),
             _ => Ok(()),
         }
+    }
+
+    /// Whether a version is too young to have been collected or dropped by the last commit before a crash.
+    fn is_recent(&self, held: &Held, now: Duration) -> bool {
+        let seen = self.seen.get(&held.version.uuid).copied().unwrap_or_default();
+        !held.is_value() && now.saturating_sub(seen) < COLLECTED_AFTER_MIN
     }
 
     /// A value went without a tombstone: at a peer's word.
@@ -183,10 +193,14 @@ impl Ledger {
     ) -> Result<(), String> {
         self.collected += 1;
         self.graves.entry(path.clone()).or_default().push(Grave { version: before.version, at: now });
-        for (other, mirror) in self.mirrors.iter().filter(|(_, mirror)| !mirror.is_gone && !mirror.is_restored && !mirror.is_away) {
+        for (other, mirror) in self
+            .mirrors
+            .iter()
+            .filter(|(_, mirror)| !mirror.is_gone && !mirror.is_restored && !mirror.is_away)
+        {
             let Some(held) = mirror.keys.get(path) else { continue };
             let is_older = held.is_value() && held.version < before.version;
-            if is_older && !self.had_restore && !is_parked(*other, before.version.stamp.ms) {
+            if is_older && !self.had_return && !is_parked(*other, before.version.stamp.ms) {
                 return Err(format!(
                     "{path:?}: {place} collected {before:?} while {other} still holds {held:?}"
                 ));
@@ -204,7 +218,7 @@ impl Ledger {
         is_parked: &dyn Fn(usize, u64) -> bool,
     ) -> Result<(), String> {
         let is_restored = self.mirrors.get(&place).is_some_and(|mirror| mirror.is_restored);
-        if self.had_restore || is_restored {
+        if self.had_return || is_restored {
             return Ok(());
         }
         match self.grave_over(path, after) {
@@ -240,10 +254,21 @@ impl Ledger {
             if !vector.covers(&held.dot) || self.grave_at_least(path, &held.version) {
                 continue;
             }
+            // A key that changed at the responder while a session went on may be missed by it; the change itself comes
+            // with the log, as the vector does not cover it.
+            let is_on_its_way = self
+                .newest
+                .get(path)
+                .is_some_and(|newest| newest.version > held.version && !vector.covers(&newest.dot));
+            if is_on_its_way {
+                continue;
+            }
             let is_there = self.held(place, path).is_some_and(|holds| holds.version >= held.version);
             if !is_there && !is_parked(path, held.version.stamp.ms) {
                 let holds = self.held(place, path);
-                return Err(format!("{place} claims to have received {held:?} of {path:?}, but holds {holds:?}"));
+                return Err(format!(
+                    "{place} claims to have received {held:?} of {path:?}, but holds {holds:?}"
+                ));
             }
         }
         Ok(())
@@ -252,7 +277,8 @@ impl Ledger {
     /// Whether a machine has a write or a newer one of its key, or the delete of it was collected.
     #[must_use]
     pub fn has(&self, place: usize, path: &Path, version: &Version) -> bool {
-        self.held(place, path).is_some_and(|held| held.version >= *version) || self.grave_at_least(path, version)
+        self.held(place, path).is_some_and(|held| held.version >= *version)
+            || self.grave_at_least(path, version)
     }
 
     /// A machine's disk is gone, or was replaced by an older copy on another machine. What nobody else has is lost, and
@@ -264,7 +290,8 @@ impl Ledger {
         let survivors: Vec<&Mirror> = self.mirrors.values().filter(|mirror| !mirror.is_gone).collect();
         let graves = &self.graves;
         self.newest.retain(|path, newest| {
-            let best = survivors.iter().filter_map(|mirror| mirror.keys.get(path)).max_by_key(|held| held.version);
+            let best =
+                survivors.iter().filter_map(|mirror| mirror.keys.get(path)).max_by_key(|held| held.version);
             let is_buried = graves
                 .get(path)
                 .is_some_and(|graves| graves.iter().any(|grave| grave.version >= newest.version));
@@ -282,13 +309,15 @@ impl Ledger {
 
     /// A machine begins with what an old copy holds.
     pub fn restore(&mut self, place: usize, keys: BTreeMap<Path, Held>) {
-        self.had_restore = true;
+        self.had_return = true;
         self.mirrors.insert(place, Mirror { keys, is_restored: true, ..Mirror::default() });
     }
 
     /// A machine said goodbye, or is back.
     pub fn set_away(&mut self, place: usize, is_away: bool) {
-        self.mirrors.entry(place).or_default().is_away = is_away;
+        let mirror = self.mirrors.entry(place).or_default();
+        self.had_return |= mirror.is_away && !is_away;
+        mirror.is_away = is_away;
     }
 
     /// All keys of a machine, as of its last commit.
@@ -341,7 +370,11 @@ impl Ledger {
                 is_dead || all_know || self.grave_at_least(path, &newest.version)
             }
         };
-        if is_kept { Ok(()) } else { Err(format!("{path:?}: {newest:?} was acknowledged, and in the end is {value:?}")) }
+        if is_kept {
+            Ok(())
+        } else {
+            Err(format!("{path:?}: {newest:?} was acknowledged, and in the end is {value:?}"))
+        }
     }
 
     fn value(&self, place: usize, path: &Path, wall_ms: u64) -> Option<&Held> {

@@ -34,7 +34,8 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     if let Some(seed) = arguments.seed {
-        let trace: Option<Trace> = arguments.is_traced.then(|| Box::new(|line: &str| say(&format!("{line}\n"))) as Trace);
+        let trace: Option<Trace> =
+            arguments.is_traced.then(|| Box::new(|line: &str| say(&format!("{line}\n"))) as Trace);
         return tell(seed, "", &run(seed, trace));
     }
     let Ok(named) = seeds::named() else {

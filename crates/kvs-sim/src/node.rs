@@ -86,6 +86,10 @@ pub struct Process {
     pub swim_at: Option<Duration>,
     /// The same for replication.
     pub replicator_at: Option<Duration>,
+    /// How often in a row the timers were due again at once.
+    pub swim_spins: u32,
+    /// The same for replication.
+    pub replicator_spins: u32,
     /// The end of the log that the replicator was told of.
     pub told_local_seq: u64,
 }
@@ -163,7 +167,8 @@ impl Node {
         let medium = MemoryMedium { device: self.device.clone() };
         let clock: Arc<dyn Clock> = Arc::<NodeClock>::clone(&self.clock);
         let observer: Arc<dyn Observer> = Arc::<Changes>::clone(&changes);
-        let store = Arc::new(Store::open_inline(Box::new(medium), settings, clock, observer, random.random())?);
+        let store =
+            Arc::new(Store::open_inline(Box::new(medium), settings, clock, observer, random.random())?);
         let now = self.clock.read();
         let settings = ReplicatorSettings {
             secrets: Secrets::of(&keys),
@@ -203,6 +208,8 @@ impl Node {
             peers: Mode::Normal,
             swim_at: None,
             replicator_at: None,
+            swim_spins: 0,
+            replicator_spins: 0,
             told_local_seq: 0,
         });
         Ok(())

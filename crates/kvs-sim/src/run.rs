@@ -88,8 +88,11 @@ fn live(world: &mut World) -> Result<(), String> {
     world.clock.leap(grace_ms + 5_000);
     world.run_until(world.now() + COLLECTION)?;
     check_end(world)?;
-    let left: Vec<_> =
-        world.members().map(|place| (place, world.ledger.tombstones(place))).filter(|(_, count)| *count > 0).collect();
+    let left: Vec<_> = world
+        .members()
+        .map(|place| (place, world.ledger.tombstones(place)))
+        .filter(|(_, count)| *count > 0)
+        .collect();
     if left.is_empty() { Ok(()) } else { Err(format!("tombstones are left in the end: {left:?}")) }
 }
 

@@ -9,6 +9,9 @@ use rand::rngs::StdRng;
 /// How far a peer's stamp may be ahead, in milliseconds.
 pub const CLOCK_SKEW_MS_MAX: u64 = 4_000;
 
+/// The longest jump of a clock, in milliseconds.
+pub const JUMP_MS_MAX: u64 = 3_600_000;
+
 /// Most nodes of a run, restored and joined ones included.
 pub const PLACES_MAX: usize = 10;
 
@@ -55,6 +58,9 @@ impl Weather {
     /// Draws the weather of a run.
     pub fn draw(random: &mut StdRng) -> Self {
         let is_rough = random.random_bool(0.5);
+        let clocks_jump = random.random_bool(0.2);
+        // The grace exceeds twice the greatest error of a clock, as the configuration demands.
+        let grace_ms = if clocks_jump { 3 * JUMP_MS_MAX } else { random.random_range(12_000..=30_000) };
         Self {
             nodes: random.random_range(3..=7_usize).min(random.random_range(3..=7)),
             keys: random.random_range(3..=24),
@@ -67,11 +73,11 @@ impl Weather {
             lost_of_1000: if is_rough { random.random_range(0..=100) } else { 0 },
             doubled_of_1000: if is_rough { random.random_range(0..=60) } else { 0 },
             clock_error_ms: random.random_range(0..=1_500),
-            clocks_jump: random.random_bool(0.2),
+            clocks_jump,
             restores: random.random_bool(0.25),
-            comes_and_goes: random.random_bool(0.5),
+            comes_and_goes: random.random_bool(0.4),
             disks_fill: random.random_bool(0.3),
-            grace_ms: random.random_range(12_000..=30_000),
+            grace_ms,
             sync_interval: Duration::from_secs(random.random_range(5..=15)),
         }
     }

@@ -39,6 +39,9 @@ const TURN_PAUSE: Duration = Duration::from_millis(250);
 /// A timer that is due at once goes off after this time, as on a real machine.
 const TIMER_MIN: Duration = Duration::from_micros(200);
 
+/// A timer that stays due after going off so often would keep a real machine busy for nothing.
+const SPINS_MAX: u32 = 500;
+
 /// How often vectors are compared with what is held.
 const VECTOR_CHECK_PAUSE: Duration = Duration::from_millis(900);
 
@@ -261,6 +264,7 @@ impl World {
     }
 
     fn take(&mut self, step: Step) -> Result<(), String> {
+        let now = self.now();
         match step {
             Step::Start { place } => self.start(place),
             Step::End { place, comes_back } => {
@@ -274,20 +278,21 @@ impl World {
                 Ok(())
             }
             Step::MembershipTimer { place, process } => match self.process_mut(place, process) {
-                Some(process) => {
+                // A timer that was set anew since has another step.
+                Some(process) if process.swim_at == Some(now) => {
                     process.swim_at = None;
                     self.drive_membership(place, MembershipEvent::Timer)?;
                     self.settle(place)
                 }
-                None => Ok(()),
+                _ => Ok(()),
             },
             Step::ReplicationTimer { place, process } => match self.process_mut(place, process) {
-                Some(process) => {
+                Some(process) if process.replicator_at == Some(now) => {
                     process.replicator_at = None;
                     self.drive_replication(place, ReplicationEvent::Timer)?;
                     self.settle(place)
                 }
-                None => Ok(()),
+                _ => Ok(()),
             },
             Step::Turn { place, process } => {
                 if let Some(process) = self.process_mut(place, process) {
@@ -340,9 +345,11 @@ impl World {
         let seeds: Vec<String> = if is_first {
             Vec::new()
         } else {
-            let others = self.nodes.iter().enumerate().filter(|(other, node)| {
-                *other != place && node.standing == Standing::Member
-            });
+            let others = self
+                .nodes
+                .iter()
+                .enumerate()
+                .filter(|(other, node)| *other != place && node.standing == Standing::Member);
             others.map(|(_, node)| node.address.clone()).collect()
         };
         let (weather, number) = (self.weather.clone(), self.processes);
@@ -419,13 +426,14 @@ impl World {
             process.told_local_seq = end;
             self.drive_replication(place, ReplicationEvent::Committed)?;
         }
-        self.set_timers(place);
-        Ok(())
+        self.set_timers(place)
     }
 
     fn note_changes(&mut self, place: usize) -> Result<(), String> {
         let now = self.now();
-        let Some(process) = self.nodes.get(place).and_then(|node| node.process.as_ref()) else { return Ok(()) };
+        let Some(process) = self.nodes.get(place).and_then(|node| node.process.as_ref()) else {
+            return Ok(());
+        };
         let store = std::sync::Arc::clone(&process.store);
         let mut keys = process.changes.take();
         keys.sort_unstable();
@@ -441,28 +449,38 @@ impl World {
         Ok(())
     }
 
-    fn set_timers(&mut self, place: usize) {
+    fn set_timers(&mut self, place: usize) -> Result<(), String> {
         let now = self.now();
-        let Some(process) = self.nodes.get_mut(place).and_then(|node| node.process.as_mut()) else { return };
+        let Some(process) = self.nodes.get_mut(place).and_then(|node| node.process.as_mut()) else {
+            return Ok(());
+        };
         let number = process.number;
         let mut due = Vec::new();
         if let Some(deadline) = process.swim.deadline() {
-            let at = deadline.max(now + TIMER_MIN);
+            process.swim_spins = if deadline <= now { process.swim_spins + 1 } else { 0 };
+            let at = next_tick(deadline.max(now + TIMER_MIN));
             if process.swim_at.is_none_or(|set| at < set) {
                 process.swim_at = Some(at);
                 due.push((at, Step::MembershipTimer { place, process: number }));
             }
         }
         if let Some(deadline) = process.replicator.deadline() {
-            let at = deadline.max(now + TIMER_MIN);
+            process.replicator_spins = if deadline <= now { process.replicator_spins + 1 } else { 0 };
+            let at = next_tick(deadline.max(now + TIMER_MIN));
             if process.replicator_at.is_none_or(|set| at < set) {
                 process.replicator_at = Some(at);
                 due.push((at, Step::ReplicationTimer { place, process: number }));
             }
         }
+        let spins = process.swim_spins.max(process.replicator_spins);
+        if spins > SPINS_MAX {
+            let (swim, replicator) = (process.swim.deadline(), process.replicator.deadline());
+            return Err(format!("{place} spins: its timers stay due at {swim:?} and {replicator:?}"));
+        }
         for (at, step) in due {
             self.after(at.saturating_sub(now), step);
         }
+        Ok(())
     }
 
     /// Hands an event to membership and carries out what it wants.
@@ -491,8 +509,10 @@ impl World {
                     };
                     let members = process.swim.members();
                     self.tell(|| {
-                        let seen: Vec<_> =
-                            members.iter().map(|member| format!("{}:{}", member.node_id, member.status.name())).collect();
+                        let seen: Vec<_> = members
+                            .iter()
+                            .map(|member| format!("{}:{}", member.node_id, member.status.name()))
+                            .collect();
                         format!("{place} sees {}", seen.join(" "))
                     });
                     self.drive_replication(place, ReplicationEvent::Members(members))?;
@@ -501,7 +521,9 @@ impl World {
                     self.tell(|| format!("{place} is admitted at {joined_ms}"));
                     self.mark(place, Mark::Joined(joined_ms));
                 }
-                MembershipEffect::Persist(bytes) => self.mark(place, Mark::Note(Note::Members, bytes.to_vec())),
+                MembershipEffect::Persist(bytes) => {
+                    self.mark(place, Mark::Note(Note::Members, bytes.to_vec()))
+                }
                 MembershipEffect::Forgotten => return Err(format!("{place} was told that it is forgotten")),
                 MembershipEffect::Stop { reason } => return Err(format!("{place} was stopped: {reason}")),
             }
@@ -533,7 +555,9 @@ impl World {
                     self.call(place, call, Some(node), &to, (kind, body), timeout);
                 }
                 ReplicationEffect::Mode { clients, peers } => {
-                    self.tell(|| format!("{place} is {} for clients, {} for peers", clients.name(), peers.name()));
+                    self.tell(|| {
+                        format!("{place} is {} for clients, {} for peers", clients.name(), peers.name())
+                    });
                     if let Some(process) = self.nodes.get_mut(place).and_then(|node| node.process.as_mut()) {
                         (process.clients, process.peers) = (clients, peers);
                     }
@@ -561,10 +585,8 @@ impl World {
         timeout: Duration,
     ) {
         let Some(target) = self.nodes.iter().position(|node| node.address == to) else { return };
-        let Some((process, from)) = self
-            .nodes
-            .get(caller)
-            .and_then(|node| Some((node.process.as_ref()?.number, node.uuid?)))
+        let Some((process, from)) =
+            self.nodes.get(caller).and_then(|node| Some((node.process.as_ref()?.number, node.uuid?)))
         else {
             return;
         };
@@ -667,10 +689,16 @@ impl World {
     }
 }
 
+/// The first moment at or after this one that the clock of the world can show.
+fn next_tick(at: Duration) -> Duration {
+    Duration::from_micros(u64::try_from(at.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX))
+}
+
 fn is_parked(nodes: &[Node], place: usize, path: &Path, ms: u64) -> bool {
     let process = nodes.get(place).and_then(|node| node.process.as_ref());
     // What a machine that is down has parked is not known.
     process.is_none_or(|process| {
-        parked::newest(&process.store).is_ok_and(|parked| parked.get(path).is_some_and(|newest| *newest >= ms))
+        parked::newest(&process.store)
+            .is_ok_and(|parked| parked.get(path).is_some_and(|newest| *newest >= ms))
     })
 }
