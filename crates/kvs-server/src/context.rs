@@ -38,6 +38,8 @@ pub(crate) struct DoorSettings {
     pub(crate) node_id: String,
     /// Where the node listens.
     pub(crate) address: String,
+    /// Whether writes that an earlier life of the node saved wait for somebody to look at them.
+    pub(crate) has_saved_writes: bool,
     /// How long a tombstone stays at least, in milliseconds.
     pub(crate) tombstone_grace_ms: u64,
     /// Whose requests are answered.

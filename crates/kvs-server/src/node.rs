@@ -12,6 +12,7 @@ use std::time::Duration;
 use kvs_config::choice::Durability;
 use kvs_config::config::Config;
 use kvs_core::item::DigestKey;
+use kvs_core::vector::Vector;
 use kvs_protocol::peer_auth::keyring::Keyring;
 use kvs_store::clock::Clock;
 use kvs_store::settings::{self, Collection, FirstJoined, Settings};
@@ -24,6 +25,7 @@ use crate::backup_schedule::{self, Schedule};
 use crate::backups::Backups;
 use crate::budget::Budget;
 use crate::clock::SystemClock;
+use crate::cluster::forgotten;
 use crate::cluster::handle::{Cluster, End};
 use crate::cluster::start::{self as cluster, Parts, Queues, Threads};
 use crate::cluster::wake::Wake;
@@ -59,9 +61,21 @@ pub fn run_until_signal(config: &Config, on_ready: impl FnOnce(SocketAddr)) -> R
         .build()
         .map_err(|source| ServerError::Runtime { operation: "start the runtime", source })?;
     let ended = runtime.block_on(async {
-        let stop = stop_signal()?;
-        let listener = listener::bind(honesty::listen_address(config))?;
-        run(config, listener, stop, on_ready).await
+        let mut on_ready = Some(on_ready);
+        loop {
+            let stop = stop_signal()?;
+            let listener = listener::bind(honesty::listen_address(config))?;
+            let tell_ready = |address| {
+                if let Some(on_ready) = on_ready.take() {
+                    on_ready(address);
+                }
+            };
+            match run(config, listener, stop, tell_ready).await {
+                // What it held was put aside: it begins again as a new node.
+                Err(ServerError::Forgotten) => {}
+                ended => return ended,
+            }
+        }
     });
     // Scans nobody waits for any more end by themselves.
     runtime.shutdown_timeout(Duration::from_secs(1));
@@ -169,12 +183,42 @@ async fn serve(
     for task in background {
         task.abort();
     }
+    let was_forgotten = matches!(ended, Err(ServerError::Forgotten));
+    if was_forgotten {
+        save_own(&node, config).await?;
+    }
     if let Some(threads) = threads {
         tokio::task::block_in_place(|| threads.stop());
     }
     close(&node).await;
+    if was_forgotten {
+        // The store lets go of its folder with its last user.
+        drop(node);
+        tokio::task::block_in_place(|| forgotten::begin_again(&config.data_dir, clock.now_ms()))
+            .map_err(ServerError::OpenStore)?;
+    }
     tracing::info!("stopped");
     ended
+}
+
+/// Saves what only this node has, as far as its peers tell what they have.
+async fn save_own(node: &Arc<Node>, config: &Config) -> Result<(), ServerError> {
+    let known = match &node.cluster {
+        Some(cluster) => cluster.known_elsewhere().await,
+        None => Vector::default(),
+    };
+    let (saving, data_dir) = (Arc::clone(node), config.data_dir.clone());
+    let now_ms = node.clock.now_ms();
+    let saved =
+        tokio::task::spawn_blocking(move || forgotten::save_own(&saving.store, &known, &data_dir, now_ms));
+    saved
+        .await
+        .map_err(|error| ServerError::Runtime {
+            operation: "save the node's own writes",
+            source: error.into(),
+        })?
+        .map_err(ServerError::OpenStore)?;
+    Ok(())
 }
 
 /// Completes when the cluster says that this node must not go on.
@@ -239,6 +283,7 @@ async fn open(
             node_id: config.node_id.clone(),
             address: address.to_string(),
             tombstone_grace_ms: settings.tombstone_grace_ms,
+            has_saved_writes: forgotten::has_saved(&config.data_dir),
             host_policy: if address.ip().is_loopback() { HostPolicy::LoopbackOnly } else { HostPolicy::Any },
             mode: cluster::configured_mode(config),
             max_json_size: config.max_json_size,

@@ -39,6 +39,8 @@ pub(crate) enum Route<'a> {
     Members,
     /// `POST /members/join`.
     Join,
+    /// `POST /members/forget`.
+    Forget,
     /// `POST` or `DELETE /members/leave`.
     Leave,
     /// `GET /sync/merkle/root`.
@@ -146,6 +148,7 @@ impl Route<'_> {
             Self::Peer(_) => Family::Peer,
             Self::Members
             | Self::Join
+            | Self::Forget
             | Self::Leave
             | Self::MerkleRoot
             | Self::Convergence
@@ -169,6 +172,7 @@ enum Resource<'a> {
     Backup,
     Members,
     Join,
+    Forget,
     Leave,
     MerkleRoot,
     Convergence,
@@ -223,6 +227,7 @@ impl<'a> Resource<'a> {
             Self::Metrics => &[(Method::GET, |_| Route::Metrics)],
             Self::Members => &[(Method::GET, |_| Route::Members)],
             Self::Join => &[(Method::POST, |_| Route::Join)],
+            Self::Forget => &[(Method::POST, |_| Route::Forget)],
             Self::Leave => &[(Method::POST, |_| Route::Leave), (Method::DELETE, |_| Route::Leave)],
             Self::MerkleRoot => &[(Method::GET, |_| Route::MerkleRoot)],
             Self::Convergence => &[(Method::GET, |_| Route::Convergence)],
@@ -246,7 +251,7 @@ impl<'a> Resource<'a> {
             | Self::Convergence
             | Self::Tombstones => "GET, HEAD",
             Self::Leave => "POST, DELETE",
-            Self::Batch | Self::ReadMany | Self::Join | Self::Peer(_) => "POST",
+            Self::Batch | Self::ReadMany | Self::Join | Self::Forget | Self::Peer(_) => "POST",
             Self::Restore { .. } | Self::Backup => "GET, HEAD, POST",
         }
     }
@@ -303,6 +308,7 @@ fn resource(path: &str) -> Option<Resource<'_>> {
         "/backup" => Some(Resource::Backup),
         "/members/" | "/members" => Some(Resource::Members),
         "/members/join" => Some(Resource::Join),
+        "/members/forget" => Some(Resource::Forget),
         "/members/leave" => Some(Resource::Leave),
         "/sync/merkle/root" => Some(Resource::MerkleRoot),
         "/cluster/convergence" => Some(Resource::Convergence),
@@ -348,6 +354,7 @@ mod tests {
             (Method::POST, "/backup", Route::BackUp),
             (Method::GET, "/members/", Route::Members),
             (Method::POST, "/members/join", Route::Join),
+            (Method::POST, "/members/forget", Route::Forget),
             (Method::POST, "/members/leave", Route::Leave),
             (Method::DELETE, "/members/leave", Route::Leave),
             (Method::GET, "/sync/merkle/root", Route::MerkleRoot),
@@ -427,6 +434,7 @@ mod tests {
             "/backup",
             "/members/",
             "/members/join",
+            "/members/forget",
             "/members/leave",
             "/sync/merkle/root",
             "/cluster/convergence",

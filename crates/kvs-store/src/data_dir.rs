@@ -179,6 +179,23 @@ fn format_line() -> String {
     format!("{FORMAT_WORD} {DATA_FORMAT}")
 }
 
+/// Renames what a data directory holds of its engine to `engine.<word>`, so that the next opening begins empty; answers
+/// the new name. The store must be closed.
+///
+/// # Errors
+///
+/// [`StoreError::InUse`] while it is open, [`StoreError::File`]; nothing was changed.
+pub fn set_engine_aside(dir: &Path, word: &str) -> Result<PathBuf, StoreError> {
+    let _lock = lock(dir)?;
+    let aside = dir.join(format!("{ENGINE_DIR}.{word}"));
+    std::fs::rename(dir.join(ENGINE_DIR), &aside).map_err(|source| StoreError::File {
+        operation: "rename the engine's folder to",
+        path: aside.clone(),
+        source,
+    })?;
+    Ok(aside)
+}
+
 /// The line in `FORMAT`; `None` when there is no such file.
 fn read_format(dir: &Path) -> Result<Option<String>, StoreError> {
     let path = dir.join(FORMAT_FILE);

@@ -8,6 +8,7 @@ use std::time::Duration;
 use kvs_cluster::contract::{Event, Needed};
 use kvs_cluster::report::{BootstrapReport, Report, TombstoneReport};
 use kvs_core::origin::Dot;
+use kvs_core::vector::Vector;
 use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_protocol::membership::member::Member;
 use kvs_protocol::mode::Mode;
@@ -17,6 +18,11 @@ use tokio::sync::oneshot;
 use super::copies::Copies;
 use super::members;
 use super::replication;
+
+/// How often peers are looked at for what they have, and the pause between.
+const KNOWN_LOOKS_MAX: usize = 20;
+/// The pause between two looks.
+const KNOWN_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the node must not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -97,6 +103,18 @@ impl Cluster {
         receiver.await.ok()
     }
 
+    /// Writes that some peer is known to have, asking for a while until one says what it has.
+    pub(crate) async fn known_elsewhere(&self) -> Vector {
+        for _ in 0..KNOWN_LOOKS_MAX {
+            let Some(report) = self.report().await else { break };
+            if !report.known_elsewhere.is_empty() {
+                return report.known_elsewhere;
+            }
+            tokio::time::sleep(KNOWN_PAUSE).await;
+        }
+        Vector::default()
+    }
+
     /// The tombstones and who keeps them; `None` while the node stops.
     pub(crate) async fn tombstones(&self) -> Option<Result<TombstoneReport, StoreError>> {
         let (sender, receiver) = oneshot::channel();
@@ -108,6 +126,13 @@ impl Cluster {
     pub(crate) fn leave(&self) {
         // A thread that has ended has left.
         drop(self.members.send(members::Command::Event(MembershipEvent::Leave)));
+    }
+
+    /// Counts a member that will not come back no longer; `None` while the node stops.
+    pub(crate) async fn forget(&self, name: String) -> Option<members::Forgetting> {
+        let (sender, receiver) = oneshot::channel();
+        self.members.send(members::Command::Forget(name, sender)).ok()?;
+        receiver.await.ok()
     }
 
     /// Tries to reach a cluster at this address, as if it were a seed.

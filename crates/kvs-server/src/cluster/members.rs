@@ -9,6 +9,7 @@ use bytes::Bytes;
 use kvs_cluster::contract::Event as ReplicatorEvent;
 use kvs_protocol::call::{CallKind, Now};
 use kvs_protocol::membership::contract::{Effect, Event, Membership};
+use kvs_protocol::membership::member::Status;
 use kvs_protocol::membership::swim::Swim;
 use kvs_store::clock::Clock;
 use kvs_store::commit::mark::{Mark, Note};
@@ -47,8 +48,21 @@ pub(crate) enum Command {
     },
     /// The node at this address ended a connection.
     Closed(String),
+    /// The member of this name or uuid will not come back.
+    Forget(String, oneshot::Sender<Forgetting>),
     /// The node stops.
     Stop,
+}
+
+/// What became of a wish to forget a member.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Forgetting {
+    /// It is forgotten.
+    Done,
+    /// There is no other member of this name or uuid.
+    Unknown,
+    /// It answers.
+    Alive,
 }
 
 /// The thread's own.
@@ -88,6 +102,13 @@ impl Members {
                     let member = self.swim.members().into_iter().find(|member| member.address == address);
                     if let Some(member) = member {
                         self.handle(Event::PeerRefused { node: member.node }, &mut requests);
+                    }
+                }
+                Ok(Command::Forget(name, answer)) => {
+                    let forgetting = self.forget(&name, &mut requests);
+                    // Whoever asked may be gone.
+                    if answer.send(forgetting).is_err() {
+                        tracing::debug!(name, "nobody waits to hear what became of this");
                     }
                 }
                 Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => {
@@ -142,6 +163,21 @@ impl Members {
                 Effect::Stop { reason } => drop(self.end.send(End::Refused(reason))),
             }
         }
+    }
+
+    fn forget(&mut self, name: &str, requests: &mut BTreeMap<u64, oneshot::Sender<Bytes>>) -> Forgetting {
+        let others = self.swim.members().into_iter().skip(1);
+        let mut named = others.filter(|member| !member.is_forgotten);
+        let Some(member) = named.find(|member| member.node_id == name || member.node.to_string() == name)
+        else {
+            return Forgetting::Unknown;
+        };
+        if member.status == Status::Alive {
+            return Forgetting::Alive;
+        }
+        tracing::warn!(node_id = member.node_id, node = %member.node, "forgotten at an operator's word");
+        self.handle(Event::Forget(member.node), requests);
+        Forgetting::Done
     }
 
     fn publish(&self) {

@@ -5,8 +5,9 @@
 
 mod address;
 mod copies;
+pub(crate) mod forgotten;
 pub(crate) mod handle;
-mod members;
+pub(crate) mod members;
 mod replication;
 mod service;
 pub(crate) mod start;

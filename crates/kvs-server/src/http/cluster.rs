@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
 use crate::cluster::handle::Cluster;
+use crate::cluster::members::Forgetting;
 use crate::context::Node;
 use crate::http::body;
 use crate::http::query::Query;
@@ -99,6 +100,34 @@ pub(crate) async fn join(
     }
     cluster.join(join.address);
     Ok(Reply::empty(StatusCode::ACCEPTED))
+}
+
+/// Answers `POST /members/forget`.
+pub(crate) async fn forget(
+    node: &Node,
+    query: Option<&str>,
+    headers: &http::HeaderMap,
+    body: Incoming,
+) -> Result<Reply, Problem> {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Forget {
+        id: String,
+    }
+    Query::read(query, &[])?;
+    body::expect_json(headers)?;
+    let cluster = cluster(node)?;
+    let body = body::read(headers, body, JOIN_BYTES_MAX, &node.budget).await?;
+    let forget: Forget = serde_json::from_slice(&body.bytes).map_err(|error| bad_json(&error))?;
+    match cluster.forget(forget.id).await.ok_or_else(stopping)? {
+        Forgetting::Done => Ok(Reply::empty(StatusCode::NO_CONTENT)),
+        Forgetting::Unknown => {
+            Err(Problem::new(Code::NotFound, "there is no other member of this name or uuid"))
+        }
+        Forgetting::Alive => {
+            Err(Problem::new(Code::Conflict, "this member answers: stop it, or let it leave, and ask again"))
+        }
+    }
 }
 
 /// Answers `POST` and `DELETE /members/leave`.

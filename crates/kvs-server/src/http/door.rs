@@ -167,8 +167,10 @@ impl Door {
                 return self.answer_peer(visit, asked, kind, &parts, body, after).await;
             }
             Ok(route) => {
-                let takes_body =
-                    matches!(route, Route::Write(_) | Route::Batch | Route::ReadMany | Route::Join);
+                let takes_body = matches!(
+                    route,
+                    Route::Write(_) | Route::Batch | Route::ReadMany | Route::Join | Route::Forget
+                );
                 (route.family(), takes_body, handle(&self.node, route, &parts, body).await)
             }
             Err(unrouted) => (Family::Unrouted, false, Err(problem_of(unrouted))),
@@ -247,6 +249,7 @@ async fn handle(node: &Arc<Node>, route: Route<'_>, parts: &Parts, body: Incomin
         Route::Metrics => tokio::task::block_in_place(|| metrics::metrics(node, query)),
         Route::Members => cluster::members(node, query),
         Route::Join => cluster::join(node, query, headers, body).await,
+        Route::Forget => cluster::forget(node, query, headers, body).await,
         Route::Leave => cluster::leave(node, query),
         Route::MerkleRoot => tokio::task::block_in_place(|| cluster::merkle_root(node, query)),
         Route::Convergence => cluster::convergence(node, query).await,

@@ -53,6 +53,9 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
     if node.is_stopping() {
         reasons.push("stopping");
     }
+    if node.settings.has_saved_writes {
+        reasons.push("unreplicated_writes_saved");
+    }
     let (mut member_count, mut bootstrap) = (1, None);
     if let Some(cluster) = &node.cluster {
         member_count = cluster.visible().len().max(1);
