@@ -95,7 +95,7 @@ pub(crate) const RUMORS_MAX: u32 = 2;
 pub(crate) const EXCHANGE_PAUSE: Duration = Duration::from_millis(100);
 
 /// A changed list is handed out to be kept after this time.
-pub(crate) const PERSIST_PAUSE: Duration = Duration::from_secs(1);
+pub(crate) const PERSIST_PAUSE: Duration = Duration::from_millis(100);
 
 /// How often members are looked at for having been silent too long.
 pub(crate) const AGE_PERIOD: Duration = Duration::from_secs(15);
