@@ -16,10 +16,15 @@
 mod backup;
 mod check;
 mod cli;
+mod cluster;
+mod cluster_faults;
+mod cluster_partitions;
+mod cluster_trust;
 mod conflict;
 mod config;
 mod daemon;
 mod data;
+mod forgotten;
 mod framing;
 mod full_disk;
 mod guards;

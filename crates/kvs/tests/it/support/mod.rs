@@ -3,8 +3,11 @@
 pub(crate) mod answer;
 pub(crate) mod attack;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod finished;
+pub(crate) mod network;
 pub(crate) mod node;
+pub(crate) mod peer;
 pub(crate) mod pid_file;
 pub(crate) mod sandbox;
 pub(crate) mod wait;

@@ -3,13 +3,13 @@
 use std::fs::File;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ExitStatus, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::Signal;
 
 use crate::support::client::Client;
 use crate::support::pid_file::signal;
-use crate::support::sandbox::Sandbox;
+use crate::support::sandbox::{KVS, Sandbox};
 use crate::support::wait::{SOON, until, within};
 use crate::support::wire::Wire;
 
@@ -29,7 +29,17 @@ impl Node {
 
     /// Starts a node from an existing configuration, and waits until it listens.
     pub(crate) fn start(sandbox: &Sandbox, config: &Path) -> Self {
-        let mut spawned = Spawned::new(sandbox, config);
+        Self::listening(sandbox, config, Spawned::new(sandbox, config))
+    }
+
+    /// The same in a network namespace.
+    pub(crate) fn start_in(sandbox: &Sandbox, config: &Path, namespace: &str) -> Self {
+        let mut command = sandbox.command("ip");
+        command.args(["netns", "exec", namespace, KVS]).arg(config);
+        Self::listening(sandbox, config, Spawned::by(sandbox, config, command))
+    }
+
+    fn listening(sandbox: &Sandbox, config: &Path, mut spawned: Spawned) -> Self {
         let address = until("the node to listen", || {
             if let Some(status) = spawned.child.try_wait().unwrap() {
                 panic!("the node ended ({status}): {}", spawned.said());
@@ -122,11 +132,15 @@ pub(crate) struct Spawned {
 impl Spawned {
     /// Starts a node from an existing configuration.
     pub(crate) fn new(sandbox: &Sandbox, config: &Path) -> Self {
+        Self::by(sandbox, config, sandbox.kvs(&[config.to_str().unwrap()]))
+    }
+
+    /// Starts a node by a command that becomes its process.
+    fn by(sandbox: &Sandbox, config: &Path, mut command: Command) -> Self {
         let name = config.file_name().unwrap().to_str().unwrap();
         let output = sandbox.folder().join(format!("{name}.output"));
         let file = File::options().append(true).create(true).open(&output).unwrap();
-        let child = sandbox
-            .kvs(&[config.to_str().unwrap()])
+        let child = command
             .stdin(Stdio::null())
             .stdout(file.try_clone().unwrap())
             .stderr(file)
