@@ -11,11 +11,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use kvs_core::cursor::Cursor;
 use kvs_core::vector::Vector;
 use kvs_protocol::call::{CallFailure, CallId, CallKind, Now};
 use kvs_protocol::membership::member::Member;
 use kvs_protocol::mode::Mode;
-use kvs_store::commit::mark::Mark;
+use kvs_store::commit::mark::{Mark, Note};
 use kvs_store::commit::write::Transaction;
 use kvs_store::error::StoreError;
 use kvs_store::store::Store;
@@ -26,7 +27,7 @@ use uuid::Uuid;
 use crate::acknowledgements::Acknowledgements;
 use crate::bootstrap::Bootstrap;
 use crate::contract::{Effect, Event};
-use crate::limits::{FLOOR_INTERVAL, MOMENTS_MAX};
+use crate::limits::{ACKNOWLEDGED_INTERVAL, FLOOR_INTERVAL, MOMENTS_MAX};
 use crate::peer::Peer;
 use crate::repair::Repair;
 use crate::report::SessionReport;
@@ -71,6 +72,9 @@ pub struct Replicator {
     next_call: u64,
     modes: Option<(Mode, Mode)>,
     floor_at: Duration,
+    /// Which own writes some peer has, as noted, and when that may be noted again.
+    acknowledged: Vector,
+    acknowledged_at: Duration,
     pub(crate) now: Now,
 }
 
@@ -95,6 +99,7 @@ impl Replicator {
             }
         };
         let own = store.identity().origin.node;
+        let acknowledged = acknowledged(&store)?;
         let mut replicator = Self {
             store,
             settings,
@@ -112,6 +117,8 @@ impl Replicator {
             next_call: 1,
             modes: None,
             floor_at: Duration::ZERO,
+            acknowledged,
+            acknowledged_at: Duration::ZERO,
             now,
         };
         replicator.repair.begin(now.monotonic, replicator.settings.sync_interval);
@@ -299,7 +306,9 @@ impl Replicator {
     /// Tells the store what every member has: which tombstones may go, and which rows of the log nobody needs.
     fn set_floors(&mut self) {
         let counting = || self.peers.values().filter(|peer| peer.counts());
-        let shipped = counting().map(|peer| peer.shipping.read_local_seq()).min();
+        // Whoever said goodbye reads on when it comes back: what it has not read must still be known as unread.
+        let readers = self.peers.values().filter(|peer| !peer.member.is_forgotten);
+        let shipped = readers.map(|peer| peer.shipping.read_local_seq()).min();
         self.store.set_shipped(shipped.unwrap_or_default());
         if self.now.monotonic < self.floor_at {
             return;
@@ -310,9 +319,33 @@ impl Replicator {
             let received = peer.shipping.received();
             floor = Some(floor.map_or_else(|| received.clone(), |floor| floor.meet(received)));
         }
+        if self.now.monotonic >= self.acknowledged_at {
+            self.note_acknowledged();
+        }
         // What this node has not received itself it cannot judge.
         let own = self.store.vector();
         self.store.set_collection_floor(floor.map(|floor| floor.meet(&own)));
+    }
+
+    /// Notes which of this node's own writes some peer has, if that changed: should the cluster forget this node, only
+    /// the others have to be saved.
+    pub fn note_acknowledged(&mut self) {
+        self.acknowledged_at = self.now.monotonic + ACKNOWLEDGED_INTERVAL;
+        let mut known = self.acknowledged.clone();
+        for peer in self.peers.values() {
+            let own = peer.shipping.received().iter().filter(|(origin, _)| origin.node == self.own);
+            known.join(&own.map(|(origin, seq)| (*origin, seq)).collect());
+        }
+        if known == self.acknowledged {
+            return;
+        }
+        let mut bytes = Vec::new();
+        known.encode_into(&mut bytes);
+        let marks = vec![Mark::Note(Note::Acknowledged, bytes)];
+        match self.store.commit(Transaction { writes: Vec::new(), marks }) {
+            Ok(_) => self.acknowledged = known,
+            Err(error) => tracing::warn!(%error, "what peers acknowledged could not be noted"),
+        }
     }
 
     /// The mode that clients and peers see; peers are told at once that a node still has everything to fetch, so that
@@ -338,4 +371,14 @@ impl Replicator {
             self.effects.push(Effect::Mode { clients, peers });
         }
     }
+}
+
+/// Which of a node's own writes some peer is known to have, as an earlier process or this one noted.
+///
+/// # Errors
+///
+/// The note cannot be read; one that makes no sense counts as none.
+pub fn acknowledged(store: &Store) -> Result<Vector, StoreError> {
+    let note = store.note(Note::Acknowledged)?;
+    Ok(note.and_then(|bytes| Vector::decode(&mut Cursor::new(&bytes)).ok()).unwrap_or_default())
 }

@@ -158,7 +158,10 @@ impl Ledger {
             (Some(before), None) if occasion == Occasion::Opening && self.is_recent(&before, now) => {
                 Err(format!("{path:?} on {place} was lost in a crash: {before:?}"))
             }
-            (Some(before), None) if before.is_value() => self.drop_value(place, path, before),
+            // A value may expire and be collected within one round: its tombstone has its stamp.
+            (Some(before), None) if before.is_value() && !before.is_mortal() => {
+                self.drop_value(place, path, before)
+            }
             (Some(before), None) => self.bury(place, path, before, now, is_parked),
             (_, Some(after)) if after.is_value() => self.check_arrival(place, path, &after, is_parked),
             _ => Ok(()),
