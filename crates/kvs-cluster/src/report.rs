@@ -1,6 +1,5 @@
 //! What a node can tell about how its cluster converges.
 
-use kvs_core::vector::Vector;
 use kvs_protocol::membership::member::Status;
 use kvs_protocol::mode::Mode;
 use uuid::Uuid;
@@ -63,8 +62,6 @@ pub struct Report {
     pub bootstrap: Option<BootstrapReport>,
     /// Sessions.
     pub sessions: SessionReport,
-    /// Writes that some peer is known to have.
-    pub known_elsewhere: Vector,
 }
 
 /// A member that keeps tombstones from being collected.

@@ -2,7 +2,6 @@
 
 use std::ops::Bound;
 
-use kvs_core::vector::Vector;
 use kvs_store::engine::contract::Order;
 use kvs_store::error::StoreError;
 use kvs_store::keys::{read_dot_key, read_time_key};
@@ -22,7 +21,6 @@ impl Replicator {
             peers: self.peers.values().map(|peer| self.report_of(peer)).collect(),
             bootstrap: self.bootstrap_report(),
             sessions: self.sessions,
-            known_elsewhere: self.known_elsewhere(),
         }
     }
 
@@ -43,14 +41,6 @@ impl Replicator {
             beyond += usize::from(offset_ms.unsigned_abs() > skew_ms);
         }
         beyond * 2 > told
-    }
-
-    fn known_elsewhere(&self) -> Vector {
-        let mut known = Vector::default();
-        for peer in self.peers.values() {
-            known.join(peer.shipping.received());
-        }
-        known
     }
 
     fn report_of(&self, peer: &Peer) -> PeerReport {

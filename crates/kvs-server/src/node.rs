@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use kvs_cluster::replicator::acknowledged;
 use kvs_config::choice::Durability;
 use kvs_config::config::Config;
 use kvs_core::item::DigestKey;
-use kvs_core::vector::Vector;
 use kvs_protocol::peer_auth::keyring::Keyring;
 use kvs_store::clock::Clock;
 use kvs_store::settings::{self, Collection, FirstJoined, Settings};
@@ -184,11 +184,11 @@ async fn serve(
         task.abort();
     }
     let was_forgotten = matches!(ended, Err(ServerError::Forgotten));
-    if was_forgotten {
-        save_own(&node, config).await?;
-    }
     if let Some(threads) = threads {
         tokio::task::block_in_place(|| threads.stop());
+    }
+    if was_forgotten {
+        save_own(&node, config).await?;
     }
     close(&node).await;
     if was_forgotten {
@@ -201,16 +201,14 @@ async fn serve(
     ended
 }
 
-/// Saves what only this node has, as far as its peers tell what they have.
+/// Saves what only this node has, as far as its peers have ever acknowledged.
 async fn save_own(node: &Arc<Node>, config: &Config) -> Result<(), ServerError> {
-    let known = match &node.cluster {
-        Some(cluster) => cluster.known_elsewhere().await,
-        None => Vector::default(),
-    };
     let (saving, data_dir) = (Arc::clone(node), config.data_dir.clone());
     let now_ms = node.clock.now_ms();
-    let saved =
-        tokio::task::spawn_blocking(move || forgotten::save_own(&saving.store, &known, &data_dir, now_ms));
+    let saved = tokio::task::spawn_blocking(move || {
+        let known = acknowledged(&saving.store)?;
+        forgotten::save_own(&saving.store, &known, &data_dir, now_ms)
+    });
     saved
         .await
         .map_err(|error| ServerError::Runtime {

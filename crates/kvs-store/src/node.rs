@@ -6,7 +6,7 @@
 //! | `counters` | next local seq (8), next origin seq (8), live keys (8), live JSON bytes (8), tombstones (8) |
 //! | `generation` | how often the node was started (4) |
 //! | `epochs` | where its epochs began, see `standing` |
-//! | `members`, `bootstrap` | notes of the cluster |
+//! | `members`, `bootstrap`, `acknowledged` | notes of the cluster |
 //! | `closed` | 1 after an orderly end, 0 while open (1); durability while open (1) |
 //!
 //! The counters are written with every batch, so they are exact after any crash.

@@ -146,7 +146,10 @@ impl Row {
             }
             Kind::Value => {}
             Kind::Tombstone | Kind::Expired => {
-                rows.push((Table::Tombstones, dot_key(&record.dot), time_key(stamp_ms, namespace, path)));
+                // The grace of an expired value counts from its expiry, however long it lived.
+                let since_ms =
+                    if record.kind == Kind::Expired { stamp_ms.max(record.expires_at_ms) } else { stamp_ms };
+                rows.push((Table::Tombstones, dot_key(&record.dot), time_key(since_ms, namespace, path)));
             }
         }
         rows

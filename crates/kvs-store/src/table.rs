@@ -7,7 +7,7 @@
 //! | `log` | local sequence | namespace, path; ship mark |
 //! | `by_time` | stamp ms, namespace, path | nothing |
 //! | `expiry` | expires at ms, namespace, path | nothing |
-//! | `tombstones` | origin uuid, epoch, seq | stamp ms, namespace, path |
+//! | `tombstones` | origin uuid, epoch, seq | ms since when it is one, namespace, path |
 //! | `vectors` | origin uuid, epoch | highest seq up to which everything was received |
 //! | `cursors` | node uuid | how far this node has that one's log: epoch, local sequence |
 //! | `parked` | stamp ms, origin uuid, epoch, seq | namespace, path length, path, record |

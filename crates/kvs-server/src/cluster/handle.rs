@@ -8,7 +8,6 @@ use std::time::Duration;
 use kvs_cluster::contract::{Event, Needed};
 use kvs_cluster::report::{BootstrapReport, Report, TombstoneReport};
 use kvs_core::origin::Dot;
-use kvs_core::vector::Vector;
 use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_protocol::membership::member::Member;
 use kvs_protocol::mode::Mode;
@@ -18,11 +17,6 @@ use tokio::sync::oneshot;
 use super::copies::Copies;
 use super::members;
 use super::replication;
-
-/// How often peers are looked at for what they have, and the pause between.
-const KNOWN_LOOKS_MAX: usize = 20;
-/// The pause between two looks.
-const KNOWN_PAUSE: Duration = Duration::from_millis(100);
 
 /// Why the node must not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -101,18 +95,6 @@ impl Cluster {
         let (sender, receiver) = oneshot::channel();
         self.replicator.send(replication::Command::Report(sender)).ok()?;
         receiver.await.ok()
-    }
-
-    /// Writes that some peer is known to have, asking for a while until one says what it has.
-    pub(crate) async fn known_elsewhere(&self) -> Vector {
-        for _ in 0..KNOWN_LOOKS_MAX {
-            let Some(report) = self.report().await else { break };
-            if !report.known_elsewhere.is_empty() {
-                return report.known_elsewhere;
-            }
-            tokio::time::sleep(KNOWN_PAUSE).await;
-        }
-        Vector::default()
     }
 
     /// The tombstones and who keeps them; `None` while the node stops.

@@ -67,7 +67,10 @@ impl Replication {
                 // Whoever asked may be gone.
                 Ok(Command::Report(answer)) => drop(answer.send(self.replicator.report())),
                 Ok(Command::Tombstones(answer)) => drop(answer.send(self.replicator.tombstones())),
-                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Ok(Command::Stop) | Err(RecvTimeoutError::Disconnected) => {
+                    self.replicator.note_acknowledged();
+                    return;
+                }
                 Err(RecvTimeoutError::Timeout) => self.handle(Event::Timer),
             }
         }

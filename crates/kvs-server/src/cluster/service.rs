@@ -6,6 +6,7 @@ use kvs_cluster::error::ServeError;
 use kvs_cluster::serve::serve;
 use kvs_protocol::call::{CallKind, Now};
 use kvs_protocol::membership::contract::Event as MembershipEvent;
+use kvs_protocol::membership::legible;
 use kvs_protocol::reconcile::fingerprint::Secrets;
 use kvs_store::clock::Clock;
 use kvs_store::store::Store;
@@ -29,6 +30,10 @@ impl PeerService for Service {
         let PeerRequest { from, kind, body, .. } = request;
         match kind {
             CallKind::Swim | CallKind::Members => {
+                if let Err(error) = legible::check(kind, &body) {
+                    let refusal = PeerRefusal::BadMessage(format!("a malformed message: {error}"));
+                    return Box::pin(async move { Err(refusal) });
+                }
                 let (answer, answered) = oneshot::channel();
                 let told = self.cluster.members.send(members::Command::Request { kind, body, from, answer });
                 Box::pin(async move {

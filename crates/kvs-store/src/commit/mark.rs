@@ -48,6 +48,8 @@ pub enum Note {
     Members,
     /// How far a bootstrap is.
     Bootstrap,
+    /// Which of this node's own writes some peer has.
+    Acknowledged,
 }
 
 impl Note {
@@ -56,6 +58,7 @@ impl Note {
         match self {
             Self::Members => b"members",
             Self::Bootstrap => b"bootstrap",
+            Self::Acknowledged => b"acknowledged",
         }
     }
 }

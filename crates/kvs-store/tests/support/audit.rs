@@ -175,7 +175,8 @@ fn index_rows(key: &Key, row: &Row) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
         let (origin, seq) = (record.dot.origin, record.dot.seq);
         let dot =
             [origin.node.as_bytes().as_slice(), &origin.epoch.to_be_bytes(), &seq.to_be_bytes()].concat();
-        rows.push(("tombstones", dot, stamped));
+        let since = if record.kind == Kind::Expired { record.expires_at_ms } else { 0 };
+        rows.push(("tombstones", dot, at(since.max(record.version.stamp.ms))));
     }
     rows
 }
