@@ -8,7 +8,7 @@ use kvs_store::read::log::PieceLimits;
 pub const PIECE: PieceLimits = PieceLimits { records: 1000, bytes: 1024 * 1024 };
 
 /// One page of a bootstrap.
-pub const PAGE: PieceLimits = PieceLimits { records: 4000, bytes: 2 * 1024 * 1024 };
+pub const PAGE: PieceLimits = PieceLimits { records: 1500, bytes: 1024 * 1024 };
 
 /// How long one pass over the log may hold its view; a longer one goes on with a new view, and claims nothing until then.
 pub const PASS_TIME_MAX: Duration = Duration::from_secs(2);
