@@ -1,7 +1,8 @@
 //! `cargo xtask ci`: every check that a change must pass, cheap ones first, stopping at the first failure.
 //!
 //! The tests run last and by the very command that the README gives, so that what CI proves is what a reader can
-//! repeat. The automation's own tests are no part of that command and have a step of their own before it.
+//! repeat. The automation's own tests and the simulator's are no part of that command and have steps of their own before
+//! it.
 
 use std::process::{Command, Stdio};
 use std::time::Duration;
@@ -45,6 +46,7 @@ const STEPS: &[Step] = &[
         },
     },
     cargo_step("cargo test --package xtask", &["test", "--package", "xtask"]),
+    cargo_step("cargo test --package kvs-sim", &["test", "--package", "kvs-sim"]),
     cargo_step("cargo test", &["test"]),
 ];
 

@@ -1,4 +1,4 @@
-//! The project's automation: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask bench node`.
+//! The project's automation: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask bench`.
 //!
 //! It exists so that what CI runs, what a developer runs and what the documents quote is one program in the project's
 //! own language. It depends on no crate of the product: the checks start without building it, and the benchmark sees
@@ -22,6 +22,8 @@ use clap::{Parser, Subcommand};
 
 use crate::bench::bare_hyper;
 use crate::bench::bound_exec;
+use crate::bench::cluster::options::ClusterOptions;
+use crate::bench::cluster::{idle, simulated};
 use crate::bench::options::NodeOptions;
 
 /// The arguments of `cargo xtask`.
@@ -44,6 +46,12 @@ enum Task {
     /// The measuring process of `bench node`; started by it, in a release build
     #[command(hide = true)]
     BenchWorker(NodeOptions),
+    /// The measuring process of `bench cluster`
+    #[command(hide = true)]
+    BenchClusterWorker(ClusterOptions),
+    /// Idle nodes in a network namespace; started by the measuring process
+    #[command(hide = true)]
+    BenchClusterIdle(idle::Options),
     /// A bare hyper server that answers from memory; started by the benchmark
     #[command(hide = true)]
     BareHyper(bare_hyper::Options),
@@ -56,15 +64,24 @@ enum Task {
 enum Bench {
     /// One node against Redis, etcd, webdis, nginx and a bare hyper server
     Node(NodeOptions),
+    /// Three nodes on loopback, as their clients and peers see them
+    Cluster(ClusterOptions),
 }
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().task {
         Task::Ci => ci::run(),
         Task::Tidy => tidy::check::run(),
-        Task::Bench(Bench::Node(options)) => bench::launch::run(&options),
+        Task::Bench(Bench::Node(options)) => {
+            options.check().and_then(|()| bench::launch::run("bench-worker", &[]))
+        }
+        Task::Bench(Bench::Cluster(options)) => {
+            bench::launch::run("bench-cluster-worker", &simulated::examples(&options))
+        }
         Task::BenchWorker(options) => bench::worker::run(&options),
         Task::BareHyper(options) => bare_hyper::run(&options),
+        Task::BenchClusterWorker(options) => bench::cluster::worker::run(&options),
+        Task::BenchClusterIdle(options) => idle::run_inside(&options),
         Task::BoundExec(options) => bound_exec::run(&options),
     };
     match outcome {

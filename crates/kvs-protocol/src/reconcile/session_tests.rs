@@ -9,7 +9,7 @@ use crate::reconcile::answer::answer;
 use crate::reconcile::fingerprint::Secrets;
 use crate::reconcile::reply::Reply;
 use crate::reconcile::request::Request;
-use crate::reconcile::session::{Completeness, Session, SessionError};
+use crate::reconcile::session::{Completeness, Outcome, Session, SessionError};
 use crate::reconcile::testing::{Node, hold_session, keys, origin, record};
 
 fn path(number: u32) -> Path {
@@ -138,11 +138,18 @@ fn twins(count: u32) -> (Node, Node) {
     (node.clone(), node)
 }
 
+/// Holds sessions over these differences and bounds what they cost, which it prints for `cargo xtask bench cluster`.
+#[expect(clippy::print_stdout, reason = "the line of JSON is a figure for whoever runs it with --nocapture")]
 fn costs_of_differences(count: u32) {
+    let tell = |differing: &str, outcome: &Outcome| {
+        let (rounds, bytes) = (outcome.tally.rounds, outcome.tally.bytes_without_records);
+        println!("{{\"session\":\"{differing}\",\"keys\":{count},\"rounds\":{rounds},\"bytes\":{bytes}}}");
+    };
     let (mut left, mut right) = twins(count);
     let at = count / 3;
     right.merge(&path(at), record(2, 1, 20, Kind::Value, 0));
     let outcome = hold_session(&mut left, &mut right, 1);
+    tell("one differs", &outcome);
     assert!(!outcome.began_equal && left.records == right.records);
     assert!(outcome.tally.rounds <= 4 && outcome.tally.bytes_without_records <= 2048, "{outcome:?}");
 
@@ -150,6 +157,7 @@ fn costs_of_differences(count: u32) {
         right.merge(&path(number), record(2, u64::from(number) + 2, 20, Kind::Value, 0));
     }
     let outcome = hold_session(&mut left, &mut right, 2);
+    tell("1,000 adjacent ones differ", &outcome);
     assert!(left.records == right.records);
     assert!(outcome.tally.bytes_without_records <= 20_000 && outcome.tally.rounds <= 4, "{outcome:?}");
 
@@ -158,6 +166,7 @@ fn costs_of_differences(count: u32) {
         left.merge(&path(number), record(3, u64::from(number) + 2, 30, Kind::Value, 0));
     }
     let outcome = hold_session(&mut left, &mut right, 3);
+    tell("1,000 adjacent ones differ, the newer at the asker", &outcome);
     assert!(left.records == right.records);
     assert!(outcome.tally.bytes_without_records <= 20_000 && outcome.tally.rounds <= 4, "{outcome:?}");
 }

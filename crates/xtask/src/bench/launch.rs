@@ -8,22 +8,26 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, bail};
 
-use crate::bench::options::NodeOptions;
 use crate::workspace::cargo;
 
-/// Builds and runs the benchmark.
+/// An example program of a crate: the crate and the name.
+pub(crate) type Example = (&'static str, &'static str);
+
+/// Builds the node and these examples, and runs the measuring process of this name.
 ///
 /// # Errors
 ///
 /// A build failed, or the run did.
-pub(crate) fn run(options: &NodeOptions) -> anyhow::Result<()> {
-    options.check()?;
+pub(crate) fn run(worker_name: &str, examples: &[Example]) -> anyhow::Result<()> {
     println!("bench: building the release binary and the load generator");
     run_command(cargo().args(["build", "--release", "--package", "kvs"]))?;
-    // The same arguments for the other half: everything after `bench node`.
+    for (package, name) in examples {
+        run_command(cargo().args(["build", "--release", "--package", package, "--example", name]))?;
+    }
+    // The same arguments for the other half: everything after `bench node` or `bench cluster`.
     let arguments: Vec<OsString> = std::env::args_os().skip(3).collect();
     let mut worker = cargo();
-    worker.args(["run", "--release", "--quiet", "--package", "xtask", "--", "bench-worker"]).args(arguments);
+    worker.args(["run", "--release", "--quiet", "--package", "xtask", "--", worker_name]).args(arguments);
     // Paths among the arguments are relative to where the person stands, not to the root.
     run_command(worker.current_dir(std::env::current_dir()?))
 }

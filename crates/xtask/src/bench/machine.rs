@@ -14,8 +14,9 @@ pub(crate) fn load_average() -> String {
     text.split_whitespace().next().unwrap_or("unknown").to_owned()
 }
 
-/// The lines that stand above the tables: date, machine, versions. `load_before` is the load average before the run.
-pub(crate) fn description(load_before: &str) -> Vec<String> {
+/// The lines that stand above the tables: date, machine, versions of these targets. `load_before` is the load average
+/// before the run.
+pub(crate) fn description(load_before: &str, targets: &[Target]) -> Vec<String> {
     let cores = thread::available_parallelism().map_or(0, usize::from);
     let cpu = proc_field("/proc/cpuinfo", "model name").unwrap_or_else(|| "unknown CPU".to_owned());
     let memory = proc_field("/proc/meminfo", "MemTotal").unwrap_or_else(|| "unknown".to_owned());
@@ -29,11 +30,11 @@ pub(crate) fn description(load_before: &str) -> Vec<String> {
         ),
         format!("Built from: {}", commit().unwrap_or_else(unknown)),
         format!("Compiler: {}", output("rustc", &["--version"]).unwrap_or_else(unknown)),
-        format!("Versions: {}", versions().join("; ")),
+        format!("Versions: {}", versions(targets).join("; ")),
     ]
 }
 
-fn versions() -> Vec<String> {
+fn versions(targets: &[Target]) -> Vec<String> {
     let node = node::binary().ok().and_then(|path| output(&path.to_string_lossy(), &["--version"]));
     let version = |target| match target {
         Target::Redis => output_of(target, &["--version"]),
@@ -48,7 +49,7 @@ fn versions() -> Vec<String> {
         Target::Node => node.clone(),
         Target::Hyper => None,
     };
-    Target::ALL.into_iter().filter_map(version).collect()
+    targets.iter().copied().filter_map(version).collect()
 }
 
 fn output_of(target: Target, arguments: &[&str]) -> Option<String> {

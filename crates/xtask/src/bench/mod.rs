@@ -3,7 +3,8 @@
 //! `launch` builds and starts the measuring process, `worker` is that process. The servers are other processes
 //! (`process`, `peers`, `node`); the load is `load` with the request bytes of `dialect` and the answer readers
 //! `http_reader` and `resp_reader`; the measured parts are `throughput`, `residence` and `disk`; what comes out goes
-//! through `figures`, `goals` and `table` to the terminal and to the document.
+//! through `figures`, `goals` and `table` to the terminal and to the document. `cluster` is `cargo xtask bench cluster`, with
+//! parts of its own on the same ground.
 
 pub(crate) mod answer;
 pub(crate) mod bare_hyper;
@@ -11,6 +12,7 @@ pub(crate) mod batches;
 pub(crate) mod bound_exec;
 pub(crate) mod cities;
 pub(crate) mod client;
+pub(crate) mod cluster;
 pub(crate) mod dialect;
 pub(crate) mod disk;
 pub(crate) mod document;

@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 
-use crate::bench::figures::Figures;
+use crate::bench::figures::{Figures, Target};
 use crate::bench::options::NodeOptions;
 use crate::bench::scratch::Scratch;
 use crate::bench::{disk, document, machine, report, residence, throughput};
@@ -34,7 +34,7 @@ pub(crate) fn run(options: &NodeOptions) -> anyhow::Result<()> {
     disk::run(options, &scratch, &mut figures);
     drop(scratch);
 
-    let description = machine::description(&load_before);
+    let description = machine::description(&load_before, &Target::ALL);
     let goals = report::goals(options, &figures);
     let targets = report::targets(&figures);
     let remarks = report::remarks(&figures);

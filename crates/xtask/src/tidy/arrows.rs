@@ -18,7 +18,11 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kvs-cluster", &["kvs-core", "kvs-protocol", "kvs-store"]),
     ("kvs-sim", &["kvs-cluster", "kvs-core", "kvs-protocol", "kvs-store"]),
     ("kvs-server", &["kvs-cluster", "kvs-config", "kvs-core", "kvs-protocol", "kvs-store"]),
-    ("kvs", &["kvs-client", "kvs-config", "kvs-core", "kvs-daemon", "kvs-server", "kvs-store"]),
+    // `kvs-protocol` for its tests alone, which speak to nodes as a peer.
+    (
+        "kvs",
+        &["kvs-client", "kvs-config", "kvs-core", "kvs-daemon", "kvs-protocol", "kvs-server", "kvs-store"],
+    ),
     ("xtask", &[]),
 ];
 
