@@ -23,6 +23,7 @@
 use bytes::{Buf, BufMut, Bytes};
 use foca::{Header, Message, State};
 use kvs_core::cursor::Cursor;
+use uuid::Uuid;
 
 use crate::membership::life::{LIFE_BYTES, Life};
 use crate::membership::settings::FRAMES_MAX;
@@ -217,8 +218,38 @@ pub(crate) fn encode_body(hash: u64, frames: &[Bytes]) -> Bytes {
     out.into()
 }
 
+/// A frame as it travels: without its destination, of which only the check is there.
+struct Addressed<'a> {
+    check: u32,
+    front: &'a [u8],
+    rest: &'a [u8],
+}
+
+impl Addressed<'_> {
+    /// Reads it as a frame to this life.
+    fn read_for(&self, destination: &Life) -> Result<Frame, WireError> {
+        let mut whole = self.front.to_vec();
+        whole.extend_from_slice(&destination.bytes());
+        whole.extend_from_slice(self.rest);
+        Frame::decode(&whole)
+    }
+}
+
 /// Reads a body: the sender's hash, and the frames that are meant for this life.
 pub(crate) fn decode_body(bytes: &[u8], own: &Life) -> Result<(u64, Vec<Frame>), WireError> {
+    let (hash, frames) = split_body(bytes)?;
+    let own_frames = frames.iter().filter(|frame| frame.check == own.check());
+    let frames = own_frames.map(|frame| frame.read_for(own)).collect::<Result<_, _>>()?;
+    Ok((hash, frames))
+}
+
+/// Whether bytes are a body, for whichever life its frames are meant.
+pub(crate) fn check_body(bytes: &[u8]) -> Result<(), WireError> {
+    let anybody = Life { node: Uuid::nil(), generation: 0, rejoins: 0 };
+    split_body(bytes)?.1.iter().try_for_each(|frame| frame.read_for(&anybody).map(drop))
+}
+
+fn split_body(bytes: &[u8]) -> Result<(u64, Vec<Addressed<'_>>), WireError> {
     let mut cursor = Cursor::new(bytes);
     match cursor.u8()? {
         VERSION => {}
@@ -226,22 +257,14 @@ pub(crate) fn decode_body(bytes: &[u8], own: &Life) -> Result<(u64, Vec<Frame>),
     }
     let hash = cursor.u64()?;
     let mut frames = Vec::new();
-    let mut count = 0;
     while !cursor.rest().is_empty() {
-        count += 1;
-        if count > FRAMES_MAX {
+        if frames.len() == FRAMES_MAX {
             return Err(WireError::TooMany("frames"));
         }
         let len = usize::from(cursor.u16()?);
         let mut frame = Cursor::new(cursor.take(len)?);
         let front = frame.take(DESTINATION_AT)?;
-        if frame.u32()? != own.check() {
-            continue;
-        }
-        let mut whole = front.to_vec();
-        whole.extend_from_slice(&own.bytes());
-        whole.extend_from_slice(frame.rest());
-        frames.push(Frame::decode(&whole)?);
+        frames.push(Addressed { check: frame.u32()?, front, rest: frame.rest() });
     }
     Ok((hash, frames))
 }

@@ -6,6 +6,7 @@
 //! Left out: sockets and authentication (a call that arrives here is authentic), the clock, and what members are for.
 
 pub mod contract;
+pub mod legible;
 pub mod member;
 pub mod network;
 pub mod settings;

@@ -3,6 +3,7 @@
 use kvs_core::cursor::{Cursor, EndsEarly};
 
 use crate::membership::settings::NAME_BYTES_MAX;
+use crate::wire::decode_error::DecodeError;
 
 /// Why bytes are no message. Nothing of them was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -27,6 +28,18 @@ pub(crate) enum WireError {
 impl From<EndsEarly> for WireError {
     fn from(_: EndsEarly) -> Self {
         Self::EndsEarly
+    }
+}
+
+impl From<WireError> for DecodeError {
+    fn from(error: WireError) -> Self {
+        match error {
+            WireError::EndsEarly => Self::EndsEarly,
+            WireError::UnknownVersion(version) => Self::UnknownVersion(version),
+            WireError::Field(field) => Self::Field(field),
+            WireError::TooMany(bound) => Self::TooMany(bound),
+            WireError::TrailingBytes => Self::TrailingBytes,
+        }
     }
 }
 

@@ -14,6 +14,12 @@ pub enum DecodeError {
     /// A field has a value that the format does not allow.
     #[error("the message's field '{0}' has a value that is not allowed")]
     Field(&'static str),
+    /// More than the named bound.
+    #[error("the message has too many of '{0}'")]
+    TooMany(&'static str),
+    /// Bytes follow the message.
+    #[error("bytes follow the message")]
+    TrailingBytes,
 }
 
 impl From<EndsEarly> for DecodeError {

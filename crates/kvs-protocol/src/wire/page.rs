@@ -27,7 +27,7 @@ use kvs_core::vector::Vector;
 
 use crate::wire::decode_error::DecodeError;
 use crate::wire::keyed_record::{KeyedRecord, put_records, take_records};
-use crate::wire::replicate::take_version;
+use crate::wire::replicate::{take_end, take_version};
 
 const VERSION: u8 = 1;
 
@@ -116,11 +116,12 @@ impl PageRequest {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(bytes);
         take_version(&mut cursor)?;
-        Ok(Self {
+        let request = Self {
             of: PageOf::from_number(cursor.u8()?).ok_or(DecodeError::Field("of"))?,
             moment_ms: cursor.u64()?,
             after: take_short(&mut cursor)?,
-        })
+        };
+        take_end(&cursor).map(|()| request)
     }
 }
 
@@ -145,13 +146,14 @@ impl PageReply {
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(bytes);
         take_version(&mut cursor)?;
-        Ok(Self {
+        let reply = Self {
             log_end: LogPosition::decode(&mut cursor)?,
             vector: Vector::decode(&mut cursor)?,
             keys: cursor.u64()?,
             last: take_short(&mut cursor)?,
             records: take_records(bytes, &mut cursor)?,
-        })
+        };
+        take_end(&cursor).map(|()| reply)
     }
 }
 

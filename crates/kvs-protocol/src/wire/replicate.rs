@@ -79,13 +79,14 @@ impl ReplicateRequest {
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(bytes);
         take_version(&mut cursor)?;
-        Ok(Self {
+        let request = Self {
             from: take_position(&mut cursor)?,
             start_local_seq: cursor.u64()?,
             to: LogPosition::decode(&mut cursor)?,
             claim: Vector::decode(&mut cursor)?,
             records: take_records(bytes, &mut cursor)?,
-        })
+        };
+        take_end(&cursor).map(|()| request)
     }
 }
 
@@ -108,11 +109,12 @@ impl ReplicateReply {
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(bytes);
         take_version(&mut cursor)?;
-        Ok(Self {
+        let reply = Self {
             cursor: take_position(&mut cursor)?,
             vector: Vector::decode(&mut cursor)?,
             drops: take_versions(&mut cursor)?,
-        })
+        };
+        take_end(&cursor).map(|()| reply)
     }
 }
 
@@ -121,6 +123,11 @@ pub(crate) fn take_version(cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
         VERSION => Ok(()),
         other => Err(DecodeError::UnknownVersion(other)),
     }
+}
+
+/// Nothing may follow.
+pub(crate) fn take_end(cursor: &Cursor<'_>) -> Result<(), DecodeError> {
+    if cursor.rest().is_empty() { Ok(()) } else { Err(DecodeError::TrailingBytes) }
 }
 
 pub(crate) fn put_position(position: Option<LogPosition>, out: &mut Vec<u8>) {
@@ -144,6 +151,7 @@ pub(crate) fn take_position(cursor: &mut Cursor<'_>) -> Result<Option<LogPositio
 #[cfg(test)]
 mod tests {
     use super::{ReplicateReply, ReplicateRequest};
+    use crate::wire::decode_error::DecodeError;
     use crate::wire::keyed_record::{KeyedRecord, KeyedVersion};
     use bytes::Bytes;
     use kvs_core::log_position::LogPosition;
@@ -177,7 +185,10 @@ mod tests {
                 claim: vector(seq),
                 records: vec![KeyedRecord { namespace: Namespace::Data, path: path.clone(), record: record.into() }; 3],
             };
-            assert_eq!(ReplicateRequest::decode(&request.encode().into()), Ok(request));
+            let mut longer = request.encode();
+            assert_eq!(ReplicateRequest::decode(&longer.clone().into()), Ok(request));
+            longer.push(0);
+            assert_eq!(ReplicateRequest::decode(&longer.into()), Err(DecodeError::TrailingBytes));
             let version = Version { stamp: Stamp { ms: seq, counter: 3 }, origin_joined_ms: 9, uuid: Uuid::from_u128(5) };
             let drops = vec![KeyedVersion { namespace: Namespace::Meta, path, version }];
             let reply = ReplicateReply { cursor: from, vector: vector(seq), drops };

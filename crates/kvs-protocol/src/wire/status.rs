@@ -27,7 +27,7 @@ use kvs_core::vector::Vector;
 
 use crate::mode::Mode;
 use crate::wire::decode_error::DecodeError;
-use crate::wire::replicate::{put_position, take_position, take_version};
+use crate::wire::replicate::{put_position, take_end, take_position, take_version};
 
 const VERSION: u8 = 1;
 
@@ -77,7 +77,8 @@ impl StatusRequest {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(bytes);
         take_version(&mut cursor)?;
-        Ok(Self { nonce: cursor.array()?, floor_ms: cursor.u64()? })
+        let request = Self { nonce: cursor.array()?, floor_ms: cursor.u64()? };
+        take_end(&cursor).map(|()| request)
     }
 }
 
@@ -109,7 +110,7 @@ impl StatusReply {
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(bytes);
         take_version(&mut cursor)?;
-        Ok(Self {
+        let reply = Self {
             mode: Mode::from_number(cursor.u8()?).ok_or(DecodeError::Field("mode"))?,
             wall_ms: cursor.u64()?,
             floor_ms: cursor.u64()?,
@@ -121,7 +122,8 @@ impl StatusReply {
             parked: cursor.u64()?,
             cursor: take_position(&mut cursor)?,
             vector: Vector::decode(&mut cursor)?,
-        })
+        };
+        take_end(&cursor).map(|()| reply)
     }
 }
 
@@ -153,7 +155,7 @@ mod tests {
     proptest! {
         #[test]
         fn no_bytes_panic_the_readers(bytes in proptest::collection::vec(any::<u8>(), 0..99)) {
-            drop(StatusRequest::decode(&bytes));
+            let _request = StatusRequest::decode(&bytes);
             drop(StatusReply::decode(&bytes));
         }
     }
