@@ -39,7 +39,10 @@ fn three_nodes_find_each_other_and_say_who_they_are() {
         assert_eq!(health.get("reasons"), None, "{health}");
     }
     assert!(lists.iter().all(|list| *list == lists[0]), "join times differ: {lists:?}");
-    assert!(lists[0][0] < lists[0][1] && lists[0][0] < lists[0][2] && lists[0][1] != lists[0][2], "{lists:?}");
+    assert!(
+        lists[0][0] < lists[0][1] && lists[0][0] < lists[0][2] && lists[0][1] != lists[0][2],
+        "{lists:?}"
+    );
 }
 
 #[test]
@@ -53,7 +56,10 @@ fn a_write_on_any_node_is_on_all_nodes_as_the_same_version() {
         for index in 0..3 {
             cluster.until_holds(index, &path, Some(&json!({"first": 1})));
             let read = cluster.client(index).get(&target).expect(200).json();
-            assert_eq!((read["uuid"].as_str(), &read["timestamp"]), (Some(&*put.uuid()), &put.json()["timestamp"]));
+            assert_eq!(
+                (read["uuid"].as_str(), &read["timestamp"]),
+                (Some(&*put.uuid()), &put.json()["timestamp"])
+            );
         }
         // Overwritten by the next node, deleted by the one after it, and created again by the first.
         let (next, last) = ((writer + 1) % 3, (writer + 2) % 3);
@@ -77,10 +83,14 @@ fn a_batch_and_a_deleted_subtree_arrive_everywhere() {
         (0..300).map(|number| json!({"op": "put", "path": format!("b/{number}"), "data": number})).collect();
     cluster.client(0).post("/kv/_batch?w=all", &json!({ "ops": ops })).expect(200);
     assert_eq!(cluster.until_equal().len(), 300);
-    let ops: Vec<Value> = (0..100).map(|number| json!({"op": "delete", "path": format!("b/{number}")})).collect();
+    let ops: Vec<Value> =
+        (0..100).map(|number| json!({"op": "delete", "path": format!("b/{number}")})).collect();
     cluster.client(1).post("/kv/_batch?w=1", &json!({ "ops": ops })).expect(200);
     assert_eq!(cluster.until_equal().len(), 200);
-    assert!(everything(&mut cluster.client(0)).keys().all(|path| path.len() == 5), "the deleted ones are back");
+    assert!(
+        everything(&mut cluster.client(0)).keys().all(|path| path.len() == 5),
+        "the deleted ones are back"
+    );
 }
 
 #[test]
@@ -108,7 +118,9 @@ fn a_value_expires_on_every_node_and_makes_no_root_differ() {
 fn a_writer_waits_for_as_many_copies_as_it_asks_for() {
     let mut cluster = Cluster::formed(3, &[]);
     let mut client = cluster.client(0);
-    for (query, copies) in [("w=local", 0), ("w=0", 0), ("w=1", 1), ("w=majority", 1), ("w=2", 2), ("w=all", 2)] {
+    for (query, copies) in
+        [("w=local", 0), ("w=0", 0), ("w=1", 1), ("w=majority", 1), ("w=2", 2), ("w=all", 2)]
+    {
         let path = query.replace('=', "-");
         client.put(&format!("/kv/{path}?{query}"), "1").expect(201);
         let holders = (1..3).filter(|index| cluster.client(*index).value(&path).is_some()).count();
@@ -148,15 +160,18 @@ fn equality_is_shown_for_everything_and_for_any_subtree() {
         clients[number % 2].put(&format!("/kv/places/{number}?w=1"), "1").expect(201);
     }
     cluster.until_equal();
-    for (query, count) in [("", 40), ("?prefix=users/", 20), ("?prefix=/users/1", 11), ("?prefix=nobody", 0)] {
+    for (query, count) in [("", 40), ("?prefix=users/", 20), ("?prefix=/users/1", 11), ("?prefix=nobody", 0)]
+    {
         let roots = clients.each_mut().map(|client| root(client, query));
         assert_eq!(roots[0], roots[1], "{query}");
         assert_eq!(roots[0].1, count, "{query}");
         assert_eq!(roots[0].0.len(), 64);
     }
-    let before = clients.each_mut().map(|client| [root(client, "?prefix=users/"), root(client, "?prefix=places/")]);
+    let before =
+        clients.each_mut().map(|client| [root(client, "?prefix=users/"), root(client, "?prefix=places/")]);
     clients[0].put("/kv/users/7?w=1", "\"another\"").expect(200);
-    let after = clients.each_mut().map(|client| [root(client, "?prefix=users/"), root(client, "?prefix=places/")]);
+    let after =
+        clients.each_mut().map(|client| [root(client, "?prefix=users/"), root(client, "?prefix=places/")]);
     assert_ne!(before[0][0], after[0][0]);
     assert_eq!(before[0][1], after[0][1]);
     assert_eq!(after[0], after[1]);
@@ -304,9 +319,7 @@ fn a_node_that_leaves_is_gone_at_once_and_can_come_back() {
     cluster.client(2).send("POST", "/members/leave", &[], b"").expect(202);
     for index in 0..2 {
         let mut client = cluster.client(index);
-        until_true("the others to see it go", || {
-            crate::support::cluster::alive(&mut client) == ["n0", "n1"]
-        });
+        until_true("the others to see it go", || crate::support::cluster::alive(&mut client) == ["n0", "n1"]);
     }
     cluster.stop(2);
     // Two of two are all.
@@ -320,7 +333,8 @@ fn a_node_that_leaves_is_gone_at_once_and_can_come_back() {
 fn a_restarted_cluster_of_any_order_finds_itself_again() {
     let mut cluster = Cluster::formed(3, &[]);
     cluster.client(1).put("/kv/kept?w=2", "1").expect(201);
-    let before: Vec<Value> = (0..3).map(|index| cluster.client(index).get("/health").json()["joined_timestamp"].clone()).collect();
+    let before: Vec<Value> =
+        (0..3).map(|index| cluster.client(index).get("/health").json()["joined_timestamp"].clone()).collect();
     for index in 0..3 {
         cluster.stop(index);
     }
@@ -332,7 +346,8 @@ fn a_restarted_cluster_of_any_order_finds_itself_again() {
     cluster.start(0);
     cluster.until_known();
     assert_eq!(cluster.until_equal().len(), 2);
-    let after: Vec<Value> = (0..3).map(|index| cluster.client(index).get("/health").json()["joined_timestamp"].clone()).collect();
+    let after: Vec<Value> =
+        (0..3).map(|index| cluster.client(index).get("/health").json()["joined_timestamp"].clone()).collect();
     assert_eq!(before, after);
 }
 
@@ -348,5 +363,8 @@ fn a_node_that_moves_to_another_address_is_found_there() {
     cluster.client(2).put("/kv/more?w=all", "2").expect(201);
     assert_eq!(cluster.until_equal().len(), 2);
     let members = cluster.client(2).get("/members/").expect(200).json();
-    assert!(members.as_array().unwrap().iter().any(|row| row["address"] == cluster.address(1).to_string()), "{members}");
+    assert!(
+        members.as_array().unwrap().iter().any(|row| row["address"] == cluster.address(1).to_string()),
+        "{members}"
+    );
 }

@@ -19,6 +19,9 @@ use crate::support::wait::{SOON, until_true, within};
 /// Nodes of the cluster.
 const NODES: usize = 3;
 
+/// How often nodes are killed.
+const ROUNDS: usize = 20;
+
 /// Threads that write to each node.
 const WRITERS_EACH: usize = 2;
 
@@ -125,14 +128,18 @@ fn compare(seen: &Seen, writers: &mut [Writer], newest: &Newest) {
     }
     for (key, at) in newest.lock().unwrap().iter() {
         let found = seen.get(key).map(|(_, found, _)| *found);
-        assert!(found >= Some(*at), "{key}: a write of {at} was acknowledged, and all hold that of {found:?}");
+        assert!(
+            found >= Some(*at),
+            "{key}: a write of {at} was acknowledged, and all hold that of {found:?}"
+        );
     }
 }
 
 fn kill_in_turn(rounds: usize) {
     let mut cluster = Cluster::formed(NODES, &[("revision_limit", "3")]);
-    let mut writers: Vec<Writer> =
-        (0..NODES * WRITERS_EACH).map(|number| Writer::new(number, cluster.address(number % NODES))).collect();
+    let mut writers: Vec<Writer> = (0..NODES * WRITERS_EACH)
+        .map(|number| Writer::new(number, cluster.address(number % NODES)))
+        .collect();
     let newest = Newest::default();
     for round in 0..rounds {
         // Each node in turn, at another moment each time; in every fifth round two of them.
@@ -187,13 +194,7 @@ impl Drop for Stop<'_> {
 
 #[test]
 fn no_acknowledged_write_is_lost_by_kill_9_of_any_node_under_load() {
-    kill_in_turn(5);
-}
-
-#[test]
-#[ignore = "twenty rounds take about a minute; the test above does five"]
-fn no_acknowledged_write_is_lost_by_twenty_times_kill_9() {
-    kill_in_turn(20);
+    kill_in_turn(ROUNDS);
 }
 
 /// Asks the nodes in turn, beginning with `first`, until one answers as wanted; `None` when none did.
@@ -287,12 +288,17 @@ fn a_node_that_was_away_has_neither_lost_nor_brought_back_anything() {
         }
     };
     let path = |number: usize| format!("many/{number:05}");
-    batch(&mut cluster.client(0), &numbers, &|number| json!({"op": "put", "path": path(number), "data": number}));
+    batch(
+        &mut cluster.client(0),
+        &numbers,
+        &|number| json!({"op": "put", "path": path(number), "data": number}),
+    );
     cluster.until_equal();
     // What it writes alone just before it goes is its own affair; it is not deleted.
     cluster.client(2).put("/kv/own?w=0", "1").expect(201);
     cluster.kill(2);
-    let ops: Vec<Value> = numbers.iter().map(|number| json!({"op": "delete", "path": path(*number)})).collect();
+    let ops: Vec<Value> =
+        numbers.iter().map(|number| json!({"op": "delete", "path": path(*number)})).collect();
     cluster.client(0).post("/kv/_batch?w=1", &json!({ "ops": ops })).expect(200);
     cluster.client(1).put("/kv/many/00007", "\"again\"").expect(201);
     // The others restart too, so that nothing of the deletes is in memory alone.

@@ -148,7 +148,10 @@ fn deleted_while_away(network: &Network, keys: usize) {
             client.post(&format!("/kv/_batch?{query}"), &json!({ "ops": ops })).expect(200);
         }
     };
-    change("w=all&timeout=30s", &|number| json!({"op": "put", "path": format!("k/{number:06}"), "data": number}));
+    change(
+        "w=all&timeout=30s",
+        &|number| json!({"op": "put", "path": format!("k/{number:06}"), "data": number}),
+    );
     assert_eq!(cluster.until_equal().len(), keys);
     isolate(network, 2, Network::cut);
     change("w=1&timeout=30s", &|number| json!({"op": "delete", "path": format!("k/{number:06}")}));

@@ -1,8 +1,9 @@
 //! The black-box tests: the real program, driven from outside as its users drive it.
 //!
-//! They are written from the documented contract and know nothing of the crates behind it. Every test has a home and a
-//! folder of its own and takes free ports, so that nothing of the machine's user is touched and tests run side by side.
-//! Waiting is always for a state that can be looked at, within a bound.
+//! They are written from the documented contract and know nothing of the crates behind it; only whoever plays a peer
+//! (`support/peer.rs`, `cluster_trust.rs`) speaks the peers' protocol by its own code. Every test has a home and a folder of
+//! its own and takes free ports, so that nothing of the machine's user is touched and tests run side by side. Waiting is
+//! always for a state that can be looked at, within a bound.
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
@@ -20,8 +21,8 @@ mod cluster;
 mod cluster_faults;
 mod cluster_partitions;
 mod cluster_trust;
-mod conflict;
 mod config;
+mod conflict;
 mod daemon;
 mod data;
 mod forgotten;

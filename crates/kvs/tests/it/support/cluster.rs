@@ -82,7 +82,8 @@ impl Cluster {
         }
         all.retain(|(key, _)| lines.iter().all(|(other, _)| key != other));
         all.extend(lines.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let place = Place { config: PathBuf::new(), name, lines: all, namespace: None, address: None, node: None };
+        let place =
+            Place { config: PathBuf::new(), name, lines: all, namespace: None, address: None, node: None };
         self.places.push(place);
         self.configure(index);
         index
@@ -294,10 +295,12 @@ fn difference(all: &[Seen]) -> String {
         .map(|key| {
             let versions: Vec<_> = all
                 .iter()
-                .map(|seen| seen.get(*key).map(|(uuid, at, value)| {
-                    let value: String = value.to_string().chars().take(40).collect();
-                    format!("{uuid} {at} {value}")
-                }))
+                .map(|seen| {
+                    seen.get(*key).map(|(uuid, at, value)| {
+                        let value: String = value.to_string().chars().take(40).collect();
+                        format!("{uuid} {at} {value}")
+                    })
+                })
                 .collect();
             format!("{key}: {versions:?}")
         })

@@ -45,7 +45,8 @@ pub(crate) fn in_network(test: &str, nodes: usize, body: impl FnOnce(&Network)) 
         .env(VARIABLE, &network.0.name)
         .output()
         .unwrap();
-    let said = [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
+    let said =
+        [output.stdout, output.stderr].map(|said| String::from_utf8_lossy(&said).into_owned()).concat();
     assert!(output.status.success() && said.contains("1 passed"), "in its network: {said}");
 }
 

@@ -140,12 +140,8 @@ impl Spawned {
         let name = config.file_name().unwrap().to_str().unwrap();
         let output = sandbox.folder().join(format!("{name}.output"));
         let file = File::options().append(true).create(true).open(&output).unwrap();
-        let child = command
-            .stdin(Stdio::null())
-            .stdout(file.try_clone().unwrap())
-            .stderr(file)
-            .spawn()
-            .unwrap();
+        let child =
+            command.stdin(Stdio::null()).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
         Self { child, output }
     }
 
