@@ -5,8 +5,8 @@
 //! itself are passed over by name; so are those that need a program which is not installed, and the test says which.
 //!
 //! The ports of the README are replaced by free ones, that of the first node through its variable, and folders under
-//! `/tmp` by folders of the test. Where the README sleeps, the test does not: what comes next is tried until it succeeds,
-//! within a bound.
+//! `/tmp` by folders of the test. Where the README sleeps, the test does not: what comes next, up to the next stop of a
+//! node, is tried until it succeeds, within a bound.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -131,7 +131,8 @@ fn every_command_of_the_readme_works() {
                 is_done(&finished).then_some(())
             });
         }
-        is_patient = false;
+        // What was waited for is over when nodes are stopped.
+        is_patient &= !command.starts_with("kvs stop ");
         assert!(
             is_done(&finished),
             "$ {command}\n{:?}\n{}{}",
