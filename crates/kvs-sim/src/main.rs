@@ -5,8 +5,9 @@ use std::process::ExitCode;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use kvs_sim::run::{Outcome, Trace, run};
+use kvs_sim::run::{Outcome, run};
 use kvs_sim::seeds;
+use kvs_sim::world::Trace;
 
 const USAGE: &str = "usage: kvs-sim [--seeds N] [--from N] [--seed N [--trace]]
 

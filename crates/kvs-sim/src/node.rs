@@ -60,6 +60,8 @@ impl Observer for Changes {
 pub enum Standing {
     /// It belongs to the cluster, running or not.
     Member,
+    /// It said goodbye and comes back.
+    Away,
     /// It said goodbye and stays away.
     Left,
     /// Its disk is gone, or its directory was restored elsewhere.

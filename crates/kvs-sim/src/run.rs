@@ -12,7 +12,7 @@ use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_store::check::view::check_view;
 
 use crate::node::Standing;
-use crate::world::{Step, World};
+use crate::world::{Step, Trace, World};
 
 /// How long membership may take to see everyone again.
 const RECOVERY: Duration = Duration::from_secs(20);
@@ -40,9 +40,6 @@ pub struct Outcome {
     /// Nodes at the end.
     pub nodes: usize,
 }
-
-/// Where a trace goes, line by line.
-pub type Trace = Box<dyn FnMut(&str) + Send>;
 
 /// Runs a seed.
 ///
@@ -109,15 +106,15 @@ fn heal(world: &mut World) -> Result<(), String> {
         let Some(node) = world.node_mut(place) else { continue };
         node.disk_delay = Duration::ZERO;
         node.device.set_faults(kvs_store::engine::device::Faults::default());
-        if !is_running && node.standing == Standing::Member {
+        if !is_running && matches!(node.standing, Standing::Member | Standing::Away) {
             world.after(Duration::from_millis(10), Step::Start { place });
         }
     }
     world.run_until(world.now() + RECOVERY)?;
-    // An operator says which machines will not come back.
+    // An operator says which machines will not come back: a goodbye may have reached nobody.
     let lost: Vec<_> = (0..world.places())
         .filter_map(|place| world.node(place))
-        .filter(|node| node.standing == Standing::Gone)
+        .filter(|node| matches!(node.standing, Standing::Gone | Standing::Left))
         .filter_map(|node| node.uuid)
         .collect();
     let first = world.running().next();

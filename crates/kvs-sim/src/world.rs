@@ -113,6 +113,12 @@ pub enum Step {
     CheckVectors,
 }
 
+/// Where a trace goes, line by line.
+pub type Trace = Box<dyn FnMut(&str) + Send>;
+
+/// An old copy of a directory: whose, the disk, and what it holds.
+pub type Copied = (usize, Device, BTreeMap<Path, Held>);
+
 /// Machines, and what is on its way between them.
 pub struct World {
     /// What the run is like.
@@ -125,8 +131,8 @@ pub struct World {
     pub network: Network,
     /// What must be true.
     pub ledger: Ledger,
-    /// An old copy of a directory: whose, and what it holds.
-    pub copy: Option<(usize, Device, BTreeMap<Path, Held>)>,
+    /// An old copy of a directory.
+    pub copy: Option<Copied>,
     /// How many values clients have made up.
     pub written: u64,
     /// Whether a wall clock was ever wrong by more than the configuration allows.
@@ -141,7 +147,7 @@ pub struct World {
     answers: BTreeMap<u64, Call>,
     next_answer: u64,
     secrets: Secrets,
-    trace: Option<Box<dyn FnMut(&str) + Send>>,
+    trace: Option<Trace>,
 }
 
 impl World {
@@ -150,7 +156,7 @@ impl World {
     /// # Errors
     ///
     /// The promise that is broken by it.
-    pub fn begin(seed: u64, trace: Option<Box<dyn FnMut(&str) + Send>>) -> Result<Self, String> {
+    pub fn begin(seed: u64, trace: Option<Trace>) -> Result<Self, String> {
         let mut random = StdRng::seed_from_u64(seed);
         let weather = Weather::draw(&mut random);
         let mut world = Self {
@@ -378,7 +384,7 @@ impl World {
             return;
         }
         node.stop();
-        node.standing = Standing::Left;
+        node.standing = if comes_back { Standing::Away } else { Standing::Left };
         self.ledger.set_away(place, true);
         if comes_back {
             let pause = Duration::from_millis(self.random.random_range(1_000..40_000));
