@@ -303,13 +303,9 @@ impl Replicator {
         }
     }
 
-    /// Tells the store what every member has: which tombstones may go, and which rows of the log nobody needs.
+    /// Tells the store which tombstones every member has, so that they may go.
     fn set_floors(&mut self) {
         let counting = || self.peers.values().filter(|peer| peer.counts());
-        // Whoever said goodbye reads on when it comes back: what it has not read must still be known as unread.
-        let readers = self.peers.values().filter(|peer| !peer.member.is_forgotten);
-        let shipped = readers.map(|peer| peer.shipping.read_local_seq()).min();
-        self.store.set_shipped(shipped.unwrap_or_default());
         if self.now.monotonic < self.floor_at {
             return;
         }

@@ -51,8 +51,7 @@ impl Revisions {
     }
 }
 
-/// Which of this node's own writes a row of the log stands for: the last one of the key that not every peer was known
-/// to have when the row was made.
+/// Which of this node's own writes a row of the log stands for: the last one of the key, whatever has replaced it since.
 ///
 /// A peer that covers it needs nothing from the row; for any other the row is sent, as whatever record is current.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

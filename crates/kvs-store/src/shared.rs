@@ -71,7 +71,6 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     published: Mutex<Published>,
     floor: Mutex<Floor>,
-    shipped_local_seq: AtomicU64,
     keys: AtomicU64,
     bytes: AtomicU64,
     tombstones: AtomicU64,
@@ -101,7 +100,6 @@ impl Shared {
                 Collection::Alone => Floor::Alone,
                 Collection::Covered => Floor::Covered(Vector::default()),
             }),
-            shipped_local_seq: AtomicU64::new(0),
             keys: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             tombstones: AtomicU64::new(0),
@@ -151,14 +149,6 @@ impl Shared {
 
     pub(crate) fn last_local_seq(&self) -> u64 {
         self.last_local_seq.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn shipped_local_seq(&self) -> u64 {
-        self.shipped_local_seq.load(Ordering::Relaxed)
-    }
-
-    pub(crate) fn set_shipped_local_seq(&self, local_seq: u64) {
-        self.shipped_local_seq.store(local_seq, Ordering::Relaxed);
     }
 
     pub(crate) fn publish(&self, selfhood: &Selfhood) {

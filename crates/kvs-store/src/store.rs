@@ -313,11 +313,6 @@ impl Store {
         self.shared.set_floor(floor);
     }
 
-    /// Tells up to where every other member has read this node's log.
-    pub fn set_shipped(&self, local_seq: u64) {
-        self.shared.set_shipped_local_seq(local_seq);
-    }
-
     /// What an earlier process noted.
     ///
     /// # Errors

@@ -286,9 +286,12 @@ fn tombstones_are_forgotten_with_their_history_once_the_grace_is_over() {
     do_chores(&store, &clock);
     assert_eq!(store.status().tombstones, 3);
     assert_eq!(store.history(Namespace::Data, &path("a")).unwrap().len(), 3);
-    // A tombstone that was overwritten is none any more.
+    // A tombstone that was overwritten is none any more, and an expired value is one since its expiry.
     store.commit(vec![put("b", "2")]).unwrap();
     clock.advance_wall(1);
+    do_chores(&store, &clock);
+    assert_eq!((store.status().keys, store.status().tombstones), (2, 1));
+    clock.advance_wall(10);
     do_chores(&store, &clock);
     assert_eq!((store.status().keys, store.status().tombstones), (2, 0));
     assert!(store.history(Namespace::Data, &path("a")).unwrap().is_empty());

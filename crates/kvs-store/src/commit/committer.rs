@@ -137,7 +137,6 @@ impl Committer {
             now_ms,
             revision_limit: self.settings.revision_limit,
             park_after_ms: now_ms.saturating_add(self.settings.clock_skew_ms_max),
-            shipped_local_seq: self.shared.shipped_local_seq(),
         };
         let random = &mut self.random;
         let mut random_uuid = || node::random_uuid(rand::RngExt::random(random));

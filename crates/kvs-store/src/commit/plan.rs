@@ -38,8 +38,6 @@ pub(crate) struct Scene {
     pub(crate) revision_limit: u32,
     /// A peer's record stamped later than this is parked.
     pub(crate) park_after_ms: u64,
-    /// Rows of the log up to here were read by every peer.
-    pub(crate) shipped_local_seq: u64,
 }
 
 /// What changes with a transaction besides its keys: taken back whole when the transaction fails.
@@ -387,16 +385,14 @@ impl<'a> Plan<'a> {
         }
     }
 
-    /// Whether a record that becomes current is this node's to send, and for which of its writes.
+    /// Whether a record that becomes current is this node's to send, and for which of its writes. What replaces a write of
+    /// this node stands for it for ever: a peer that does not cover its number must get what replaced it, and any other
+    /// is not sent the row.
     fn ship_mark(&self, record: &Record, replaced: Option<&Row>) -> Option<ShipMark> {
-        let unread = replaced.filter(|row| row.local_seq > self.scene.shipped_local_seq);
-        let is_own = record.dot.origin.node == self.identity.origin.node;
-        let is_new = replaced.is_none_or(|row| row.record.dot != record.dot);
-        if is_own && is_new {
+        if record.dot.origin.node == self.identity.origin.node {
             return Some(ShipMark { epoch: record.dot.origin.epoch, seq: record.dot.seq });
         }
-        // It stands for a write of this node that some peer may not have: whatever replaced it must reach that peer.
-        unread.and_then(|row| row.ships)
+        replaced.and_then(|row| row.ships)
     }
 
     /// Puts an incoming record that lost into the history, unless it is there: peers send again what they do not know

@@ -313,9 +313,12 @@ impl Model {
         }
     }
 
-    /// Tombstones older than the grace are forgotten.
+    /// Tombstones older than the grace are forgotten; one of an expired value is as old as its expiry.
     pub(crate) fn collect(&mut self, now_ms: u64, grace_ms: u64) {
-        self.keys.retain(|_, key| key.current.kind == Kind::Value || key.current.stamp.0 + grace_ms > now_ms);
+        self.keys.retain(|_, key| {
+            let expired_at = if key.current.kind == Kind::Expired { key.current.expires_at_ms } else { 0 };
+            key.current.kind == Kind::Value || key.current.stamp.0.max(expired_at) + grace_ms > now_ms
+        });
     }
 
     /// Compares the store's answer to a transaction with the model's, and learns the uuids it gave.
