@@ -308,10 +308,12 @@ fn a_record_whose_content_is_not_what_it_says_is_left_out() {
     bytes[place] ^= 1;
     damaged.record = bytes.into();
     assert!(decode(damaged.namespace, &damaged.path, &damaged.record).is_err(), "nothing is damaged");
+    let lying = peer.record_of("lying", Stamp::at(unix_ms()), "1", "2");
     let whole = peer.record("whole", Stamp::at(unix_ms()), "1");
-    peer.ship(vec![damaged, whole]).expect(200);
+    peer.ship(vec![damaged, lying, whole]).expect(200);
     for index in 0..2 {
         cluster.until_holds(index, "whole", Some(&json!(1)));
         cluster.until_holds(index, "damaged", None);
+        cluster.until_holds(index, "lying", None);
     }
 }

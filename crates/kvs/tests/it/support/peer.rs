@@ -96,6 +96,11 @@ impl Peer {
 
     /// A record of this peer's next write, stamped as it likes.
     pub(crate) fn record(&mut self, path: &str, stamp: Stamp, json: &str) -> KeyedRecord {
+        self.record_of(path, stamp, json, json)
+    }
+
+    /// The same with the digest of another content, in a record that is whole otherwise.
+    pub(crate) fn record_of(&mut self, path: &str, stamp: Stamp, json: &str, digested: &str) -> KeyedRecord {
         self.writes += 1;
         let record = Record {
             version: Version { stamp, origin_joined_ms: 1, uuid: Uuid::from_u128(u128::from(self.writes)) },
@@ -104,7 +109,7 @@ impl Peer {
             expires_at_ms: 0,
             author: Principal::nobody(),
             owner: Principal::nobody(),
-            digest: ContentDigest::of(json.as_bytes()),
+            digest: ContentDigest::of(digested.as_bytes()),
             payload: Payload::Raw(Bytes::copy_from_slice(json.as_bytes())),
         };
         let path = Path::parse(path).unwrap();
