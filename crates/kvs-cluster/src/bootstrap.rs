@@ -51,6 +51,13 @@ pub(crate) enum Step {
     Done,
 }
 
+/// Where a bootstrap is.
+struct Place {
+    of: PageOf,
+    after: Vec<u8>,
+    fetched: u64,
+}
+
 /// A bootstrap under way.
 pub(crate) struct Bootstrap {
     source: Option<Source>,
@@ -163,16 +170,19 @@ impl Bootstrap {
             self.claim = Some(Vector::default());
             self.is_whole = false;
         }
-        let count = received.writes.len() as u64;
+        let mut next = Place {
+            of: self.of,
+            after: self.after.clone(),
+            fetched: self.fetched + received.writes.len() as u64,
+        };
         let mut done = Step::GoesOn;
         if !reply.last.is_empty() {
-            self.after = reply.last;
-        } else if self.of == PageOf::Recent {
-            (self.of, self.after) = (PageOf::Older, Vec::new());
+            next.after = reply.last;
+        } else if next.of == PageOf::Recent {
+            (next.of, next.after) = (PageOf::Older, Vec::new());
         } else {
             done = Step::Done;
         }
-        self.fetched += count;
         let mut marks = Vec::new();
         if done == Step::Done {
             marks.push(Mark::Raise(self.claim.clone().unwrap_or_default()));
@@ -181,9 +191,11 @@ impl Bootstrap {
             }
             marks.push(Self::done_note());
         } else {
-            marks.push(self.note());
+            marks.push(self.note(&next));
         }
         store.commit(Transaction { writes: received.writes, marks })?;
+        // Only now: a page that could not be committed is fetched again.
+        (self.of, self.after, self.fetched) = (next.of, next.after, next.fetched);
         if done == Step::Done || now.saturating_sub(self.told_at) >= PROGRESS_INTERVAL {
             self.told_at = now;
             let (fetched, total) = (self.fetched, self.total);
@@ -196,12 +208,12 @@ impl Bootstrap {
         BootstrapReport { fetched: self.fetched, total: self.total }
     }
 
-    fn note(&self) -> Mark {
-        let mut out = vec![VERSION, 1, self.of.number()];
+    fn note(&self, place: &Place) -> Mark {
+        let mut out = vec![VERSION, 1, place.of.number()];
         out.extend_from_slice(&self.moment_ms.to_be_bytes());
-        out.extend_from_slice(&self.fetched.to_be_bytes());
-        out.extend_from_slice(&u16::try_from(self.after.len()).unwrap_or(u16::MAX).to_be_bytes());
-        out.extend_from_slice(&self.after);
+        out.extend_from_slice(&place.fetched.to_be_bytes());
+        out.extend_from_slice(&u16::try_from(place.after.len()).unwrap_or(u16::MAX).to_be_bytes());
+        out.extend_from_slice(&place.after);
         match &self.claim {
             Some(claim) => {
                 out.push(1);
