@@ -7,6 +7,7 @@
 
 pub mod clients;
 pub mod clock;
+mod drive;
 pub mod faults;
 pub mod ledger;
 pub mod network;

@@ -9,16 +9,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
-use kvs_cluster::contract::{Effect as ReplicationEffect, Event as ReplicationEvent};
-use kvs_cluster::serve::serve;
+use kvs_cluster::contract::Event as ReplicationEvent;
 use kvs_core::path::Path;
 use kvs_protocol::call::{CallFailure, CallId, CallKind};
-use kvs_protocol::membership::contract::{
-    Effect as MembershipEffect, Event as MembershipEvent, Membership as _,
-};
+use kvs_protocol::membership::contract::{Event as MembershipEvent, Membership as _};
 use kvs_protocol::reconcile::fingerprint::Secrets;
-use kvs_store::commit::mark::{Mark, Note};
-use kvs_store::commit::write::Transaction;
 use kvs_store::engine::device::{Device, Faults};
 use kvs_store::shared::State;
 use kvs_store::store::Store;
@@ -26,7 +21,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
-use crate::clock::{NodeClock, WorldClock};
+use crate::clock::WorldClock;
 use crate::ledger::{Held, Ledger, Occasion};
 use crate::network::{Network, Season};
 use crate::node::{Node, Standing, cluster_keys};
@@ -48,14 +43,14 @@ const VECTOR_CHECK_PAUSE: Duration = Duration::from_millis(900);
 /// A call under way.
 #[derive(Debug, Clone)]
 pub struct Call {
-    caller: usize,
-    process: u64,
-    call: CallId,
-    from: Uuid,
-    node: Option<Uuid>,
-    target: usize,
-    kind: CallKind,
-    body: Bytes,
+    pub(crate) caller: usize,
+    pub(crate) process: u64,
+    pub(crate) call: CallId,
+    pub(crate) from: Uuid,
+    pub(crate) node: Option<Uuid>,
+    pub(crate) target: usize,
+    pub(crate) kind: CallKind,
+    pub(crate) body: Bytes,
 }
 
 /// What happens at a moment.
@@ -139,15 +134,15 @@ pub struct World {
     pub clocks_jumped: bool,
     /// How many steps were taken.
     pub steps: u64,
-    nodes: Vec<Node>,
-    agenda: BTreeMap<(Duration, u64), Step>,
-    agenda_number: u64,
-    processes: u64,
-    open: BTreeSet<(usize, u64, CallId)>,
-    answers: BTreeMap<u64, Call>,
-    next_answer: u64,
-    secrets: Secrets,
-    trace: Option<Trace>,
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) agenda: BTreeMap<(Duration, u64), Step>,
+    pub(crate) agenda_number: u64,
+    pub(crate) processes: u64,
+    pub(crate) open: BTreeSet<(usize, u64, CallId)>,
+    pub(crate) answers: BTreeMap<u64, Call>,
+    pub(crate) next_answer: u64,
+    pub(crate) secrets: Secrets,
+    pub(crate) trace: Option<Trace>,
 }
 
 impl World {
@@ -269,7 +264,7 @@ impl World {
         Ok(())
     }
 
-    fn take(&mut self, step: Step) -> Result<(), String> {
+    pub(crate) fn take(&mut self, step: Step) -> Result<(), String> {
         let now = self.now();
         match step {
             Step::Start { place } => self.start(place),
@@ -337,7 +332,7 @@ impl World {
         }
     }
 
-    fn process_mut(&mut self, place: usize, number: u64) -> Option<&mut crate::node::Process> {
+    pub(crate) fn process_mut(&mut self, place: usize, number: u64) -> Option<&mut crate::node::Process> {
         self.nodes.get_mut(place)?.process.as_mut().filter(|process| process.number == number)
     }
 
@@ -378,7 +373,7 @@ impl World {
         self.settle(place)
     }
 
-    fn end(&mut self, place: usize, comes_back: bool) {
+    pub(crate) fn end(&mut self, place: usize, comes_back: bool) {
         let Some(node) = self.nodes.get_mut(place) else { return };
         if node.process.is_none() {
             return;
@@ -393,7 +388,7 @@ impl World {
     }
 
     /// What a store holds after it was opened is compared with what it held before.
-    fn look_through(&mut self, place: usize) -> Result<(), String> {
+    pub(crate) fn look_through(&mut self, place: usize) -> Result<(), String> {
         let Some(store) = self.store(place) else { return Ok(()) };
         let held = parked::all_keys(&store)?;
         let before = self.ledger.keys(place);
@@ -435,7 +430,7 @@ impl World {
         self.set_timers(place)
     }
 
-    fn note_changes(&mut self, place: usize) -> Result<(), String> {
+    pub(crate) fn note_changes(&mut self, place: usize) -> Result<(), String> {
         let now = self.now();
         let Some(process) = self.nodes.get(place).and_then(|node| node.process.as_ref()) else {
             return Ok(());
@@ -455,7 +450,7 @@ impl World {
         Ok(())
     }
 
-    fn set_timers(&mut self, place: usize) -> Result<(), String> {
+    pub(crate) fn set_timers(&mut self, place: usize) -> Result<(), String> {
         let now = self.now();
         let Some(process) = self.nodes.get_mut(place).and_then(|node| node.process.as_mut()) else {
             return Ok(());
@@ -488,219 +483,14 @@ impl World {
         }
         Ok(())
     }
-
-    /// Hands an event to membership and carries out what it wants.
-    ///
-    /// # Errors
-    ///
-    /// The promise that is broken by it.
-    pub fn drive_membership(&mut self, place: usize, event: MembershipEvent) -> Result<(), String> {
-        let Some(node) = self.nodes.get_mut(place) else { return Ok(()) };
-        let now = node.clock.read();
-        let Some(process) = &mut node.process else { return Ok(()) };
-        let effects = process.swim.handle(event, now);
-        for effect in effects {
-            match effect {
-                MembershipEffect::Call { call, to, node, kind, body, timeout } => {
-                    self.call(place, call, node, &to, (kind, body), timeout);
-                }
-                MembershipEffect::Respond { reply_to, body } => {
-                    if let Some(call) = self.answers.remove(&reply_to) {
-                        self.send_answer(call, Ok(body));
-                    }
-                }
-                MembershipEffect::MembersChanged => {
-                    let Some(process) = self.nodes.get(place).and_then(|node| node.process.as_ref()) else {
-                        return Ok(());
-                    };
-                    let members = process.swim.members();
-                    self.tell(|| {
-                        let seen: Vec<_> = members
-                            .iter()
-                            .map(|member| format!("{}:{}", member.node_id, member.status.name()))
-                            .collect();
-                        format!("{place} sees {}", seen.join(" "))
-                    });
-                    self.drive_replication(place, ReplicationEvent::Members(members))?;
-                }
-                MembershipEffect::Admitted { joined_ms } => {
-                    self.tell(|| format!("{place} is admitted at {joined_ms}"));
-                    self.mark(place, Mark::Joined(joined_ms));
-                }
-                MembershipEffect::Persist(bytes) => {
-                    self.mark(place, Mark::Note(Note::Members, bytes.to_vec()))
-                }
-                MembershipEffect::Forgotten => return Err(format!("{place} was told that it is forgotten")),
-                MembershipEffect::Stop { reason } => return Err(format!("{place} was stopped: {reason}")),
-            }
-        }
-        Ok(())
-    }
-
-    fn mark(&mut self, place: usize, mark: Mark) {
-        if let Some(store) = self.store(place)
-            && let Err(error) = store.commit(Transaction { writes: Vec::new(), marks: vec![mark] })
-        {
-            self.tell(|| format!("{place} cannot note: {error}"));
-        }
-    }
-
-    /// Hands an event to replication and carries out what it wants.
-    ///
-    /// # Errors
-    ///
-    /// The promise that is broken by it.
-    pub fn drive_replication(&mut self, place: usize, event: ReplicationEvent) -> Result<(), String> {
-        let Some(node) = self.nodes.get_mut(place) else { return Ok(()) };
-        let now = node.clock.read();
-        let Some(process) = &mut node.process else { return Ok(()) };
-        let effects = process.replicator.handle(event, now);
-        for effect in effects {
-            match effect {
-                ReplicationEffect::Call { call, node, to, kind, body, timeout } => {
-                    self.call(place, call, Some(node), &to, (kind, body), timeout);
-                }
-                ReplicationEffect::Mode { clients, peers } => {
-                    self.tell(|| {
-                        format!("{place} is {} for clients, {} for peers", clients.name(), peers.name())
-                    });
-                    if let Some(process) = self.nodes.get_mut(place).and_then(|node| node.process.as_mut()) {
-                        (process.clients, process.peers) = (clients, peers);
-                    }
-                    self.drive_membership(place, MembershipEvent::Mode(peers))?;
-                }
-                ReplicationEffect::Replicated { .. } => {}
-                ReplicationEffect::PeerRefused { node } => {
-                    self.drive_membership(place, MembershipEvent::PeerRefused { node })?;
-                }
-                ReplicationEffect::Heard { node } => {
-                    self.drive_membership(place, MembershipEvent::Heard { node })?;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    fn call(
-        &mut self,
-        caller: usize,
-        call: CallId,
-        node: Option<Uuid>,
-        to: &str,
-        (kind, body): (CallKind, Bytes),
-        timeout: Duration,
-    ) {
-        let Some(target) = self.nodes.iter().position(|node| node.address == to) else { return };
-        let Some((process, from)) =
-            self.nodes.get(caller).and_then(|node| Some((node.process.as_ref()?.number, node.uuid?)))
-        else {
-            return;
-        };
-        self.tell(|| format!("{caller} -> {target} {} #{} {} bytes", kind.name(), call.0, body.len()));
-        let call = Call { caller, process, call, from, node, target, kind, body };
-        self.open.insert((caller, process, call.call));
-        self.after(timeout, Step::Timeout(Box::new(call.clone())));
-        if self.network.doubles(&self.weather, &mut self.random)
-            && let Some(delay) = self.network.send(caller, target, &self.weather, &mut self.random)
-        {
-            self.after(delay, Step::Request(Box::new(call.clone())));
-        }
-        if let Some(delay) = self.network.send(caller, target, &self.weather, &mut self.random) {
-            self.after(delay, Step::Request(Box::new(call)));
-        }
-    }
-
-    fn serve(&mut self, call: Call) -> Result<(), String> {
-        let place = call.target;
-        let Some(node) = self.nodes.get(place) else { return Ok(()) };
-        let now = node.clock.read();
-        let Some(process) = &node.process else {
-            self.send_answer(call, Err(CallFailure::Refused));
-            return Ok(());
-        };
-        if call.node.is_some() && call.node != node.uuid {
-            self.send_answer(call, Err(CallFailure::Denied("another node".into())));
-            return Ok(());
-        }
-        if matches!(call.kind, CallKind::Swim | CallKind::Members) {
-            let reply_to = self.next_answer;
-            self.next_answer += 1;
-            let (kind, body, from) = (call.kind, call.body.clone(), call.from);
-            self.answers.insert(reply_to, call);
-            self.drive_membership(place, MembershipEvent::Request { reply_to, kind, body, from })?;
-            return self.settle(place);
-        }
-        let (store, peers) = (std::sync::Arc::clone(&process.store), process.peers);
-        let result = serve(&store, &self.secrets, peers, call.from, call.kind, &call.body, now)
-            .map_err(|error| CallFailure::Rejected(error.to_string()));
-        let heard = MembershipEvent::Heard { node: call.from };
-        self.send_answer(call, result);
-        self.drive_membership(place, heard)?;
-        self.settle(place)
-    }
-
-    fn send_answer(&mut self, call: Call, result: Result<Bytes, CallFailure>) {
-        let disk_delay = self.nodes.get(call.target).map_or(Duration::ZERO, |node| node.disk_delay);
-        let slow = if call.kind == CallKind::Swim { Duration::ZERO } else { disk_delay };
-        if let Some(delay) = self.network.send(call.target, call.caller, &self.weather, &mut self.random) {
-            self.after(delay + slow, Step::Answer(Box::new(call), result));
-        }
-    }
-
-    fn answer(&mut self, call: &Call, result: Result<Bytes, CallFailure>) -> Result<(), String> {
-        if !self.open.remove(&(call.caller, call.process, call.call)) {
-            return Ok(());
-        }
-        if self.process_mut(call.caller, call.process).is_none() {
-            return Ok(());
-        }
-        self.tell(|| {
-            let text = match &result {
-                Ok(body) => format!("{} bytes", body.len()),
-                Err(failure) => failure.to_string(),
-            };
-            format!("{} <- {} {} #{}: {text}", call.caller, call.target, call.kind.name(), call.call.0)
-        });
-        let (place, id) = (call.caller, call.call);
-        if id.0 % 2 == 0 {
-            self.drive_membership(place, MembershipEvent::Reply { call: id, result })?;
-        } else {
-            self.drive_replication(place, ReplicationEvent::Reply { call: id, result })?;
-        }
-        self.settle(place)
-    }
-
-    /// What vectors cover is held.
-    ///
-    /// # Errors
-    ///
-    /// The promise that is broken.
-    pub fn check_vectors(&mut self) -> Result<(), String> {
-        for place in self.running() {
-            let Some(store) = self.store(place) else { continue };
-            let parked = parked::newest(&store)?;
-            let is_parked = |path: &Path, ms: u64| parked.get(path).is_some_and(|newest| *newest >= ms);
-            self.ledger.check_vector(place, &store.vector(), &is_parked)?;
-        }
-        Ok(())
-    }
-
-    /// Sets every clock right, within what the configuration allows.
-    pub fn set_clocks_right(&mut self) {
-        let error = self.weather.clock_error_ms;
-        for node in &self.nodes {
-            let clock: &NodeClock = &node.clock;
-            clock.set_offset(self.random.random_range(-error..=error));
-        }
-    }
 }
 
 /// The first moment at or after this one that the clock of the world can show.
-fn next_tick(at: Duration) -> Duration {
+pub(crate) fn next_tick(at: Duration) -> Duration {
     Duration::from_micros(u64::try_from(at.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX))
 }
 
-fn is_parked(nodes: &[Node], place: usize, path: &Path, ms: u64) -> bool {
+pub(crate) fn is_parked(nodes: &[Node], place: usize, path: &Path, ms: u64) -> bool {
     let process = nodes.get(place).and_then(|node| node.process.as_ref());
     // What a machine that is down has parked is not known.
     process.is_none_or(|process| {
