@@ -1,10 +1,13 @@
 //! Records from a peer: decoded, checked against their digest, made writes.
 
+use bytes::Bytes;
 use kvs_core::digest::ContentDigest;
 use kvs_core::precondition::Precondition;
 use kvs_core::record::{Kind, Principal, Record};
 use kvs_core::record_codec;
+use kvs_protocol::wire::decode_error::DecodeError;
 use kvs_protocol::wire::keyed_record::{KeyedRecord, KeyedVersion};
+use kvs_protocol::wire::replicate::ReplicateRequest;
 use kvs_store::commit::write::{Change, Outcome, Write};
 use kvs_store::compression;
 
@@ -53,20 +56,23 @@ pub(crate) fn check_content(record: Record) -> Result<Record, String> {
     Ok(record)
 }
 
-/// The versions of these writes that the sender must forget.
-pub(crate) fn outlived(writes: &[Write], outcomes: &[Outcome]) -> Vec<KeyedVersion> {
-    let pairs = writes.iter().zip(outcomes);
-    pairs
+/// The versions of a message that its sender must forget. Seldom any: so the message is read again then, instead of
+/// being kept beside its writes each time.
+pub(crate) fn outlived(message: &Bytes, outcomes: &[Outcome]) -> Result<Vec<KeyedVersion>, DecodeError> {
+    if !outcomes.contains(&Outcome::Outlived) {
+        return Ok(Vec::new());
+    }
+    let received = receive(ReplicateRequest::decode(message)?.records);
+    let pairs = received.writes.into_iter().zip(outcomes);
+    Ok(pairs
         .filter(|(_, outcome)| **outcome == Outcome::Outlived)
-        .filter_map(|(write, _)| match &write.change {
-            Change::Merge(record) => Some(KeyedVersion {
-                namespace: write.namespace,
-                path: write.path.clone(),
-                version: record.version,
-            }),
+        .filter_map(|(write, _)| match write.change {
+            Change::Merge(record) => {
+                Some(KeyedVersion { namespace: write.namespace, path: write.path, version: record.version })
+            }
             _ => None,
         })
-        .collect()
+        .collect())
 }
 
 /// The writes that forget these versions.

@@ -32,6 +32,7 @@ use crate::peer::Peer;
 use crate::repair::Repair;
 use crate::report::SessionReport;
 use crate::settings::{Begins, ReplicatorSettings, Writing};
+use crate::shipping::LastPiece;
 
 /// What a call in flight is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,7 @@ pub struct Replicator {
     pub(crate) effects: Vec<Effect>,
     pub(crate) calls: BTreeMap<CallId, (Uuid, Purpose)>,
     pub(crate) moments: VecDeque<Moment>,
+    pub(crate) last_piece: LastPiece,
     /// Since when every peer that answers is itself fetching.
     pub(crate) syncing_since: Option<Duration>,
     next_call: u64,
@@ -113,6 +115,7 @@ impl Replicator {
             effects: Vec::new(),
             calls: BTreeMap::new(),
             moments: VecDeque::new(),
+            last_piece: LastPiece::default(),
             syncing_since: None,
             next_call: 1,
             modes: None,

@@ -38,7 +38,7 @@ pub fn serve(
     now: Now,
 ) -> Result<Bytes, ServeError> {
     match kind {
-        CallKind::Replicate => replicate(store, from, ReplicateRequest::decode(body)?),
+        CallKind::Replicate => replicate(store, from, body),
         CallKind::Status => status(store, secrets, mode, from, StatusRequest::decode(body)?, now),
         CallKind::Page => page(store, &PageRequest::decode(body)?),
         CallKind::Sync => {
@@ -52,16 +52,16 @@ pub fn serve(
     }
 }
 
-fn replicate(store: &Store, from: Uuid, request: ReplicateRequest) -> Result<Bytes, ServeError> {
+fn replicate(store: &Store, from: Uuid, body: &Bytes) -> Result<Bytes, ServeError> {
+    let request = ReplicateRequest::decode(body)?;
     let ReplicateRequest { from: went_on_from, start_local_seq, to, mut claim, records } = request;
     let received = receive::receive(records);
     if received.unfit > 0 {
         claim = kvs_core::vector::Vector::default();
     }
     let marks = vec![Mark::Advance { peer: from, from: went_on_from, start_local_seq, to, claim }];
-    let writes = received.writes;
-    let outcomes = store.commit(Transaction { writes: writes.clone(), marks })?;
-    let drops = receive::outlived(&writes, &outcomes);
+    let outcomes = store.commit(Transaction { writes: received.writes, marks })?;
+    let drops = receive::outlived(body, &outcomes)?;
     let cursor = store.standing().cursors.get(&from).copied();
     Ok(ReplicateReply { cursor, vector: store.vector(), drops }.encode().into())
 }

@@ -13,8 +13,30 @@ use kvs_protocol::wire::replicate::ReplicateRequest;
 use kvs_store::error::StoreError;
 use kvs_store::read::log::{LogPass, PieceEnd};
 use kvs_store::store::Store;
+use uuid::Uuid;
 
 use crate::limits::{EMPTY_PIECES_MAX, PASS_TIME_MAX, PIECE};
+
+/// The last complete part that was read: peers that stand at the same place are sent the same one.
+#[derive(Default)]
+pub(crate) struct LastPiece(Option<(PieceOf, Vec<KeyedRecord>, LogPosition, Vector)>);
+
+/// What a part was read for.
+#[derive(Debug, PartialEq, Eq)]
+struct PieceOf {
+    after_local_seq: u64,
+    end_local_seq: u64,
+    /// What the reader had received of the log's owner.
+    received: Vec<u64>,
+}
+
+impl PieceOf {
+    fn new(after_local_seq: u64, end_local_seq: u64, received: &Vector, node: Uuid) -> Self {
+        let own = received.iter().filter(|(origin, _)| origin.node == node);
+        let received = own.flat_map(|(origin, seq)| [u64::from(origin.epoch), seq]).collect();
+        Self { after_local_seq, end_local_seq, received }
+    }
+}
 
 /// What travels.
 struct InFlight {
@@ -90,6 +112,7 @@ impl Shipping {
         store: &Store,
         call: CallId,
         now: Duration,
+        last: &mut LastPiece,
     ) -> Result<Option<ReplicateRequest>, StoreError> {
         let Some((cursor, start_local_seq)) = self.told.filter(|_| self.in_flight.is_none()) else {
             return Ok(None);
@@ -97,6 +120,17 @@ impl Shipping {
         for _ in 0..EMPTY_PIECES_MAX {
             if self.pass.as_ref().is_some_and(|(_, begun)| now.saturating_sub(*begun) > PASS_TIME_MAX) {
                 self.pass = None;
+            }
+            if self.pass.is_none() {
+                let log_end = store.last_local_seq();
+                let wanted = PieceOf::new(self.at_local_seq, log_end, &self.received, store.node());
+                if let Some((of, records, to, claim)) = &last.0
+                    && *of == wanted
+                {
+                    let (records, to, claim) = (records.clone(), *to, claim.clone());
+                    self.in_flight = Some(InFlight { call, to });
+                    return Ok(Some(ReplicateRequest { from: cursor, start_local_seq, to, claim, records }));
+                }
             }
             let pass = match self.pass.take() {
                 Some((pass, begun)) => self.pass.insert((pass, begun)),
@@ -117,11 +151,15 @@ impl Shipping {
                 self.at_local_seq = to.local_seq;
                 continue;
             }
-            let records = piece
+            let records: Vec<KeyedRecord> = piece
                 .records
                 .into_iter()
                 .map(|(key, record)| KeyedRecord { namespace: key.namespace, path: key.path, record })
                 .collect();
+            if piece.end == PieceEnd::Complete {
+                let of = PieceOf::new(self.at_local_seq, to.local_seq, &self.received, store.node());
+                last.0 = Some((of, records.clone(), to, claim.clone()));
+            }
             self.in_flight = Some(InFlight { call, to });
             return Ok(Some(ReplicateRequest { from: cursor, start_local_seq, to, claim, records }));
         }

@@ -34,7 +34,7 @@ impl Replicator {
             if !may {
                 continue;
             }
-            match peer.shipping.next(&self.store, call, self.now.monotonic) {
+            match peer.shipping.next(&self.store, call, self.now.monotonic, &mut self.last_piece) {
                 Ok(Some(request)) => {
                     self.call(node, Purpose::Replicate, call, request.encode(), REPLICATE_TIMEOUT);
                 }

@@ -10,6 +10,7 @@ use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_core::record::Record;
 use kvs_core::vector::Vector;
+use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::commit::committer::Committer;
@@ -253,6 +254,12 @@ impl Store {
     #[must_use]
     pub fn identity(&self) -> Identity {
         self.shared.identity()
+    }
+
+    /// The uuid of this node; it never changes while the store is open.
+    #[must_use]
+    pub fn node(&self) -> Uuid {
+        self.shared.identity().origin.node
     }
 
     /// How often this node was started, this time included; on the disk since the store is open.
