@@ -39,16 +39,13 @@ impl Acknowledgements {
         self.0.is_empty()
     }
 
-    /// Adds a wait; one too many is answered at once with what there is.
-    pub(crate) fn add(&mut self, ticket: u64, dot: Dot, needed: Needed) {
-        if self.0.len() < WAITING_MAX {
-            self.0.insert(ticket, Wait { dot, needed });
+    /// Adds a wait; one too many is refused.
+    pub(crate) fn add(&mut self, ticket: u64, dot: Dot, needed: Needed) -> Option<Effect> {
+        if self.0.len() >= WAITING_MAX {
+            return Some(Effect::TooManyWait { ticket });
         }
-    }
-
-    /// Whether a ticket waits.
-    pub(crate) fn contains(&self, ticket: u64) -> bool {
-        self.0.contains_key(&ticket)
+        self.0.insert(ticket, Wait { dot, needed });
+        None
     }
 
     /// Ends a wait with what there is.
@@ -87,6 +84,7 @@ fn count<'a>(dot: &Dot, vectors: impl Iterator<Item = &'a Vector>) -> u32 {
 mod tests {
     use super::Acknowledgements;
     use crate::contract::{Effect, Needed};
+    use crate::limits::WAITING_MAX;
     use kvs_core::origin::{Dot, Origin};
     use kvs_core::vector::Vector;
     use uuid::Uuid;
@@ -99,7 +97,7 @@ mod tests {
 
     fn settled(needed: Needed, seqs: &[u64]) -> Vec<Effect> {
         let mut waiting = Acknowledgements::default();
-        waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, needed);
+        assert_eq!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, needed), None);
         let (vectors, mut effects) = (vectors(seqs), Vec::new());
         waiting.settle(u32::try_from(seqs.len()).unwrap(), vectors.iter(), &mut effects);
         effects
@@ -130,9 +128,20 @@ mod tests {
     #[test]
     fn whoever_gives_up_is_told_what_there_is() {
         let mut waiting = Acknowledgements::default();
-        waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, Needed::All);
+        assert_eq!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, Needed::All), None);
         let vectors = vectors(&[5, 0]);
         assert_eq!(waiting.give_up(7, vectors.iter()), Some(Effect::Replicated { ticket: 7, count: 1 }));
         assert_eq!(waiting.give_up(7, vectors.iter()), None);
+    }
+
+    #[test]
+    fn one_wait_too_many_is_refused_and_not_taken_for_done() {
+        let mut waiting = Acknowledgements::default();
+        let dot = Dot { origin: ORIGIN, seq: 5 };
+        for ticket in 0..u64::try_from(WAITING_MAX).unwrap() {
+            assert_eq!(waiting.add(ticket, dot, Needed::All), None);
+        }
+        assert_eq!(waiting.add(u64::MAX, dot, Needed::All), Some(Effect::TooManyWait { ticket: u64::MAX }));
+        assert_eq!(waiting.give_up(u64::MAX, std::iter::empty()), None);
     }
 }

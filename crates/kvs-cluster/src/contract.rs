@@ -84,6 +84,11 @@ pub enum Effect {
         /// How many.
         count: u32,
     },
+    /// Too many wait already: this wait was not taken on, and nobody will answer it.
+    TooManyWait {
+        /// The wait.
+        ticket: u64,
+    },
     /// This peer refused a connection: a hint for membership.
     PeerRefused {
         /// The peer.

@@ -2,6 +2,8 @@
 
 use bytes::Bytes;
 use kvs_core::digest::ContentDigest;
+use kvs_core::namespace::Namespace;
+use kvs_core::path::Path;
 use kvs_core::precondition::Precondition;
 use kvs_core::record::{Kind, Principal, Record};
 use kvs_core::record_codec;
@@ -29,13 +31,7 @@ pub(crate) fn receive(records: Vec<KeyedRecord>) -> Received {
             .map_err(|error| error.to_string())
             .and_then(check_content);
         match checked {
-            Ok(record) => received.writes.push(Write {
-                namespace,
-                path,
-                change: Change::Merge(Box::new(record)),
-                precondition: Precondition::default(),
-                author: Principal::nobody(),
-            }),
+            Ok(record) => received.writes.push(write(namespace, path, Change::Merge(Box::new(record)))),
             Err(reason) => {
                 tracing::error!(%path, %reason, "a record from a peer is damaged and was left out");
                 received.unfit += 1;
@@ -81,13 +77,12 @@ pub(crate) fn drops(versions: Vec<KeyedVersion>) -> Vec<Write> {
         .into_iter()
         .map(|KeyedVersion { namespace, path, version }| {
             tracing::info!(%path, uuid = %version.uuid, "forgotten: it was deleted elsewhere while this node was away");
-            Write {
-                namespace,
-                path,
-                change: Change::Drop(version),
-                precondition: Precondition::default(),
-                author: Principal::nobody(),
-            }
+            write(namespace, path, Change::Drop(version))
         })
         .collect()
+}
+
+/// A write at a peer's word: without a condition, and nobody is its author beside whom the record names.
+pub(crate) fn write(namespace: Namespace, path: Path, change: Change) -> Write {
+    Write { namespace, path, change, precondition: Precondition::default(), author: Principal::nobody() }
 }

@@ -137,11 +137,9 @@ impl Replicator {
             Event::Members(members) => self.take_members(members),
             Event::Reply { call, result } => self.take_reply(call, result),
             Event::Await { ticket, dot, needed } => {
-                self.waiting.add(ticket, dot, needed);
+                let refused = self.waiting.add(ticket, dot, needed);
+                self.effects.extend(refused);
                 self.settle_waits();
-                if !self.waiting.contains(ticket) && !self.has_told(ticket) {
-                    self.effects.push(Effect::Replicated { ticket, count: 0 });
-                }
             }
             Event::GiveUp { ticket } => {
                 let vectors = self.peers.values().filter(|peer| peer.counts());
@@ -152,12 +150,6 @@ impl Replicator {
         self.note_moment();
         self.pump();
         std::mem::take(&mut self.effects)
-    }
-
-    fn has_told(&self, ticket: u64) -> bool {
-        self.effects
-            .iter()
-            .any(|effect| matches!(effect, Effect::Replicated { ticket: told, .. } if *told == ticket))
     }
 
     /// When [`Event::Timer`] is due, on the monotonic clock.

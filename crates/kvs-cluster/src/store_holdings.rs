@@ -1,20 +1,17 @@
 //! The records of a node as a session sees them: the digest for what is compared, the one commit for what comes.
 
-use kvs_core::namespace::Namespace;
 use kvs_core::origin::Dot;
-use kvs_core::path::Path;
-use kvs_core::precondition::Precondition;
-use kvs_core::record::Principal;
 use kvs_core::sum_tree::sum::Sum;
 use kvs_core::vector::Vector;
 use kvs_protocol::reconcile::answer::is_worth_telling;
 use kvs_protocol::reconcile::holdings::{Dropped, Holdings, Located, Verdict};
-use kvs_store::commit::write::{Change, Outcome, Write};
+use kvs_protocol::wire::keyed_record::KeyedVersion;
+use kvs_store::commit::write::{Change, Outcome};
 use kvs_store::error::StoreError;
 use kvs_store::store::Store;
 use kvs_store::tree::tombstones::tombstones;
 
-use crate::receive::check_content;
+use crate::receive::{check_content, drops, write};
 
 /// The records of a node. Blocks.
 pub struct StoreHoldings<'a> {
@@ -104,7 +101,7 @@ impl Holdings for StoreHoldings<'_> {
             }
         }
         let merge = |located: &Located| {
-            write(located.namespace, &located.path, Change::Merge(Box::new(located.record.clone())))
+            write(located.namespace, located.path.clone(), Change::Merge(Box::new(located.record.clone())))
         };
         match self.store.commit(fit.iter().map(|(_, located)| merge(located)).collect::<Vec<_>>()) {
             Ok(outcomes) => {
@@ -129,21 +126,11 @@ impl Holdings for StoreHoldings<'_> {
     }
 
     fn drop_versions(&mut self, dropped: Vec<Dropped>) -> Result<(), StoreError> {
-        let writes = dropped.into_iter().map(|Dropped { namespace, path, version }| {
-            tracing::info!(%path, uuid = %version.uuid, "forgotten: it was deleted elsewhere while this node was away");
-            write(namespace, &path, Change::Drop(version))
-        });
-        self.store.commit(writes.collect::<Vec<_>>())?;
+        let versions = dropped
+            .into_iter()
+            .map(|Dropped { namespace, path, version }| KeyedVersion { namespace, path, version })
+            .collect();
+        self.store.commit(drops(versions))?;
         Ok(())
-    }
-}
-
-fn write(namespace: Namespace, path: &Path, change: Change) -> Write {
-    Write {
-        namespace,
-        path: path.clone(),
-        change,
-        precondition: Precondition::default(),
-        author: Principal::nobody(),
     }
 }

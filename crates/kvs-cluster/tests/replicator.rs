@@ -221,7 +221,7 @@ impl World {
             }
             Effect::Mode { clients, peers } => self.nodes[index].modes = (clients, peers),
             Effect::Replicated { ticket, count } => self.nodes[index].replicated.push((ticket, count)),
-            Effect::PeerRefused { .. } | Effect::Heard { .. } => {}
+            Effect::PeerRefused { .. } | Effect::Heard { .. } | Effect::TooManyWait { .. } => {}
         }
     }
 

@@ -101,7 +101,7 @@ impl World {
                     }
                     self.drive_membership(place, MembershipEvent::Mode(peers))?;
                 }
-                ReplicationEffect::Replicated { .. } => {}
+                ReplicationEffect::Replicated { .. } | ReplicationEffect::TooManyWait { .. } => {}
                 ReplicationEffect::PeerRefused { node } => {
                     self.drive_membership(place, MembershipEvent::PeerRefused { node })?;
                 }

@@ -22,6 +22,16 @@ impl Copies {
         (ticket, receiver)
     }
 
+    /// Whether a wait has not been answered.
+    pub(crate) fn is_waiting(&self, ticket: u64) -> bool {
+        self.lock().contains_key(&ticket)
+    }
+
+    /// Ends a wait without an answer.
+    pub(crate) fn forget(&self, ticket: u64) {
+        drop(self.lock().remove(&ticket));
+    }
+
     /// Answers a wait.
     pub(crate) fn answer(&self, ticket: u64, count: u32) {
         if let Some(sender) = self.lock().remove(&ticket) {

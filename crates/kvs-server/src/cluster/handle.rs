@@ -18,6 +18,9 @@ use super::copies::Copies;
 use super::members;
 use super::replication;
 
+/// How long the replicator may take to say how many copies there are.
+const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
+
 /// Why the node must not go on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum End {
@@ -122,9 +125,10 @@ impl Cluster {
         drop(self.members.send(members::Command::Event(MembershipEvent::Join(address))));
     }
 
-    /// Waits until a write is on other nodes' disks.
+    /// Waits until a write is on other nodes' disks. A caller that goes away meanwhile leaves nothing behind.
     pub(crate) async fn wait_for_copies(&self, dot: Dot, needed: Needed, patience: Duration) -> Copied {
         let (ticket, mut answer) = self.copies.wait();
+        let waiting = Waiting { cluster: self, ticket };
         let asked = Event::Await { ticket, dot, needed };
         if self.replicator.send(replication::Command::Event(asked)).is_err() {
             return Copied::Only(0);
@@ -132,9 +136,33 @@ impl Cluster {
         if let Ok(Ok(_)) = tokio::time::timeout(patience, &mut answer).await {
             return Copied::Enough;
         }
-        if self.replicator.send(replication::Command::Event(Event::GiveUp { ticket })).is_err() {
-            return Copied::Only(0);
+        waiting.give_up();
+        // A replicator that ends at this moment does not answer any more.
+        let told = tokio::time::timeout(ANSWER_PATIENCE, answer).await;
+        Copied::Only(told.ok().and_then(Result::ok).unwrap_or_default())
+    }
+}
+
+/// A wait that ends with whoever waits.
+struct Waiting<'a> {
+    cluster: &'a Cluster,
+    ticket: u64,
+}
+
+impl Waiting<'_> {
+    /// Asks for what there is; the replicator answers at once, or not at all when it no longer knows the wait.
+    fn give_up(&self) {
+        let event = Event::GiveUp { ticket: self.ticket };
+        if self.cluster.replicator.send(replication::Command::Event(event)).is_err() {
+            self.cluster.copies.forget(self.ticket);
         }
-        Copied::Only(answer.await.unwrap_or_default())
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.cluster.copies.is_waiting(self.ticket) {
+            self.give_up();
+        }
     }
 }

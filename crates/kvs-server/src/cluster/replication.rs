@@ -94,6 +94,7 @@ impl Replication {
                     self.tell_members(MembershipEvent::Mode(clients));
                 }
                 Effect::Replicated { ticket, count } => self.cluster.copies.answer(ticket, count),
+                Effect::TooManyWait { ticket } => self.cluster.copies.forget(ticket),
                 Effect::PeerRefused { node } => self.tell_members(MembershipEvent::PeerRefused { node }),
                 Effect::Heard { node } => self.tell_members(MembershipEvent::Heard { node }),
             }
