@@ -12,6 +12,7 @@ use std::fmt;
 const PEER_LABEL: &str = "kvs 2026-11 cluster secret to peer authentication key v1";
 const DIGEST_LABEL: &str = "kvs 2026-11 cluster secret to digest item key v1";
 const ROOT_LABEL: &str = "kvs 2026-11 cluster secret to digest root key v1";
+const TOKEN_LABEL: &str = "kvs 2026-11 cluster secret to access token key v1";
 const ID_LABEL: &str = "kvs 2026-11 cluster secret to public cluster id v1";
 
 /// Everything that follows from a cluster's secret.
@@ -23,6 +24,8 @@ pub struct ClusterKeys {
     pub digest: [u8; 32],
     /// Finalises sums of digests before they leave the node.
     pub root: [u8; 32],
+    /// Signs the access tokens of users.
+    pub token: [u8; 32],
     /// Names the cluster; public, the same on every member.
     pub id: [u8; 16],
 }
@@ -38,6 +41,7 @@ impl ClusterKeys {
             peer: blake3::derive_key(PEER_LABEL, secret),
             digest: blake3::derive_key(DIGEST_LABEL, secret),
             root: blake3::derive_key(ROOT_LABEL, secret),
+            token: blake3::derive_key(TOKEN_LABEL, secret),
             id,
         }
     }
@@ -63,6 +67,9 @@ mod tests {
         assert_ne!(keys.peer, keys.digest);
         assert_ne!(keys.digest, keys.root);
         assert_ne!(keys.peer, keys.root);
+        for other in [keys.peer, keys.digest, keys.root] {
+            assert_ne!(keys.token, other);
+        }
         assert_ne!(keys.id, keys.peer[..16]);
         let other = ClusterKeys::derive(b"a secret ");
         assert_ne!((keys.peer, keys.id), (other.peer, other.id));

@@ -10,6 +10,8 @@ use crate::tidy::finding::Finding;
 /// Each crate and the crates of this workspace it may depend on, from the bottom up.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("kvs-core", &[]),
+    ("kvs-audit", &[]),
+    ("kvs-auth", &["kvs-core"]),
     ("kvs-config", &[]),
     ("kvs-store", &["kvs-core"]),
     ("kvs-daemon", &["kvs-config"]),
@@ -17,11 +19,24 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kvs-protocol", &["kvs-core"]),
     ("kvs-cluster", &["kvs-core", "kvs-protocol", "kvs-store"]),
     ("kvs-sim", &["kvs-cluster", "kvs-core", "kvs-protocol", "kvs-store"]),
-    ("kvs-server", &["kvs-cluster", "kvs-config", "kvs-core", "kvs-protocol", "kvs-store"]),
+    (
+        "kvs-server",
+        &["kvs-audit", "kvs-auth", "kvs-cluster", "kvs-config", "kvs-core", "kvs-protocol", "kvs-store"],
+    ),
     // `kvs-protocol` for its tests alone, which speak to nodes as a peer.
     (
         "kvs",
-        &["kvs-client", "kvs-config", "kvs-core", "kvs-daemon", "kvs-protocol", "kvs-server", "kvs-store"],
+        &[
+            "kvs-audit",
+            "kvs-auth",
+            "kvs-client",
+            "kvs-config",
+            "kvs-core",
+            "kvs-daemon",
+            "kvs-protocol",
+            "kvs-server",
+            "kvs-store",
+        ],
     ),
     ("xtask", &[]),
 ];
@@ -100,6 +115,8 @@ mod tests {
         let crates = workspace(&[
             ("kvs-core", &["bytes"]),
             ("kvs-store", &["kvs-core", "fjall"]),
+            ("kvs-audit", &[]),
+            ("kvs-auth", &["kvs-core"]),
             ("kvs-config", &[]),
             ("kvs-server", &["kvs-core", "kvs-store", "kvs-config", "tokio"]),
         ]);
