@@ -109,6 +109,17 @@ impl Path {
         &self.0
     }
 
+    /// The paths above it, the nearest first: `a/b` and `a` for `a/b/c`.
+    pub fn ancestors(&self) -> impl Iterator<Item = Self> + use<> {
+        let path = self.0.clone();
+        let mut end = path.len();
+        std::iter::from_fn(move || {
+            end = path.get(..end)?.iter().rposition(|byte| *byte == b'/')?;
+            // A valid path up to a separator is a valid path.
+            Some(Self(path.slice(..end)))
+        })
+    }
+
     /// Whether `self` lies below `ancestor` (`a/b` below `a`; not `ab`), or is it.
     #[must_use]
     pub fn is_within(&self, ancestor: &Self) -> bool {
@@ -198,6 +209,15 @@ mod tests {
 
     fn encoded(raw: &str) -> Result<String, PathError> {
         Path::parse_encoded(raw.as_bytes()).map(|path| path.as_str().to_owned())
+    }
+
+    #[test]
+    fn ancestors_come_nearest_first() {
+        let above = |text: &str| -> Vec<String> {
+            Path::parse(text).unwrap().ancestors().map(|path| path.as_str().to_owned()).collect()
+        };
+        assert_eq!(above("a/ü/c"), ["a/ü", "a"]);
+        assert!(above("a").is_empty());
     }
 
     #[test]
