@@ -29,7 +29,8 @@ pub struct Config {
     pub bind_address: IpAddr,
     /// TCP port; 0 takes any free one.
     pub port: u16,
-    /// Absolute path of the folder of the store.
+    /// Absolute path of the folder of the store; where nobody sets it, it follows the name of the file (see
+    /// [`crate::name`]), so that configurations side by side do not share one.
     pub data_dir: PathBuf,
     /// Whether writes of clients are refused.
     pub read_only: bool,
@@ -215,7 +216,7 @@ impl Assembly<'_> {
             node_id: self.text("node_id")?,
             bind_address: self.ip("bind_address")?,
             port: self.whole("port")?,
-            data_dir: self.path("data_dir")?,
+            data_dir: self.data_dir(source)?,
             read_only: self.switch("read_only")?,
             clustering_enabled: self.switch("clustering_enabled")?,
             seed_nodes: self.peers("seed_nodes")?,
@@ -300,6 +301,15 @@ impl Assembly<'_> {
     fn path(&self, name: &'static str) -> Result<PathBuf, ConfigError> {
         // Through its components, so that `./data` does not show as `/folder/./data`.
         Ok(self.folder.join(self.text(name)?).components().collect())
+    }
+
+    /// The folder that is named, else the one that belongs to the name of the file.
+    fn data_dir(&self, source: &Path) -> Result<PathBuf, ConfigError> {
+        if self.settings.is_set("data_dir")? {
+            self.path("data_dir")
+        } else {
+            Ok(self.folder.join(name::data_folder(&name::instance(source)?)))
+        }
     }
 
     fn optional_path(&self, name: &'static str) -> Result<Option<PathBuf>, ConfigError> {

@@ -89,7 +89,8 @@ pub const KEYS: &[Key] = &[
     key(NODE, "node_id", "", Kind::Name, "Name of this node; the default is the name of the machine."),
     key(NODE, "bind_address", "127.0.0.1", Kind::Ip, "Address to listen on; 0.0.0.0 or \"::\" takes all of them."),
     key(NODE, "port", "8080", whole(0, 65_535, ""), "TCP port for clients and peers; 0 takes any free one."),
-    key(NODE, "data_dir", "./data", Kind::Path, "Folder that holds everything that is stored."),
+    key(NODE, "data_dir", "./data", Kind::Path,
+        "Folder that holds everything that is stored; a file NAME.yaml without this key has ./data-NAME."),
     key(NODE, "read_only", "false", Kind::Switch, "Refuse writes of clients; replication goes on."),
 
     key(CLUSTER, "clustering_enabled", "true", Kind::Switch, "Talk to other nodes."),

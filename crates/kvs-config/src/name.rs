@@ -1,12 +1,16 @@
 //! The path of a configuration from what the user typed, and the name of the instance from that path.
 //!
 //! The extension is optional: `node1` is `node1.yaml`. An instance is called like its file, `node1.yaml`; PID file and
-//! log carry that name.
+//! log carry that name. So does the data directory of a configuration that names none: `data` belongs to `config.yaml`,
+//! `data-node1` to `node1.yaml`. Configurations of one folder that differ in their ports only are then nodes of their own.
 
 use std::path::{Path, PathBuf};
 
 use crate::error::ConfigError;
 use crate::limits::NAME_BYTES_MAX;
+
+/// What a configuration may end in, without the dot.
+const EXTENSIONS: [&str; 2] = ["yaml", "yml"];
 
 /// The file that `kvs` without an argument runs, in the current folder.
 pub const DEFAULT_FILE: &str = "config.yaml";
@@ -41,6 +45,20 @@ pub fn instance(path: &Path) -> Result<String, ConfigError> {
     }
 }
 
+/// The name of the data directory of `instance` (a name of [`instance`]) where its configuration does not say one; it is
+/// in the folder of the configuration.
+pub(crate) fn data_folder(instance: &str) -> String {
+    if instance == DEFAULT_FILE {
+        return "data".to_owned();
+    }
+    format!("data-{}", EXTENSIONS.iter().find_map(|end| stem(instance, end)).unwrap_or(instance))
+}
+
+/// `instance` without the extension `end`; `None` when that leaves nothing, or does not stand there.
+fn stem<'a>(instance: &'a str, end: &str) -> Option<&'a str> {
+    instance.strip_suffix(end)?.strip_suffix('.').filter(|stem| !stem.is_empty())
+}
+
 /// `path` from the root, with the links of its folder followed where the folder exists.
 pub(crate) fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
     instance(path)?;
@@ -57,7 +75,7 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
 }
 
 fn extended(given: &Path) -> PathBuf {
-    let has_extension = given.extension().is_some_and(|extension| extension == "yaml" || extension == "yml");
+    let has_extension = given.extension().is_some_and(|found| EXTENSIONS.iter().any(|end| found == *end));
     if has_extension {
         return given.to_owned();
     }
@@ -98,6 +116,21 @@ mod tests {
         assert_eq!(instance(Path::new("/etc/kvs/node1.yaml")).unwrap(), "node1.yaml");
         for path in ["", "/", "..", "a/..", "a\nb.yaml", &"x".repeat(241)] {
             assert!(matches!(instance(Path::new(path)), Err(ConfigError::Name { .. })), "{path:?}");
+        }
+    }
+
+    #[test]
+    fn a_data_folder_is_called_like_its_configuration() {
+        let cases = [
+            ("config.yaml", "data"),
+            ("node1.yaml", "data-node1"),
+            ("node1.yml", "data-node1"),
+            ("node.1.yaml", "data-node.1"),
+            ("plain", "data-plain"),
+            (".yaml", "data-.yaml"),
+        ];
+        for (instance, folder) in cases {
+            assert_eq!(data_folder(instance), folder);
         }
     }
 }

@@ -89,6 +89,13 @@ impl Settings {
         find(name).and_then(|(at, _)| self.0.get(at)).map(|setting| &setting.value).ok_or(defect)
     }
 
+    /// Whether the file or the environment says anything about the key `name`.
+    pub(crate) fn is_set(&self, name: &'static str) -> Result<bool, ConfigError> {
+        let defect = ConfigError::Table { key: name };
+        let setting = find(name).and_then(|(at, _)| self.0.get(at)).ok_or(defect)?;
+        Ok(setting.place != Place::Default)
+    }
+
     /// The error that two keys do not fit together, placed at the first of them that was set.
     pub(crate) fn conflict(&self, names: [&'static str; 2], rule: String) -> ConfigError {
         let named =

@@ -65,7 +65,7 @@ fn an_empty_file_has_every_default_of_the_contract() {
     assert_eq!(config.source, Path::new("/etc/kvs/n.yaml"));
     assert_eq!(config.node_id, "alpha");
     assert_eq!((config.bind_address.to_string().as_str(), config.port), ("127.0.0.1", 8080));
-    assert_eq!(config.data_dir, Path::new("/etc/kvs/data"));
+    assert_eq!(config.data_dir, Path::new("/etc/kvs/data-n"));
     assert_eq!(config.backup_path, Path::new("/etc/kvs/backups"));
     assert!(config.seed_nodes.is_empty() && config.trusted_proxies.is_empty());
     assert_eq!((config.log_level, config.log_format), (LogLevel::Info, LogFormat::Text));
@@ -246,6 +246,24 @@ fn paths_start_at_the_folder_of_the_file_wherever_the_process_runs() {
 }
 
 #[test]
+fn configurations_side_by_side_that_name_no_data_directory_do_not_share_one() {
+    let data_dir = |file: &str, text: &str, variable: Option<&str>| {
+        let env = |name: &str| variable.filter(|_| name == "KVS_DATA_DIR").map(str::to_owned);
+        parse(text, Path::new("/etc/kvs").join(file), &env, "alpha").unwrap().data_dir
+    };
+    for (file, folder) in
+        [("config.yaml", "data"), ("node1.yaml", "data-node1"), ("node2.yaml", "data-node2")]
+    {
+        assert_eq!(data_dir(file, "port: 8081\n", None), Path::new("/etc/kvs").join(folder));
+        // Whoever names one gets it, also when it is the one of the table.
+        assert_eq!(data_dir(file, "data_dir: ./data\n", None), Path::new("/etc/kvs/data"));
+        assert_eq!(data_dir(file, "", Some("./data")), Path::new("/etc/kvs/data"));
+        assert_eq!(data_dir(file, "data_dir: ./x\n", Some("/y")), Path::new("/y"));
+        assert_eq!(data_dir(file, &default_text("alpha"), None), Path::new("/etc/kvs/data"));
+    }
+}
+
+#[test]
 fn the_secret_is_not_in_the_debug_output() {
     let config = read("cluster_secret: correct horse").unwrap();
     assert_eq!(config.cluster_secret.as_ref().unwrap().expose(), "correct horse");
@@ -340,7 +358,7 @@ proptest! {
 
     #[test]
     fn every_generated_file_reads_as_the_defaults(host in any::<String>()) {
-        let source = PathBuf::from("/c.yaml");
+        let source = PathBuf::from("/config.yaml");
         let generated = parse(&default_text(&host), source.clone(), &|_| None, "other");
         let default = parse("", source, &|_| None, &host);
         prop_assert_eq!(generated.map_err(|e| e.to_string()), default.map_err(|e| e.to_string()));

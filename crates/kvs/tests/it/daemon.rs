@@ -348,8 +348,8 @@ fn a_port_that_is_taken_is_said_with_the_last_lines_of_the_log() {
 #[test]
 fn a_second_node_on_one_data_directory_is_refused() {
     let sandbox = Sandbox::new();
-    sandbox.configure("one.yaml", &[]);
-    sandbox.configure("two.yaml", &[]);
+    sandbox.configure("one.yaml", &[("data_dir", "data")]);
+    sandbox.configure("two.yaml", &[("data_dir", "data")]);
     let one = start(&sandbox, "one");
     client(&one).put("/kv/a", "1").expect(201);
     let data = sandbox.folder().join("data");
@@ -417,7 +417,7 @@ fn a_stop_under_load_finishes_what_it_took_and_loses_nothing() {
         sandbox.run(&["stop", "node1"]).expect(0);
     }
     assert_eq!(lost, 0, "acknowledged writes were lost");
-    sandbox.run(&["check", sandbox.folder().join("data").to_str().unwrap()]).expect(0);
+    sandbox.run(&["check", sandbox.folder().join("data-node1").to_str().unwrap()]).expect(0);
     assert_eq!(sandbox.pid_file(&config), None);
 }
 
