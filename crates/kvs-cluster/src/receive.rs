@@ -5,11 +5,12 @@ use kvs_core::digest::ContentDigest;
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_core::precondition::Precondition;
-use kvs_core::record::{Kind, Principal, Record};
+use kvs_core::record::{Kind, Record};
 use kvs_core::record_codec;
 use kvs_protocol::wire::decode_error::DecodeError;
 use kvs_protocol::wire::keyed_record::{KeyedRecord, KeyedVersion};
 use kvs_protocol::wire::replicate::ReplicateRequest;
+use kvs_store::commit::asker::Asker;
 use kvs_store::commit::write::{Change, Outcome, Write};
 use kvs_store::compression;
 
@@ -84,5 +85,5 @@ pub(crate) fn drops(versions: Vec<KeyedVersion>) -> Vec<Write> {
 
 /// A write at a peer's word: without a condition, and nobody is its author beside whom the record names.
 pub(crate) fn write(namespace: Namespace, path: Path, change: Change) -> Write {
-    Write { namespace, path, change, precondition: Precondition::default(), author: Principal::nobody() }
+    Write { namespace, path, change, precondition: Precondition::default(), asker: Asker::nobody() }
 }

@@ -22,6 +22,7 @@ use kvs_protocol::membership::member::{Member, Status};
 use kvs_protocol::mode::Mode;
 use kvs_protocol::reconcile::fingerprint::Secrets;
 use kvs_store::clock::Clock;
+use kvs_store::commit::asker::Asker;
 use kvs_store::commit::write::{Change, Outcome, Write};
 use kvs_store::engine::device::Device;
 use kvs_store::medium::MemoryMedium;
@@ -77,7 +78,7 @@ fn write(text: &str, change: Change) -> Write {
         path: path(text),
         change,
         precondition: Precondition::default(),
-        author: Principal::nobody(),
+        asker: Asker::nobody(),
     }
 }
 

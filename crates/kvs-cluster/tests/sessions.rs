@@ -13,12 +13,12 @@ use kvs_core::item::DigestKey;
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_core::precondition::Precondition;
-use kvs_core::record::Principal;
 use kvs_protocol::reconcile::answer::answer;
 use kvs_protocol::reconcile::fingerprint::Secrets;
 use kvs_protocol::reconcile::request::Request;
 use kvs_protocol::reconcile::session::{Completeness, Outcome, Session};
 use kvs_store::clock::Clock;
+use kvs_store::commit::asker::Asker;
 use kvs_store::commit::write::{Change, Write};
 use kvs_store::engine::device::Device;
 use kvs_store::medium::MemoryMedium;
@@ -106,7 +106,7 @@ fn write(number: u32, change: Change) -> Write {
         path: path(number),
         change,
         precondition: Precondition::default(),
-        author: Principal::nobody(),
+        asker: Asker::nobody(),
     }
 }
 

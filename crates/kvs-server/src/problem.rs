@@ -9,6 +9,7 @@ use std::borrow::Cow;
 
 use http::StatusCode;
 use kvs_core::path::PathError;
+use kvs_store::commit::asker::Refusal;
 use kvs_store::error::{ErrorKind, StoreError};
 
 use crate::limits::RETRY_AFTER;
@@ -36,6 +37,12 @@ pub(crate) enum Code {
     BadOrigin,
     /// The request does not prove who sent it.
     Unauthorized,
+    /// Whoever sent it may not do that.
+    Forbidden,
+    /// The metadata is not well-formed, or names somebody who is not there.
+    BadMetadata,
+    /// The audit trail cannot be written, and nothing is done without it.
+    AuditUnavailable,
     /// A peer sent bytes that are no message.
     BadMessage,
     /// A peer's message does not fit what this node is or holds.
@@ -96,6 +103,9 @@ impl Code {
             Self::ReadOnly => "read_only",
             Self::BadOrigin => "bad_origin",
             Self::Unauthorized => "unauthorized",
+            Self::Forbidden => "forbidden",
+            Self::BadMetadata => "bad_metadata",
+            Self::AuditUnavailable => "audit_unavailable",
             Self::BadMessage => "bad_message",
             Self::Conflict => "conflict",
             Self::NotFound => "not_found",
@@ -131,9 +141,10 @@ impl Code {
             | Self::BadJson
             | Self::BadTtl
             | Self::BadCondition
+            | Self::BadMetadata
             | Self::BadMessage => StatusCode::BAD_REQUEST,
             Self::Unauthorized => StatusCode::UNAUTHORIZED,
-            Self::ReadOnly | Self::BadOrigin => StatusCode::FORBIDDEN,
+            Self::ReadOnly | Self::BadOrigin | Self::Forbidden => StatusCode::FORBIDDEN,
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::RequestTimeout => StatusCode::REQUEST_TIMEOUT,
@@ -146,9 +157,12 @@ impl Code {
             Self::BadHost => StatusCode::MISDIRECTED_REQUEST,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Internal | Self::BackupFailed => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::Overloaded | Self::Stopping | Self::NotReady | Self::Syncing | Self::Poisoned => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::Overloaded
+            | Self::Stopping
+            | Self::NotReady
+            | Self::Syncing
+            | Self::Poisoned
+            | Self::AuditUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         }
     }
@@ -206,6 +220,18 @@ impl Problem {
     /// There is no value at the path.
     pub(crate) fn no_such_key() -> Self {
         Self::new(Code::NotFound, "there is no value at this path")
+    }
+
+    /// The request is not allowed.
+    pub(crate) fn refused(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Unauthorized => Self::new(
+                Code::Unauthorized,
+                "this needs a token: send it as 'Authorization: Bearer TOKEN' (kvs token prints one on the node)",
+            ),
+            Refusal::Forbidden => Self::new(Code::Forbidden, "this token does not allow it"),
+            Refusal::Hidden => Self::no_such_key(),
+        }
     }
 
     /// There is no such resource.
@@ -272,6 +298,14 @@ impl From<StoreError> for Problem {
                 Code::PreconditionFailed,
                 "the current version is not the one that the condition names",
             ),
+            (StoreError::Refused { refusal, .. }, _) => Self::refused(*refusal),
+            (StoreError::Unrecorded(_), _) => Self {
+                inner,
+                ..Self::new(
+                    Code::AuditUnavailable,
+                    "the audit trail of the node cannot be written; reads go on",
+                )
+            },
             (StoreError::Closed, _) => Self::new(Code::Stopping, "the node is stopping"),
             (_, ErrorKind::Retry) => {
                 Self::new(Code::Overloaded, "too many writes are waiting for the disk; ask again")
@@ -299,7 +333,7 @@ mod tests {
     use super::{Code, Problem};
     use kvs_store::error::StoreError;
 
-    const ALL: [Code; 32] = [
+    const ALL: [Code; 35] = [
         Code::BadRequest,
         Code::BadPath,
         Code::BadQuery,
@@ -310,6 +344,9 @@ mod tests {
         Code::ReadOnly,
         Code::BadOrigin,
         Code::Unauthorized,
+        Code::Forbidden,
+        Code::BadMetadata,
+        Code::AuditUnavailable,
         Code::BadMessage,
         Code::Conflict,
         Code::NotFound,

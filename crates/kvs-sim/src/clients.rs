@@ -7,8 +7,9 @@ use bytes::Bytes;
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_core::precondition::{Precondition, Tags};
-use kvs_core::record::{Kind, Principal};
+use kvs_core::record::Kind;
 use kvs_protocol::mode::Mode;
+use kvs_store::commit::asker::Asker;
 use kvs_store::commit::write::{Change, Outcome, Write, Written};
 use kvs_store::compression::Content;
 use rand::RngExt;
@@ -69,7 +70,7 @@ impl World {
             1 => Precondition { if_match: None, if_none_match: Some(Tags::Any) },
             _ => Precondition::default(),
         };
-        Some(Write { namespace: Namespace::Data, path, change, precondition, author: Principal::nobody() })
+        Some(Write { namespace: Namespace::Data, path, change, precondition, asker: Asker::nobody() })
     }
 }
 

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use kvs_core::record_codec::CodecError;
 
+use crate::commit::asker::Refusal;
 use crate::engine::contract::EngineError;
 
 /// What a caller can do about an error.
@@ -32,6 +33,17 @@ pub enum StoreError {
         /// Which write of the transaction, from 0.
         index: usize,
     },
+    /// A write is not allowed; no write of its transaction was made.
+    #[error("write {index} is not allowed")]
+    Refused {
+        /// Which write of the transaction, from 0.
+        index: usize,
+        /// How it was refused.
+        refusal: Refusal,
+    },
+    /// What was asked for could not be written down first, as it must be.
+    #[error("the audit trail cannot be written ({0}); no write is made without it")]
+    Unrecorded(String),
     /// The stored version carries the greatest stamp there is.
     #[error("write {index}: the stored version cannot be overwritten, its stamp is the greatest there is")]
     StampExhausted {
@@ -99,8 +111,14 @@ impl StoreError {
     #[must_use]
     pub fn kind(&self) -> ErrorKind {
         match self {
-            Self::Precondition { .. } | Self::StampExhausted { .. } => ErrorKind::Refused,
-            Self::QueueFull | Self::Closed | Self::TooManyParked | Self::DigestUnread => ErrorKind::Retry,
+            Self::Precondition { .. } | Self::StampExhausted { .. } | Self::Refused { .. } => {
+                ErrorKind::Refused
+            }
+            Self::QueueFull
+            | Self::Closed
+            | Self::TooManyParked
+            | Self::DigestUnread
+            | Self::Unrecorded(_) => ErrorKind::Retry,
             Self::Full | Self::Engine(EngineError::Full) => ErrorKind::Full,
             Self::Poisoned(_) | Self::Engine(EngineError::Poisoned | EngineError::Io { .. }) => {
                 ErrorKind::Poisoned
@@ -129,6 +147,8 @@ impl StoreError {
     pub fn for_each_waiting(&self) -> Self {
         match self {
             Self::Precondition { index } => Self::Precondition { index: *index },
+            Self::Refused { index, refusal } => Self::Refused { index: *index, refusal: *refusal },
+            Self::Unrecorded(reason) => Self::Unrecorded(reason.clone()),
             Self::StampExhausted { index } => Self::StampExhausted { index: *index },
             Self::QueueFull => Self::QueueFull,
             Self::TooManyParked => Self::TooManyParked,

@@ -10,10 +10,10 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kvs_core::precondition::Precondition;
-use kvs_core::record::Principal;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::commit::asker::Asker;
 use crate::commit::write::{Change, Outcome, Write, Written};
 use crate::data_dir::{DataDir, Expect};
 use crate::error::StoreError;
@@ -93,7 +93,7 @@ fn write(
         path: key.path.clone(),
         change: Change::Put { content, lifetime: None },
         precondition: Precondition::default(),
-        author: Principal::nobody(),
+        asker: Asker::nobody(),
     };
     let outcomes = store.commit(vec![put])?;
     let node = store.identity().origin.node;

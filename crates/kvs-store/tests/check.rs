@@ -10,11 +10,11 @@ use bytes::Bytes;
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_core::precondition::Precondition;
-use kvs_core::record::Principal;
 use kvs_store::check::report::{PROBLEMS_LISTED_MAX, Report};
 use kvs_store::check::stopped::check;
 use kvs_store::check::view::check_view;
 use kvs_store::clock::Clock;
+use kvs_store::commit::asker::Asker;
 use kvs_store::commit::write::{Change, Write};
 use kvs_store::engine::contract::{Batch, Engine, Order, Sync};
 use kvs_store::engine::device::Device;
@@ -47,7 +47,7 @@ fn write(path: &str, change: Change) -> Write {
         path: Path::parse(path).unwrap(),
         change,
         precondition: Precondition::default(),
-        author: Principal::nobody(),
+        asker: Asker::nobody(),
     }
 }
 

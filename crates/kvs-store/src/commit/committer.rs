@@ -19,7 +19,7 @@ use crate::engine::contract::{Batch, Engine, EngineError, Sync};
 use crate::error::StoreError;
 use crate::limits::{DISK_RESERVE_BYTES, REAP_INTERVAL, RECOVER_INTERVAL, SYNC_INTERVAL};
 use crate::node::{self, Left};
-use crate::observer::{BatchStats, Observer};
+use crate::observer::{BatchStats, Observer, RecordedEnd};
 use crate::settings::{Durability, Settings};
 use crate::shared::{Shared, State};
 use crate::standing::Standing;
@@ -156,7 +156,10 @@ impl Committer {
             bytes: planned.batch.size_bytes(),
             ..BatchStats::default()
         };
-        let Planned { batch, identity, counters, standing, resolutions } = planned;
+        let Planned { batch, identity, counters, standing, resolutions, acts } = planned;
+        if !acts.is_empty() {
+            self.observer.recording(&acts).map_err(StoreError::Unrecorded)?;
+        }
         let started = self.clock.monotonic();
         self.observer.committing(&keys);
         // Held over the commit: whoever reads the digest sees it and the tables as of one moment.
@@ -178,6 +181,17 @@ impl Committer {
             }
         }
         self.observer.committed(&keys);
+        if !acts.is_empty() {
+            let end = if committed.is_ok() { RecordedEnd::Committed } else { RecordedEnd::Failed };
+            if let Err(reason) = self.observer.recorded(end) {
+                tracing::error!(
+                    reason,
+                    "the audit trail failed: writes are refused until the node is restarted"
+                );
+                self.shared.set_state(State::Poisoned(reason.clone()));
+                return Err(StoreError::Poisoned(reason));
+            }
+        }
         committed.map_err(|error| self.fail(error))?;
         self.observer.batch(&stats);
         if !resolutions.is_empty() {

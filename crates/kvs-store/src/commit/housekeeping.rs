@@ -10,8 +10,8 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use kvs_core::precondition::Precondition;
-use kvs_core::record::Principal;
 
+use crate::commit::asker::Asker;
 use crate::commit::committer::Committer;
 use crate::commit::write::{Change, Outcome, Transaction, Write};
 use crate::engine::contract::Order;
@@ -178,6 +178,6 @@ fn write(key: Key, change: Change) -> Write {
         path: key.path,
         change,
         precondition: Precondition::default(),
-        author: Principal::nobody(),
+        asker: Asker::nobody(),
     }
 }

@@ -1,5 +1,6 @@
 //! Writing: the one way into the store, from a queued transaction to an answered one.
 
+pub mod asker;
 pub(crate) mod committer;
 pub(crate) mod housekeeping;
 pub mod mark;

@@ -15,6 +15,7 @@ use kvs_core::stamp::Stamp;
 use kvs_core::version::{Rule, Version};
 use uuid::Uuid;
 
+use crate::commit::asker::{Intent, Judgement};
 use crate::commit::mark::Note;
 use crate::commit::rows::put_key;
 use crate::commit::write::{Change, Outcome, Transaction, Write, Written};
@@ -24,7 +25,7 @@ use crate::error::StoreError;
 use crate::keys::{history_key, record_key};
 use crate::limits::REVISIONS_TRIMMED_MAX;
 use crate::node::{self, Counters, Identity};
-use crate::observer::{Key, Resolution};
+use crate::observer::{Act, Deed, Key, Resolution};
 use crate::parked;
 use crate::row::{RevisionRow, Revisions, Row, ShipMark};
 use crate::standing::Standing;
@@ -100,6 +101,7 @@ pub(crate) struct Plan<'a> {
     pub(super) parked: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     pub(super) notes: Vec<(Note, Vec<u8>)>,
     resolutions: Vec<Resolution>,
+    acts: Vec<Act>,
     pub(super) undo: Undo,
 }
 
@@ -119,6 +121,8 @@ pub(crate) struct Planned {
     /// The standing, if it changed.
     pub(crate) standing: Option<Standing>,
     pub(crate) resolutions: Vec<Resolution>,
+    /// What clients asked for.
+    pub(crate) acts: Vec<Act>,
 }
 
 impl<'a> Plan<'a> {
@@ -140,6 +144,7 @@ impl<'a> Plan<'a> {
             parked: BTreeMap::new(),
             notes: Vec::new(),
             resolutions: Vec::new(),
+            acts: Vec::new(),
             undo: Undo::default(),
         }
     }
@@ -150,7 +155,8 @@ impl<'a> Plan<'a> {
     ///
     /// The first write that cannot be made; the plan is as if the transaction had never come.
     pub(crate) fn transact(&mut self, transaction: Transaction) -> Result<Vec<Outcome>, StoreError> {
-        let (identity, counters, resolved) = (self.identity, self.counters, self.resolutions.len());
+        let (identity, counters) = (self.identity, self.counters);
+        let (resolved, acted) = (self.resolutions.len(), self.acts.len());
         let standing = (!transaction.is_only_local()).then(|| self.standing.clone());
         self.undo = Undo::default();
         let mut outcomes = Vec::with_capacity(transaction.writes.len());
@@ -160,6 +166,7 @@ impl<'a> Plan<'a> {
                 Err(error) => {
                     (self.identity, self.counters) = (identity, counters);
                     self.resolutions.truncate(resolved);
+                    self.acts.truncate(acted);
                     if let Some(standing) = standing {
                         self.standing = standing;
                     }
@@ -237,6 +244,7 @@ impl<'a> Plan<'a> {
             counters: self.counters,
             standing: self.standing,
             resolutions: self.resolutions,
+            acts: self.acts,
         }
     }
 
@@ -252,23 +260,33 @@ impl<'a> Plan<'a> {
         let key = Key { namespace: write.namespace, path: write.path };
         self.touch(&key)?;
         let current = self.keys.get(&key).and_then(|state| state.after.as_ref()).map(|row| &row.record);
+        if let Some(warrant) = &write.asker.warrant {
+            let intent = Intent { key: &key, change: &write.change, current, now_ms: self.scene.now_ms };
+            match warrant.judge(&intent, self)? {
+                Judgement::Allowed => {}
+                Judgement::PassedOver => return Ok(Outcome::Absent),
+                Judgement::Refused(refusal) => return Err(StoreError::Refused { index, refusal }),
+            }
+        }
         let live =
             current.filter(|record| record.is_live(self.scene.now_ms)).map(|record| record.version.uuid);
         if !write.precondition.holds(live) {
             return Err(StoreError::Precondition { index });
         }
-        match write.change {
+        let author = write.asker.name;
+        let outcome = match write.change {
             Change::Put { content, lifetime } => {
                 let stamp = self.stamp(index, current)?;
-                let owner = current.map_or_else(|| write.author.clone(), |record| record.owner.clone());
+                let owner = current.map_or_else(|| author.clone(), |record| record.owner.clone());
                 let expires_at_ms = lifetime.map_or(0, |lifetime| {
                     let lifetime_ms = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
                     self.scene.now_ms.saturating_add(lifetime_ms.max(1))
                 });
-                let record = self.stamped(stamp, Kind::Value, expires_at_ms, (write.author, owner), content);
+                let record =
+                    self.stamped(stamp, Kind::Value, expires_at_ms, (author.clone(), owner), content);
                 let written = Written { version: record.version, expires_at_ms, dot: record.dot };
                 self.take(&key, record)?;
-                Ok(if live.is_some() { Outcome::Replaced(written) } else { Outcome::Created(written) })
+                if live.is_some() { Outcome::Replaced(written) } else { Outcome::Created(written) }
             }
             Change::Delete => {
                 let (Some(current), Some(_)) = (current, live) else {
@@ -277,18 +295,18 @@ impl<'a> Plan<'a> {
                 let stamp = self.stamp(index, Some(current))?;
                 let owner = current.owner.clone();
                 let content = Content { payload: Payload::empty(), digest: ContentDigest::of(b"") };
-                let record = self.stamped(stamp, Kind::Tombstone, 0, (write.author, owner), content);
+                let record = self.stamped(stamp, Kind::Tombstone, 0, (author.clone(), owner), content);
                 let written = Written { version: record.version, expires_at_ms: 0, dot: record.dot };
                 self.take(&key, record)?;
-                Ok(Outcome::Deleted(written))
+                Outcome::Deleted(written)
             }
-            Change::Merge(record) => self.receive(&key, *record),
-            Change::Drop(version) => Ok(self.drop_version(&key, version)),
+            Change::Merge(record) => self.receive(&key, *record)?,
+            Change::Drop(version) => self.drop_version(&key, version),
             Change::Admit(record) => {
                 let row_key = parked::row_key(&record);
                 self.take(&key, *record)?;
                 self.set_parked(row_key, None);
-                Ok(Outcome::Taken)
+                Outcome::Taken
             }
             Change::Expire => {
                 let due = current
@@ -297,10 +315,18 @@ impl<'a> Plan<'a> {
                     return Ok(Outcome::Absent);
                 };
                 self.take(&key, expired)?;
-                Ok(Outcome::Expired)
+                Outcome::Expired
             }
-            Change::Collect(dot) => Ok(self.collect(&key, dot)),
+            Change::Collect(dot) => self.collect(&key, dot),
+        };
+        if let Some(request) = write.asker.request
+            && let Outcome::Created(written) | Outcome::Replaced(written) | Outcome::Deleted(written) =
+                outcome
+        {
+            let deed = if matches!(outcome, Outcome::Deleted(_)) { Deed::Delete } else { Deed::Put };
+            self.acts.push(Act { key, deed, author, request, written });
         }
+        Ok(outcome)
     }
 
     /// Makes sure the key's state is here and can be undone.

@@ -6,9 +6,10 @@ use kvs_core::namespace::Namespace;
 use kvs_core::origin::Dot;
 use kvs_core::path::Path;
 use kvs_core::precondition::Precondition;
-use kvs_core::record::{Principal, Record};
+use kvs_core::record::Record;
 use kvs_core::version::Version;
 
+use crate::commit::asker::Asker;
 use crate::commit::mark::Mark;
 use crate::compression::Content;
 use crate::error::StoreError;
@@ -48,7 +49,7 @@ pub struct Write {
     /// On what condition; decided inside the commit.
     pub precondition: Precondition,
     /// Who asks.
-    pub author: Principal,
+    pub asker: Asker,
 }
 
 /// What a write does.

@@ -73,6 +73,21 @@ pub struct Page {
 ///
 /// A row cannot be read.
 pub fn page(view: &View, query: &RangeQuery, now_ms: u64) -> Result<Page, StoreError> {
+    page_of(view, query, now_ms, &mut |_, _| Ok(true))
+}
+
+/// The same page, without the keys that `is_seen` says no to: they are passed over like deleted ones, and a prefix is
+/// listed when some key behind it is seen. Where a page says to go on may name a key that is not seen.
+///
+/// # Errors
+///
+/// A row cannot be read, or what `is_seen` fails with.
+pub fn page_of(
+    view: &View,
+    query: &RangeQuery,
+    now_ms: u64,
+    is_seen: &mut dyn FnMut(&Path, &Record) -> Result<bool, StoreError>,
+) -> Result<Page, StoreError> {
     let mut page = Page::default();
     let Some(mut scan) = Scan::begin(query) else {
         return Ok(page);
@@ -91,7 +106,7 @@ pub fn page(view: &View, query: &RangeQuery, now_ms: u64) -> Result<Page, StoreE
             let key = read_record_key(&row_key)
                 .ok_or_else(|| StoreError::corrupt(Table::Records.name(), &row_key, "its key is no path"))?;
             let row = Row::decode(&key, &value)?;
-            if !row.record.is_live(now_ms) {
+            if !row.record.is_live(now_ms) || !is_seen(&key.path, &row.record)? {
                 continue;
             }
             if page.rows.len() == query.limit {

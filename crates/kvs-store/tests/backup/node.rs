@@ -17,6 +17,7 @@ use kvs_store::backup::restore::{Restored, restore};
 use kvs_store::backup::verify::Verified;
 use kvs_store::check::stopped::check;
 use kvs_store::clock::Clock;
+use kvs_store::commit::asker::Asker;
 use kvs_store::commit::write::{Change, Outcome, Write};
 use kvs_store::engine::contract::{Engine, Order};
 use kvs_store::engine::disk::DiskEngine;
@@ -137,7 +138,7 @@ pub(crate) fn write(namespace: Namespace, path: &str, change: Change) -> Write {
         path: Path::parse(path).unwrap(),
         change,
         precondition: Precondition::default(),
-        author: Principal::named("john").unwrap(),
+        asker: Asker { name: Principal::named("john").unwrap(), ..Asker::nobody() },
     }
 }
 

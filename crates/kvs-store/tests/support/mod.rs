@@ -18,8 +18,9 @@ use bytes::Bytes;
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_core::precondition::{Precondition, Tags};
-use kvs_core::record::{Principal, Record};
+use kvs_core::record::Record;
 use kvs_store::clock::Clock;
+use kvs_store::commit::asker::Asker;
 use kvs_store::commit::write::{Change, Outcome, Write, Written};
 use kvs_store::compression::Content;
 use kvs_store::engine::device::Device;
@@ -165,7 +166,7 @@ pub(crate) fn write(text: &str, change: Change) -> Write {
         path: path(text),
         change,
         precondition: Precondition::default(),
-        author: Principal::nobody(),
+        asker: Asker::nobody(),
     }
 }
 
