@@ -16,7 +16,7 @@ use kvs_core::item::DigestKey;
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_core::precondition::Precondition;
-use kvs_core::record::{Kind, Principal};
+use kvs_core::record::Kind;
 use kvs_protocol::call::{CallFailure, CallKind, Now};
 use kvs_protocol::membership::member::{Member, Status};
 use kvs_protocol::mode::Mode;

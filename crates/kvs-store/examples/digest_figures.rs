@@ -4,7 +4,6 @@
 #![expect(clippy::print_stdout, reason = "it prints its figures")]
 #![expect(clippy::disallowed_methods, reason = "it measures time")]
 
-use kvs_store::commit::asker::Asker;
 use std::error::Error;
 use std::time::Instant;
 
@@ -52,7 +51,7 @@ fn record(number: u64, ms: u64) -> Record {
         dot: Dot { origin: Origin { node: Uuid::from_u128(1), epoch: 1 }, seq: number },
         kind: Kind::Value,
         expires_at_ms: 0,
-        asker: Asker::nobody(),
+        author: Principal::nobody(),
         owner: Principal::nobody(),
         digest: ContentDigest::of(&content),
         payload: Payload::Raw(content),
