@@ -52,8 +52,8 @@ pub(crate) fn connections_max() -> usize {
 pub(crate) async fn accept(listener: &TcpListener, node: &Arc<Node>) {
     let protocols = Arc::new(Protocols::new());
     loop {
-        let socket = match listener.accept().await {
-            Ok((socket, _)) => socket,
+        let (socket, from) = match listener.accept().await {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -64,7 +64,7 @@ pub(crate) async fn accept(listener: &TcpListener, node: &Arc<Node>) {
         if socket.set_nodelay(true).is_err() {
             continue;
         }
-        match node.registry.admit() {
+        match node.registry.admit(from.ip()) {
             Some(place) => {
                 let (protocols, node) = (Arc::clone(&protocols), Arc::clone(node));
                 drop(tokio::spawn(async move { protocols.serve(socket, node, place).await }));

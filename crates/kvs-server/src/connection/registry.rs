@@ -4,6 +4,7 @@
 //! a few loads per connection, where timers of their own would cost every request a lock.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -39,6 +40,7 @@ pub(crate) enum Standing {
 pub(crate) struct Place {
     registry: Arc<Registry>,
     number: u64,
+    from: IpAddr,
     standing: Standing,
     activity: Arc<Activity>,
 }
@@ -47,6 +49,15 @@ impl Place {
     /// The connection's number, unique in this process.
     pub(crate) const fn number(&self) -> u64 {
         self.number
+    }
+
+    /// The address at the other end of the socket: of the client, or of a proxy in front of it.
+    #[cfg_attr(
+        not(test),
+        expect(dead_code, reason = "what asks for it, the limit of requests, is not there yet")
+    )]
+    pub(crate) const fn from(&self) -> IpAddr {
+        self.from
     }
 
     /// What it may be used for.
@@ -98,8 +109,8 @@ impl Registry {
         }
     }
 
-    /// Takes a place for a new connection; `None` when there are too many.
-    pub(crate) fn admit(self: &Arc<Self>) -> Option<Place> {
+    /// Takes a place for a new connection from the address `from`; `None` when there are too many.
+    pub(crate) fn admit(self: &Arc<Self>, from: IpAddr) -> Option<Place> {
         let number = self.accepted.fetch_add(1, Ordering::Relaxed);
         let taken = self.count.fetch_update(Ordering::AcqRel, Ordering::Acquire, |count| {
             (count < self.connections_max.saturating_add(self.peer_reserve)).then_some(count + 1)
@@ -111,7 +122,7 @@ impl Registry {
         let standing = if before < self.connections_max { Standing::Ordinary } else { Standing::PeersOnly };
         let activity = Arc::new(Activity::new(Arc::clone(&self.clock)));
         self.open.lock().unwrap_or_else(PoisonError::into_inner).insert(number, Arc::clone(&activity));
-        Some(Place { registry: Arc::clone(self), number, standing, activity })
+        Some(Place { registry: Arc::clone(self), number, from, standing, activity })
     }
 
     /// Counts a connection that was closed because there were too many.
@@ -164,16 +175,20 @@ impl Registry {
 mod tests {
     use super::{Registry, Standing};
     use crate::connection::activity::Order;
+    use std::net::{IpAddr, Ipv4Addr};
     use std::sync::Arc;
+
+    const FROM: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
 
     #[test]
     fn places_are_bounded_and_given_back() {
         let registry = Arc::new(Registry::new(2, 0));
-        let first = registry.admit().unwrap();
-        let _second = registry.admit().unwrap();
-        assert!(registry.admit().is_none());
+        let first = registry.admit(FROM).unwrap();
+        let second = registry.admit(Ipv4Addr::new(203, 0, 113, 9).into()).unwrap();
+        assert_eq!((first.from(), second.from()), (FROM, Ipv4Addr::new(203, 0, 113, 9).into()));
+        assert!(registry.admit(FROM).is_none());
         drop(first);
-        assert!(registry.admit().is_some());
+        assert!(registry.admit(FROM).is_some());
         let counts = registry.counts();
         assert_eq!((counts.open, counts.accepted, counts.turned_away), (1, 4, 1));
     }
@@ -181,21 +196,21 @@ mod tests {
     #[test]
     fn beyond_the_bound_there_is_room_for_peers_alone() {
         let registry = Arc::new(Registry::new(1, 1));
-        let first = registry.admit().unwrap();
-        let second = registry.admit().unwrap();
+        let first = registry.admit(FROM).unwrap();
+        let second = registry.admit(FROM).unwrap();
         assert_eq!((first.standing(), second.standing()), (Standing::Ordinary, Standing::PeersOnly));
-        assert!(registry.admit().is_none());
+        assert!(registry.admit(FROM).is_none());
         drop(second);
-        assert_eq!(registry.admit().unwrap().standing(), Standing::PeersOnly);
+        assert_eq!(registry.admit(FROM).unwrap().standing(), Standing::PeersOnly);
     }
 
     #[test]
     fn a_sweep_closes_what_is_overdue_and_nothing_else() {
         let registry = Arc::new(Registry::new(2, 0));
         registry.sweep(1000);
-        let slow = registry.admit().unwrap();
+        let slow = registry.admit(FROM).unwrap();
         registry.sweep(10_000);
-        let young = registry.admit().unwrap();
+        let young = registry.admit(FROM).unwrap();
         registry.sweep(12_000);
         assert_eq!(slow.activity().order(), Order::Close);
         assert_eq!(young.activity().order(), Order::Serve);
@@ -206,7 +221,7 @@ mod tests {
     #[test]
     fn everyone_gets_the_order() {
         let registry = Arc::new(Registry::new(2, 0));
-        let place = registry.admit().unwrap();
+        let place = registry.admit(FROM).unwrap();
         registry.order_all(Order::Drain);
         assert_eq!(place.activity().order(), Order::Drain);
     }
