@@ -12,6 +12,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kvs-core", &[]),
     ("kvs-audit", &[]),
     ("kvs-auth", &["kvs-core"]),
+    ("kvs-certs", &[]),
     ("kvs-config", &[]),
     ("kvs-store", &["kvs-core"]),
     ("kvs-daemon", &["kvs-config"]),
@@ -21,7 +22,16 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kvs-sim", &["kvs-cluster", "kvs-core", "kvs-protocol", "kvs-store"]),
     (
         "kvs-server",
-        &["kvs-audit", "kvs-auth", "kvs-cluster", "kvs-config", "kvs-core", "kvs-protocol", "kvs-store"],
+        &[
+            "kvs-audit",
+            "kvs-auth",
+            "kvs-certs",
+            "kvs-cluster",
+            "kvs-config",
+            "kvs-core",
+            "kvs-protocol",
+            "kvs-store",
+        ],
     ),
     // `kvs-protocol` for its tests alone, which speak to nodes as a peer.
     (
@@ -29,6 +39,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "kvs-audit",
             "kvs-auth",
+            "kvs-certs",
             "kvs-client",
             "kvs-config",
             "kvs-core",
@@ -117,6 +128,7 @@ mod tests {
             ("kvs-store", &["kvs-core", "fjall"]),
             ("kvs-audit", &[]),
             ("kvs-auth", &["kvs-core"]),
+            ("kvs-certs", &[]),
             ("kvs-config", &[]),
             ("kvs-server", &["kvs-core", "kvs-store", "kvs-config", "tokio"]),
         ]);
