@@ -127,6 +127,19 @@ pub fn authorize_admin<T>(caller: &Caller<'_>, request: Sealed<T>) -> Result<Aut
     }
 }
 
+/// Opens what its scope allows and whose key is decided later, with the version that it is about.
+///
+/// # Errors
+///
+/// [`Denied::Unauthorized`], [`Denied::Forbidden`].
+pub fn authorize_scope<T>(
+    caller: &Caller<'_>,
+    action: Action,
+    request: Sealed<T>,
+) -> Result<Authorized<T>, Denied> {
+    decide_scope(caller, action).map(|()| Authorized(request.0))
+}
+
 /// Whether the caller may ever do this, whatever the key: its scope.
 ///
 /// # Errors

@@ -1,0 +1,78 @@
+//! The record of a revoked token: `revoked/{jti}` holds `{"user":"UUID or root","expires_at":2,"revoked_at":1}`.
+//!
+//! That the record exists is what revokes the token; what it says is for people. It is never changed or removed.
+
+use serde::{Deserialize, Serialize};
+
+use super::error::AccountError;
+use crate::json::read_object;
+use crate::limits::ACCOUNT_BYTES_MAX;
+use crate::subject::Subject;
+
+/// A revoked token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Revocation {
+    /// Whom it spoke for.
+    pub user: Subject,
+    /// When it would have ended, in milliseconds since 1970.
+    pub expires_at_ms: u64,
+    /// In milliseconds since 1970.
+    pub revoked_at_ms: u64,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Written {
+    user: String,
+    expires_at: u64,
+    revoked_at: u64,
+}
+
+impl Revocation {
+    /// Reads a record.
+    ///
+    /// # Errors
+    ///
+    /// The rule that it breaks.
+    pub fn read(json: &[u8]) -> Result<Self, AccountError> {
+        if json.len() > ACCOUNT_BYTES_MAX {
+            return Err(AccountError::TooLong);
+        }
+        let written: Written = read_object(json).map_err(|_| AccountError::Json)?;
+        Ok(Self {
+            user: Subject::parse(&written.user).ok_or(AccountError::Rights)?,
+            expires_at_ms: written.expires_at,
+            revoked_at_ms: written.revoked_at,
+        })
+    }
+
+    /// The record's JSON.
+    #[must_use]
+    pub fn write(&self) -> Vec<u8> {
+        let written = Written {
+            user: self.user.to_string(),
+            expires_at: self.expires_at_ms,
+            revoked_at: self.revoked_at_ms,
+        };
+        // Text and numbers are always JSON.
+        serde_json::to_vec(&written).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{AccountError, Revocation};
+    use crate::subject::Subject;
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_else() {
+        let revocation = Revocation { user: Subject::Root, expires_at_ms: 2, revoked_at_ms: 1 };
+        assert_eq!(revocation.write(), br#"{"user":"root","expires_at":2,"revoked_at":1}"#);
+        assert_eq!(Revocation::read(&revocation.write()), Ok(revocation));
+        assert_eq!(Revocation::read(br#"{"user":"root","expires_at":2}"#), Err(AccountError::Json));
+        assert_eq!(
+            Revocation::read(br#"{"user":"","expires_at":2,"revoked_at":1}"#),
+            Err(AccountError::Rights)
+        );
+    }
+}
