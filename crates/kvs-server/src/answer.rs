@@ -10,10 +10,12 @@
 //! | 29 | the HTTP date of the version |
 //! | rest | the JSON object of the contract |
 
+use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::HeaderValue;
+use kvs_auth::rights::Rights;
 use kvs_core::path::Path;
 use kvs_core::record::Record;
 use uuid::Uuid;
@@ -31,11 +33,13 @@ pub(crate) struct Answer {
     path_bytes: u16,
     /// When the value expires, ms since 1970; 0 for never.
     expires_at_ms: u64,
+    /// Who may read it; `None` where nobody asks.
+    rights: Option<Arc<Rights>>,
 }
 
 impl Answer {
-    /// Frames a live record of `path`, whose JSON bytes are `data`.
-    pub(crate) fn frame(path: &Path, record: &Record, data: &[u8]) -> Self {
+    /// Frames a live record of `path`, whose JSON bytes are `data`, for whoever these rights let read it.
+    pub(crate) fn frame(path: &Path, record: &Record, data: &[u8], rights: Option<Arc<Rights>>) -> Self {
         let path = path.as_bytes();
         let mut frame = BytesMut::with_capacity(path.len() + ETAG_BYTES + HTTP_DATE_BYTES + data.len() + 128);
         frame.put_slice(path);
@@ -52,7 +56,13 @@ impl Answer {
             // A path has at most 1,024 bytes.
             path_bytes: u16::try_from(path.len()).unwrap_or_default(),
             expires_at_ms: record.expires_at_ms,
+            rights,
         }
+    }
+
+    /// Who may read it; `None` where nobody asks.
+    pub(crate) const fn rights(&self) -> Option<&Arc<Rights>> {
+        self.rights.as_ref()
     }
 
     /// Whether it is the answer for this decoded path.
@@ -188,7 +198,7 @@ pub(crate) mod tests {
     #[test]
     fn the_parts_come_back_out_of_the_frame() {
         let path = Path::parse("a/ü").unwrap();
-        let answer = Answer::frame(&path, &record(7, 1_672_531_200_000, 0), b" {\"a\" :1.0}\n");
+        let answer = Answer::frame(&path, &record(7, 1_672_531_200_000, 0), b" {\"a\" :1.0}\n", None);
         let body = "{\"uuid\":\"00000000-0000-0000-0000-000000000007\",\"timestamp\":1672531200000,\"data\": {\"a\" :1.0}\n}";
         assert_eq!(answer.body(), body);
         assert_eq!(answer.etag(), "\"00000000-0000-0000-0000-000000000007\"");
@@ -200,7 +210,7 @@ pub(crate) mod tests {
 
     #[test]
     fn an_expiry_is_told_and_kept() {
-        let answer = Answer::frame(&Path::parse("a").unwrap(), &record(7, 1000, 2000), b"null");
+        let answer = Answer::frame(&Path::parse("a").unwrap(), &record(7, 1000, 2000), b"null", None);
         assert!(answer.body().ends_with(b",\"data\":null,\"expires_at\":2000}"));
         assert!(answer.is_live(|| 1999));
         assert!(!answer.is_live(|| 2000));

@@ -189,7 +189,7 @@ mod tests {
     }
 
     fn answer(path: &Path, version: u128) -> Answer {
-        Answer::frame(path, &record(version, 1000, 0), b"1")
+        Answer::frame(path, &record(version, 1000, 0), b"1", None)
     }
 
     fn cache() -> AnswerCache {
@@ -307,7 +307,7 @@ mod tests {
         let cache = AnswerCache::new(1 << 30);
         let key = path("a");
         let large = vec![b' '; super::CACHED_ANSWER_BYTES_MAX];
-        fill(&cache, &key).with(&Answer::frame(&key, &record(1, 1, 0), &large));
+        fill(&cache, &key).with(&Answer::frame(&key, &record(1, 1, 0), &large, None));
         assert_eq!(found(&cache, &key), None);
         assert!(matches!(cache.look_up(&key), Lookup::Missing(_)));
     }

@@ -4,12 +4,16 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use kvs_config::network::Network;
 use kvs_core::namespace::Namespace;
 use kvs_protocol::mode::Mode;
 use kvs_store::observer::{BatchStats, Key, Observer, Resolution};
 use kvs_store::shared::State;
-use kvs_store::store::Store;
 
+use crate::access::follower::Follower;
+use crate::access::guard::Guard;
+use crate::access::vault::Vault;
+use crate::access::visitor::Recording;
 use crate::answer_cache::AnswerCache;
 use crate::backups::Backups;
 use crate::budget::Budget;
@@ -18,6 +22,7 @@ use crate::cluster::handle::Cluster;
 use crate::cluster::wake::Wake;
 use crate::connection::registry::Registry;
 use crate::metrics::Metrics;
+use crate::rate_limit::limiter::RateLimiter;
 use crate::peer::gate::Gate;
 use crate::read_pace::ReadPace;
 use crate::scans::Scans;
@@ -44,6 +49,10 @@ pub(crate) struct DoorSettings {
     pub(crate) tombstone_grace_ms: u64,
     /// Whose requests are answered.
     pub(crate) host_policy: HostPolicy,
+    /// Proxies that may name the address of their client.
+    pub(crate) trusted_proxies: Vec<Network>,
+    /// Whether what clients do is written into the audit trail.
+    pub(crate) recording: Recording,
     /// Whether clients may write.
     pub(crate) mode: Mode,
     /// Largest value, in bytes.
@@ -54,8 +63,12 @@ pub(crate) struct DoorSettings {
 
 /// A node, as its handlers see it.
 pub(crate) struct Node {
-    /// The store.
-    pub(crate) store: Arc<Store>,
+    /// The store, behind the decision about rights.
+    pub(crate) vault: Vault,
+    /// Who is asking.
+    pub(crate) guard: Arc<Guard>,
+    /// Limits how much one caller asks; `None` where that is off.
+    pub(crate) limiter: Option<RateLimiter>,
     /// Framed answers.
     pub(crate) answers: Arc<AnswerCache>,
     /// Counters.
@@ -99,7 +112,7 @@ impl Node {
 
     /// Keeps the cache empty while the store may change without telling; called by the sweeper.
     pub(crate) fn guard_cache(&self) {
-        if self.store.state() != State::Open {
+        if self.vault.state() != State::Open {
             self.answers.forget_all();
         }
     }
@@ -114,15 +127,19 @@ pub(crate) struct CommitObserver {
     pub(crate) metrics: Arc<Metrics>,
     /// The replicator.
     pub(crate) wake: Arc<Wake>,
+    /// What is known of rights.
+    pub(crate) follower: Arc<Follower>,
 }
 
 impl Observer for CommitObserver {
     fn committing(&self, keys: &[Key]) {
         self.answers.mark_changing(data_paths(keys));
+        self.follower.committing(keys);
     }
 
     fn committed(&self, keys: &[Key]) {
         self.answers.forget(data_paths(keys));
+        self.follower.committed(keys);
     }
 
     fn batch(&self, stats: &BatchStats) {

@@ -3,11 +3,13 @@
 //! [`node`] is the life of a node from start to stop; `http::door` is where every request comes in, and from there one
 //! file per resource.
 
+mod access;
 mod answer;
 mod answer_cache;
 mod backup_schedule;
 mod backups;
 mod budget;
+pub mod client_address;
 pub mod clock;
 mod cluster;
 mod conditions;
@@ -28,6 +30,7 @@ pub mod peer;
 mod problem;
 mod random;
 mod range_cursor;
+pub mod rate_limit;
 mod read_pace;
 mod request_id;
 mod routes;

@@ -67,6 +67,14 @@ pub const OUTBOX_BYTES_MAX: usize = 64 * 1024;
 /// What an idle connection keeps of that memory, in bytes.
 pub const OUTBOX_BYTES_KEPT: usize = 8 * 1024;
 
+// --- callers -------------------------------------------------------------------------------------------------------
+
+/// How many network addresses the limit of requests tells apart at once, at least; 104 bytes for eight.
+pub const LIMITED_ADDRESSES: usize = 1 << 20;
+
+/// The same for users.
+pub const LIMITED_PRINCIPALS: usize = 1 << 16;
+
 // --- HTTP/2 --------------------------------------------------------------------------------------------------------
 
 /// Most requests at once on one HTTP/2 connection.

@@ -9,6 +9,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use kvs_auth::caller::AnonymousRights;
+use kvs_auth::token::keys::TokenKeys;
 use kvs_cluster::replicator::acknowledged;
 use kvs_config::choice::Durability;
 use kvs_config::config::Config;
@@ -20,6 +22,11 @@ use kvs_store::store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::access::follower::Follower;
+use crate::access::guard::{Accounts, Guard};
+use crate::access::presence::Presence;
+use crate::access::vault::Vault;
+use crate::access::visitor::Recording;
 use crate::answer_cache::AnswerCache;
 use crate::backup_schedule::{self, Schedule};
 use crate::backups::Backups;
@@ -39,9 +46,10 @@ use crate::listener;
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::peer::gate::Gate;
-use crate::peer::keys;
+use crate::peer::keys::{self, Secrets};
 use crate::peer::service::PeerService;
 use crate::random::random_bytes;
+use crate::rate_limit::limiter::RateLimiter;
 use crate::read_pace::ReadPace;
 use crate::scans::Scans;
 
@@ -144,7 +152,8 @@ async fn serve(
         .map_err(|source| ServerError::Runtime { operation: "read the address of the socket", source })?;
     let clock = SystemClock::start();
     let schedule = Schedule::of(config, &clock)?;
-    let keyring = tokio::task::block_in_place(|| keys::keyring(config))?;
+    let secrets = tokio::task::block_in_place(|| keys::secrets(config))?;
+    let keyring = secrets.clone().filter(|_| config.clustering_enabled).map(Secrets::keyring);
     // Tests bring what answers peers; a node answers them itself.
     let queues =
         (keyring.is_some() && service.is_none()).then(|| Queues::new(cluster::configured_mode(config)));
@@ -152,13 +161,14 @@ async fn serve(
     let opened = Opened {
         cluster: queues.as_ref().map(Queues::cluster),
         keyring: keyring.clone(),
+        secrets,
         wake: Arc::clone(&wake),
     };
     let node = open(config, address, clock, opened).await?;
     let mut threads = None;
     let mut service = service;
     if let (Some(queues), Some(keyring)) = (queues, keyring) {
-        let store = Arc::clone(&node.store);
+        let store = Arc::clone(node.vault.own());
         let parts = Parts { config, listening: address, keyring, store, clock, wake };
         let (started, answers_peers) = tokio::task::block_in_place(|| cluster::start(queues, parts))?;
         threads = Some(started);
@@ -206,8 +216,8 @@ async fn save_own(node: &Arc<Node>, config: &Config) -> Result<(), ServerError> 
     let (saving, data_dir) = (Arc::clone(node), config.data_dir.clone());
     let now_ms = node.clock.now_ms();
     let saved = tokio::task::spawn_blocking(move || {
-        let known = acknowledged(&saving.store)?;
-        forgotten::save_own(&saving.store, &known, &data_dir, now_ms)
+        let known = acknowledged(saving.vault.own())?;
+        forgotten::save_own(saving.vault.own(), &known, &data_dir, now_ms)
     });
     saved
         .await
@@ -235,6 +245,7 @@ async fn ended_by_cluster(threads: Option<&mut Threads>) -> ServerError {
 struct Opened {
     cluster: Option<Arc<Cluster>>,
     keyring: Option<Keyring>,
+    secrets: Option<Secrets>,
     wake: Arc<Wake>,
 }
 
@@ -245,15 +256,26 @@ async fn open(
     clock: SystemClock,
     opened: Opened,
 ) -> Result<Arc<Node>, ServerError> {
-    let Opened { cluster: among, keyring, wake } = opened;
+    let Opened { cluster: among, keyring, secrets, wake } = opened;
     let cache = CacheShares::of(config);
     let answers = Arc::new(AnswerCache::new(cache.answers_bytes));
     let metrics = Arc::new(Metrics::new());
-    let observer =
-        Arc::new(CommitObserver { answers: Arc::clone(&answers), metrics: Arc::clone(&metrics), wake });
+    let guard = Arc::new(guard_of(config, secrets.as_ref()));
+    let presence = Arc::new(Presence::default());
+    let follower = Follower::new(Arc::clone(&guard), Arc::clone(&presence), Arc::clone(&answers), clock);
+    let follower = Arc::new(follower);
+    let observer = Arc::new(CommitObserver {
+        answers: Arc::clone(&answers),
+        metrics: Arc::clone(&metrics),
+        wake,
+        follower: Arc::clone(&follower),
+    });
     let (data_dir, settings) = (config.data_dir.clone(), store_settings(config, &cache, keyring.as_ref()));
-    let opening =
-        tokio::task::spawn_blocking(move || Store::open(&data_dir, settings, Arc::new(clock), observer));
+    let opening = tokio::task::spawn_blocking(move || {
+        let store = Arc::new(Store::open(&data_dir, settings, Arc::new(clock), observer)?);
+        follower.follow(&store)?;
+        Ok(store)
+    });
     let store = opening
         .await
         .map_err(|error| ServerError::Runtime { operation: "open the store", source: error.into() })?
@@ -262,7 +284,9 @@ async fn open(
     let peer_reserve = if keyring.is_some() { CONNECTIONS_PEER_RESERVE } else { 0 };
     let gate = keyring.map(|keyring| Gate::new(keyring, store.identity().origin.node)).transpose()?;
     Ok(Arc::new(Node {
-        store: Arc::new(store),
+        vault: Vault::new(store, Arc::clone(&answers), presence, Arc::clone(&guard)),
+        guard,
+        limiter: limiter_of(config),
         answers,
         metrics,
         registry: Arc::new(Registry::new(listener::connections_max(), peer_reserve)),
@@ -283,6 +307,8 @@ async fn open(
             tombstone_grace_ms: settings.tombstone_grace_ms,
             has_saved_writes: forgotten::has_saved(&config.data_dir),
             host_policy: if address.ip().is_loopback() { HostPolicy::LoopbackOnly } else { HostPolicy::Any },
+            trusted_proxies: config.trusted_proxies.clone(),
+            recording: Recording::Off,
             mode: cluster::configured_mode(config),
             max_json_size: config.max_json_size,
             default_ttl: config.default_ttl,
@@ -291,6 +317,27 @@ async fn open(
         request_id_key: u64::from_be_bytes(random_bytes()?),
         stopping: AtomicBool::new(false),
     }))
+}
+
+/// How much one caller may ask.
+fn limiter_of(config: &Config) -> Option<RateLimiter> {
+    let (requests, window) = (config.rate_limit_requests, config.rate_limit_window);
+    config.rate_limiting_enabled.then(|| RateLimiter::new(requests, window))
+}
+
+/// Who is asked for a token.
+fn guard_of(config: &Config, secrets: Option<&Secrets>) -> Guard {
+    match secrets {
+        Some(secrets) if config.auth_enabled => {
+            let anonymous = AnonymousRights {
+                may_read: config.allow_anonymous_read,
+                may_write: config.allow_anonymous_write,
+            };
+            let keys = TokenKeys::new(&secrets.current, secrets.previous.as_ref());
+            Guard::On(Accounts::new(keys, anonymous, config.max_clock_skew.as_secs()))
+        }
+        _ => Guard::Off,
+    }
 }
 
 /// How `cache_size_mb` is shared: framed answers serve the hot keys, the engine's blocks everything else.
@@ -343,7 +390,7 @@ async fn sweep(node: Arc<Node>) {
 async fn back_up(node: Arc<Node>, schedule: Option<Schedule>) {
     let recalling = Arc::clone(&node);
     let recalled =
-        tokio::task::spawn_blocking(move || recalling.backups.remember(recalling.store.identity().origin));
+        tokio::task::spawn_blocking(move || recalling.backups.remember(recalling.vault.identity().origin));
     if let Err(error) = recalled.await {
         tracing::warn!(%error, "earlier backups could not be looked at");
     }
@@ -364,7 +411,7 @@ async fn drain(node: &Node) {
 
 /// Commits what waits and closes the store.
 async fn close(node: &Arc<Node>) {
-    let store = Arc::clone(&node.store);
+    let store = Arc::clone(node.vault.own());
     if let Err(error) = tokio::task::spawn_blocking(move || store.close()).await {
         tracing::error!(%error, "the store was not closed in order");
     }

@@ -69,6 +69,9 @@ pub(crate) enum Code {
     BadHost,
     /// Too many header fields.
     HeadersTooLarge,
+    /// The caller made more requests than it may; the answer says when to come back.
+    #[cfg_attr(not(test), expect(dead_code, reason = "the limit of requests is not asked yet"))]
+    RateLimited,
     /// Something failed inside.
     Internal,
     /// Too much is waiting; ask again.
@@ -119,6 +122,7 @@ impl Code {
             Self::UnsupportedMediaType => "unsupported_media_type",
             Self::BadHost => "bad_host",
             Self::HeadersTooLarge => "headers_too_large",
+            Self::RateLimited => "rate_limited",
             Self::Internal => "internal",
             Self::Overloaded => "overloaded",
             Self::Stopping => "stopping",
@@ -156,6 +160,7 @@ impl Code {
             Self::UnsupportedMediaType => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             Self::BadHost => StatusCode::MISDIRECTED_REQUEST,
             Self::HeadersTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::RateLimited => StatusCode::TOO_MANY_REQUESTS,
             Self::Internal | Self::BackupFailed => StatusCode::INTERNAL_SERVER_ERROR,
             Self::Overloaded
             | Self::Stopping
@@ -333,7 +338,7 @@ mod tests {
     use super::{Code, Problem};
     use kvs_store::error::StoreError;
 
-    const ALL: [Code; 35] = [
+    const ALL: [Code; 36] = [
         Code::BadRequest,
         Code::BadPath,
         Code::BadQuery,
@@ -360,6 +365,7 @@ mod tests {
         Code::UnsupportedMediaType,
         Code::BadHost,
         Code::HeadersTooLarge,
+        Code::RateLimited,
         Code::Internal,
         Code::Overloaded,
         Code::Stopping,

@@ -29,6 +29,10 @@ pub(crate) enum Route<'a> {
     History(&'a str),
     /// `POST /history/{path}/{uuid}/restore`: path and uuid.
     Restore(&'a str, &'a str),
+    /// `GET /meta/{path}`.
+    Metadata(&'a str),
+    /// `PUT /meta/{path}`.
+    SetMetadata(&'a str),
     /// `GET /health`.
     Health,
     /// `GET /ready`.
@@ -84,6 +88,8 @@ pub(crate) enum Family {
     ReadMany,
     /// Versions are listed, read or restored.
     History,
+    /// Owner, group and mode.
+    Metadata,
     /// Health, readiness, metrics.
     Health,
     /// Backups.
@@ -98,7 +104,7 @@ pub(crate) enum Family {
 
 impl Family {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 12] = [
+    pub(crate) const ALL: [Self; 13] = [
         Self::KvGet,
         Self::KvPut,
         Self::KvDelete,
@@ -106,6 +112,7 @@ impl Family {
         Self::Batch,
         Self::ReadMany,
         Self::History,
+        Self::Metadata,
         Self::Health,
         Self::Backup,
         Self::Peer,
@@ -123,6 +130,7 @@ impl Family {
             Self::Batch => "kv_batch",
             Self::ReadMany => "kv_read_many",
             Self::History => "history",
+            Self::Metadata => "metadata",
             Self::Health => "health",
             Self::Backup => "backup",
             Self::Peer => "peer",
@@ -143,6 +151,7 @@ impl Route<'_> {
             Self::Batch => Family::Batch,
             Self::ReadMany => Family::ReadMany,
             Self::History(_) | Self::Restore(..) => Family::History,
+            Self::Metadata(_) | Self::SetMetadata(_) => Family::Metadata,
             Self::Health | Self::Ready | Self::Metrics => Family::Health,
             Self::Backups | Self::BackUp => Family::Backup,
             Self::Peer(_) => Family::Peer,
@@ -166,6 +175,7 @@ enum Resource<'a> {
     ReadMany,
     History(&'a str),
     Restore { path: &'a str, uuid: &'a str, whole: &'a str },
+    Metadata(&'a str),
     Health,
     Ready,
     Metrics,
@@ -222,6 +232,10 @@ impl<'a> Resource<'a> {
             Self::Restore { .. } => {
                 &[(Method::GET, |this| Route::History(this.text())), (Method::POST, |this| this.restore())]
             }
+            Self::Metadata(_) => &[
+                (Method::GET, |this| Route::Metadata(this.text())),
+                (Method::PUT, |this| Route::SetMetadata(this.text())),
+            ],
             Self::Health => &[(Method::GET, |_| Route::Health)],
             Self::Ready => &[(Method::GET, |_| Route::Ready)],
             Self::Metrics => &[(Method::GET, |_| Route::Metrics)],
@@ -241,6 +255,7 @@ impl<'a> Resource<'a> {
     const fn allow(self) -> &'static str {
         match self {
             Self::Key(_) => "GET, HEAD, PUT, DELETE",
+            Self::Metadata(_) => "GET, HEAD, PUT",
             Self::Range
             | Self::History(_)
             | Self::Health
@@ -259,7 +274,7 @@ impl<'a> Resource<'a> {
     /// The path behind the resource's name.
     const fn text(self) -> &'a str {
         match self {
-            Self::Key(text) | Self::History(text) => text,
+            Self::Key(text) | Self::History(text) | Self::Metadata(text) => text,
             Self::Restore { whole, .. } => whole,
             _ => "",
         }
@@ -297,6 +312,9 @@ fn resource(path: &str) -> Option<Resource<'_>> {
             Some((path, uuid)) => Resource::Restore { path, uuid, whole: rest },
             None => Resource::History(rest),
         });
+    }
+    if let Some(path) = path.strip_prefix("/meta/") {
+        return Some(Resource::Metadata(path));
     }
     if let Some(kind) = path.strip_prefix(PEER_PREFIX) {
         return CallKind::named(kind).map(Resource::Peer);
@@ -347,6 +365,8 @@ mod tests {
             (Method::GET, "/history/a/b", Route::History("a/b")),
             (Method::GET, &history, Route::History(&version)),
             (Method::POST, &restore, Route::Restore("a/b", UUID)),
+            (Method::GET, "/meta/a/b", Route::Metadata("a/b")),
+            (Method::PUT, "/meta/a", Route::SetMetadata("a")),
             (Method::GET, "/health", Route::Health),
             (Method::GET, "/ready", Route::Ready),
             (Method::GET, "/metrics", Route::Metrics),
@@ -387,7 +407,7 @@ mod tests {
             "/health/",
             "/healthz",
             "/kv/_changes",
-            "/meta/a",
+            "/meta",
             "/auth/whoami",
             "/members/x",
             "/sync/merkle",
@@ -428,6 +448,7 @@ mod tests {
             "/kv/_get",
             "/history/a",
             &restore,
+            "/meta/a",
             "/health",
             "/ready",
             "/metrics",

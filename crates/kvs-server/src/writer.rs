@@ -1,18 +1,9 @@
 //! The way of a write from a request to the committer and back.
 
-use kvs_core::namespace::Namespace;
-use kvs_core::path::Path;
-use kvs_core::precondition::Precondition;
-use kvs_store::commit::asker::Asker;
-use kvs_store::commit::write::{Change, Outcome, Write};
+use kvs_store::commit::write::{Outcome, Write};
 use kvs_store::error::StoreError;
 use kvs_store::store::Store;
 use tokio::sync::oneshot;
-
-/// A client's write to the data namespace. Accounts come with a later version: nobody is its author.
-pub(crate) fn data_write(path: Path, change: Change, precondition: Precondition) -> Write {
-    Write { namespace: Namespace::Data, path, change, precondition, asker: Asker::nobody() }
-}
 
 /// Commits a transaction: all its writes or none. Returns once they are durable, one outcome for each.
 ///

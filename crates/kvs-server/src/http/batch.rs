@@ -22,6 +22,7 @@ use std::sync::Arc;
 use bytes::{BufMut, Bytes};
 use http::{HeaderMap, StatusCode};
 use hyper::body::Incoming;
+use kvs_auth::decision::{Action, Authorized};
 use kvs_core::limits::BATCH_OPS_MAX;
 use kvs_core::path::Path;
 use kvs_core::precondition::{Precondition, Tags};
@@ -30,6 +31,7 @@ use kvs_store::error::StoreError;
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use crate::access::visitor::Visitor;
 use crate::answer::write_number;
 use crate::conditions::tags_of_text;
 use crate::context::Node;
@@ -39,11 +41,10 @@ use crate::http::copies::{self, Copies};
 use crate::http::json_list::JsonList;
 use crate::http::query::Query;
 use crate::http::reply::{AnswerBody, Reply};
-use crate::http::write::{bad_json, expect_writable, ttl_of_json, write_written};
+use crate::http::write::{bad_json, expect_scope, expect_writable, ttl_of_json, write_written};
 use crate::json_check;
 use crate::limits::{BATCH_BODY_BYTES_MAX, PREPARE_INLINE_BYTES_MAX};
 use crate::problem::{Code, Problem};
-use crate::writer;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -83,24 +84,27 @@ fn present<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<&'de Raw
 /// Answers a batch.
 pub(crate) async fn batch(
     node: &Arc<Node>,
+    visitor: &Visitor,
     query: Option<&str>,
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<Reply, Problem> {
     expect_writable(node)?;
+    // Before the body is read; each operation is asked about by itself.
+    expect_scope(visitor, Action::Write).or_else(|_| expect_scope(visitor, Action::Delete))?;
     let copies = Copies::read(&Query::read(query, &[copies::W, copies::TIMEOUT])?)?;
     body::expect_json(headers)?;
     let body = body::read(headers, body, BATCH_BODY_BYTES_MAX, &node.budget).await?;
     let writes = if body.bytes.len() > PREPARE_INLINE_BYTES_MAX {
-        let (planning, bytes) = (Arc::clone(node), body.bytes.clone());
-        node.scans.run(move || plan(&planning, &bytes)).await?
+        let (planning, asking, bytes) = (Arc::clone(node), visitor.clone(), body.bytes.clone());
+        node.scans.run(move || plan(&planning, &asking, &bytes)).await?
     } else {
-        plan(node, &body.bytes)?
+        plan(node, visitor, &body.bytes)?
     };
     let outcomes = if writes.is_empty() {
         Vec::new()
     } else {
-        writer::commit(&node.store, writes).await.map_err(refusal)?
+        node.vault.commit(writes).await.map_err(refusal)?
     };
     drop(body.share);
     let replicated = copies.wait(node, &outcomes).await;
@@ -110,19 +114,26 @@ pub(crate) async fn batch(
 /// A store's error, with the operation that it is about.
 fn refusal(error: StoreError) -> Problem {
     match error {
-        StoreError::Precondition { index } => Problem::from(error).at(index),
+        StoreError::Precondition { index } | StoreError::Refused { index, .. } => Problem::from(error).at(index),
         other => Problem::from(other),
     }
 }
 
 /// The writes of a body: from here on they cannot be invalid.
-fn plan(node: &Node, body: &Bytes) -> Result<Vec<Write>, Problem> {
+fn plan(node: &Node, visitor: &Visitor, body: &Bytes) -> Result<Vec<Authorized<Write>>, Problem> {
     let batch: Batch<'_> = serde_json::from_slice(body).map_err(|error| bad_json(&error))?;
     let operations = batch.ops.0.iter().enumerate();
-    operations.map(|(index, text)| write_of(node, body, text).map_err(|problem| problem.at(index))).collect()
+    operations
+        .map(|(index, text)| write_of(node, visitor, body, text).map_err(|problem| problem.at(index)))
+        .collect()
 }
 
-fn write_of(node: &Node, body: &Bytes, text: &RawValue) -> Result<Write, Problem> {
+fn write_of(
+    node: &Node,
+    visitor: &Visitor,
+    body: &Bytes,
+    text: &RawValue,
+) -> Result<Authorized<Write>, Problem> {
     let operation: Operation<'_> = serde_json::from_str(text.get()).map_err(|error| {
         Problem::new(Code::BadJson, format!("this operation is not well-formed: {error}"))
     })?;
@@ -137,7 +148,7 @@ fn write_of(node: &Node, body: &Bytes, text: &RawValue) -> Result<Write, Problem
         (Verb::Delete, None) if operation.ttl.is_none() => Change::Delete,
         (Verb::Delete, _) => return Err(Problem::new(Code::BadJson, "a delete takes neither data nor ttl")),
     };
-    Ok(writer::data_write(path, change, precondition))
+    node.vault.allow(visitor, path, change, precondition)
 }
 
 fn put(node: &Node, body: &Bytes, data: &RawValue, ttl: Option<&RawValue>) -> Result<Change, Problem> {
@@ -151,7 +162,7 @@ fn put(node: &Node, body: &Bytes, data: &RawValue, ttl: Option<&RawValue>) -> Re
         Some(ttl) => ttl_of_json(ttl)?,
         None => node.settings.default_ttl,
     };
-    Ok(Change::Put { content: node.store.prepare(body.slice_ref(text)), lifetime })
+    Ok(Change::Put { content: node.vault.prepare(body.slice_ref(text)), lifetime })
 }
 
 fn tags(text: &str) -> Result<Tags, Problem> {

@@ -58,7 +58,7 @@ fn answer_of(member: &Member) -> MemberAnswer<'_> {
 
 /// A node without a cluster is the only member of its own.
 fn alone(node: &Node) -> MemberAnswer<'_> {
-    let identity = node.store.identity();
+    let identity = node.vault.identity();
     MemberAnswer {
         id: &node.settings.node_id,
         uuid: identity.origin.node.to_string(),
@@ -151,7 +151,7 @@ pub(crate) fn merkle_root(node: &Node, query: Option<&str>) -> Result<Reply, Pro
         count: u64,
     }
     let query = Query::read(query, &["prefix"])?;
-    let digest = node.store.digest();
+    let digest = node.vault.own().digest();
     let sum = match query.value("prefix") {
         None | Some("") => digest.lasting(),
         Some(prefix) => digest.prefix(Namespace::Data, prefix.strip_prefix('/').unwrap_or(prefix).as_bytes()),
@@ -236,7 +236,7 @@ pub(crate) async fn convergence(node: &Node, query: Option<&str>) -> Result<Repl
     json(&Convergence {
         node_id: node.settings.node_id.clone(),
         mode: node.mode().name(),
-        parked: node.store.standing().parked,
+        parked: node.vault.own().standing().parked,
         peers: peers.collect(),
         bootstrap: report.bootstrap.map(|it| Fetching { fetched: it.fetched, total: it.total }),
         sessions: Sessions {
@@ -267,7 +267,7 @@ pub(crate) async fn tombstones(node: &Node, query: Option<&str>) -> Result<Reply
         blocked_by: Vec<Blocker>,
     }
     Query::read(query, &[])?;
-    let count = node.store.tombstones();
+    let count = node.vault.own().tombstones();
     let report = match &node.cluster {
         Some(cluster) => cluster.tombstones().await.ok_or_else(stopping)?.map_err(Problem::from)?,
         None => kvs_cluster::report::TombstoneReport::default(),

@@ -6,14 +6,17 @@
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
+use kvs_auth::decision::Action;
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_core::precondition::Precondition;
 use kvs_store::commit::write::{Change, Outcome, Written};
 use kvs_store::engine::contract::Order;
-use kvs_store::read::range::{self, PageRow, Position, RangeQuery};
+use kvs_store::read::range::{PageRow, Position, RangeQuery};
 use std::sync::Arc;
 
+use crate::access::visitor::Visitor;
+use crate::access::warrant::Otherwise;
 use crate::answer;
 use crate::conditions;
 use crate::context::Node;
@@ -21,20 +24,21 @@ use crate::http::copies::{self, Copies};
 use crate::http::query::Query;
 use crate::http::range::CHUNK_ROWS_MAX;
 use crate::http::reply::{AnswerBody, Reply};
-use crate::http::write::{expect_writable, write_written};
+use crate::http::write::{expect_scope, expect_writable, write_written};
 use crate::limits::SUBTREE_PAGE_KEYS;
 use crate::problem::{Code, Problem};
-use crate::writer;
 use kvs_store::clock::Clock;
 
 /// Answers a `DELETE`.
 pub(crate) async fn delete(
     node: &Arc<Node>,
+    visitor: &Visitor,
     raw_path: &str,
     query: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<Reply, Problem> {
     expect_writable(node)?;
+    expect_scope(visitor, Action::Delete)?;
     let path = Path::parse_encoded(raw_path.as_bytes())?;
     let query = Query::read(query, &["recursive", copies::W, copies::TIMEOUT])?;
     let (is_recursive, copies) = (query.switch("recursive")?, Copies::read(&query)?);
@@ -49,10 +53,10 @@ pub(crate) async fn delete(
                 "a recursive delete does not wait for copies: it takes no w",
             ));
         }
-        return delete_subtree(node, path).await;
+        return delete_subtree(node, visitor, path).await;
     }
-    let outcomes =
-        writer::commit(&node.store, vec![writer::data_write(path, Change::Delete, precondition)]).await?;
+    let write = node.vault.allow(visitor, path, Change::Delete, precondition)?;
+    let outcomes = node.vault.commit(vec![write]).await?;
     match outcomes.as_slice() {
         [Outcome::Deleted(written)] => match copies.wait(node, &outcomes).await {
             None => Ok(Reply::empty(StatusCode::NO_CONTENT)),
@@ -73,14 +77,14 @@ fn too_few(written: &Written, count: u32) -> Bytes {
     body.freeze()
 }
 
-async fn delete_subtree(node: &Arc<Node>, path: Path) -> Result<Reply, Problem> {
-    let mut deleted = count_deleted(&delete_all(node, vec![path.clone()]).await?);
+async fn delete_subtree(node: &Arc<Node>, visitor: &Visitor, path: Path) -> Result<Reply, Problem> {
+    let mut deleted = count_deleted(&delete_all(node, visitor, vec![path.clone()]).await?);
     let mut after = None;
     loop {
-        let (scanning, below) = (Arc::clone(node), path.clone());
-        let (paths, next) = node.scans.run(move || page_below(&scanning, &below, after)).await?;
+        let (scanning, asking, below) = (Arc::clone(node), visitor.clone(), path.clone());
+        let (paths, next) = node.scans.run(move || page_below(&scanning, &asking, &below, after)).await?;
         if !paths.is_empty() {
-            deleted += count_deleted(&delete_all(node, paths).await?);
+            deleted += count_deleted(&delete_all(node, visitor, paths).await?);
         }
         match next {
             Some(next) => after = Some(next),
@@ -93,22 +97,29 @@ async fn delete_subtree(node: &Arc<Node>, path: Path) -> Result<Reply, Problem> 
     Ok(Reply::json(StatusCode::OK, AnswerBody::free(body.freeze())))
 }
 
-async fn delete_all(node: &Node, paths: Vec<Path>) -> Result<Vec<Outcome>, Problem> {
-    let delete = |path| writer::data_write(path, Change::Delete, Precondition::default());
-    Ok(writer::commit(&node.store, paths.into_iter().map(delete).collect()).await?)
+/// Deletes what the visitor may delete of these keys, and passes over the rest.
+async fn delete_all(node: &Node, visitor: &Visitor, paths: Vec<Path>) -> Result<Vec<Outcome>, Problem> {
+    let delete = |path| {
+        let write = (Namespace::Data, path, Change::Delete, Precondition::default());
+        node.vault.allow_in(visitor, Action::Delete, Otherwise::PassOver, write)
+    };
+    let writes = paths.into_iter().map(delete).collect::<Result<Vec<_>, _>>()?;
+    Ok(node.vault.commit(writes).await?)
 }
 
 fn count_deleted(outcomes: &[Outcome]) -> u64 {
     outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Deleted(_))).count() as u64
 }
 
-/// Keys below `path`, up to a page of them, and where to go on.
+/// Keys below `path` that the visitor may delete, up to a page of them, and where to go on.
 fn page_below(
     node: &Node,
+    visitor: &Visitor,
     path: &Path,
     after: Option<Position>,
 ) -> Result<(Vec<Path>, Option<Position>), Problem> {
-    let view = node.store.view()?;
+    let view = node.vault.view()?;
+    let caller = visitor.identity.caller();
     let now_ms = node.clock.now_ms();
     let mut query = RangeQuery {
         namespace: Namespace::Data,
@@ -123,7 +134,7 @@ fn page_below(
     let mut paths = Vec::new();
     while paths.len() + CHUNK_ROWS_MAX <= SUBTREE_PAGE_KEYS {
         // Values come with the keys, so only a few at a time.
-        let page = range::page(&view, &query, now_ms)?;
+        let page = node.vault.page_for(&caller, Action::Delete, &view, &query, now_ms)?;
         paths.extend(page.rows.into_iter().filter_map(|row| match row {
             PageRow::Key(path, _) => Some(path),
             PageRow::Prefix(_) => None,

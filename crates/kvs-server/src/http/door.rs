@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::future::Future;
+use std::net::IpAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,20 +16,24 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
+use kvs_auth::caller::Caller;
 use kvs_protocol::call::CallKind;
 use kvs_store::clock::Clock;
 
+use crate::access::visitor::Visitor;
 use crate::answer::Answer;
 use crate::connection::activity::Activity;
 use crate::connection::registry::{Place, Standing};
 use crate::context::Node;
+use crate::http::entrance::Entrance;
 use crate::http::head::{Head, HostCheck};
 use crate::http::reply::{After, AnswerBody, Asked, Reply};
-use crate::http::{backup, batch, cluster, delete, health, history, metrics, range, read, read_many, write};
+use crate::http::{backup, batch, cluster, delete, health, history, metadata, metrics, range, read, read_many, write};
 use crate::limits::CACHED_READS_PER_SAMPLE;
 use crate::peer::gate::GateAnswer;
 use crate::peer::marks::PEER_PREFIX;
 use crate::problem::{Code, Problem};
+use crate::rate_limit::verdict::Verdict;
 use crate::request_id::{RequestId, RequestIds};
 use crate::routes::{self, Family, Route, Unrouted};
 
@@ -41,6 +46,8 @@ pub(crate) struct Door {
     requests: Arc<AtomicU64>,
     host: Arc<HostCheck>,
     standing: Standing,
+    /// The other end of the socket.
+    from: IpAddr,
 }
 
 impl Door {
@@ -48,8 +55,8 @@ impl Door {
     pub(crate) fn of(node: Arc<Node>, place: &Place) -> Self {
         let ids = RequestIds::of_connection(node.request_id_key, place.number());
         let host = Arc::new(HostCheck::new(node.settings.host_policy));
-        let (activity, standing) = (Arc::clone(place.activity()), place.standing());
-        Self { node, activity, ids, requests: Arc::default(), host, standing }
+        let (activity, standing, from) = (Arc::clone(place.activity()), place.standing(), place.from());
+        Self { node, activity, ids, requests: Arc::default(), host, standing, from }
     }
 }
 
@@ -94,11 +101,16 @@ impl Service<Request<Incoming>> for Door {
             let problem = Problem::new(Code::Overloaded, "too many connections");
             return Answering::Now(Some(self.refuse(Asked::of(&request, id), &problem)));
         }
+        let entrance = Entrance::of(&self.node, &request, self.from);
+        let asked = Asked::of(&request, id).with_verdict(entrance.verdict);
+        if let Some(Verdict::Exceeded { .. }) = entrance.verdict {
+            return Answering::Now(Some(self.turn_back(asked, &request)));
+        }
         let sample = number.is_multiple_of(CACHED_READS_PER_SAMPLE).then(|| self.node.clock.monotonic());
         if !head.is_conditional
-            && let Some(answer) = cached_read(&self.node, &request)
+            && let Ok(identity) = &entrance.identity
+            && let Some(answer) = cached_read(&self.node, &identity.caller(), &request)
         {
-            let asked = Asked::of(&request, id);
             let mut headers = request.into_parts().0.headers;
             headers.clear();
             let response = read::answer_cached(&answer, headers).into_response(asked, After::KeepAlive);
@@ -110,16 +122,16 @@ impl Service<Request<Incoming>> for Door {
         let visit = Visit { id, number, started: sample.unwrap_or_else(|| self.node.clock.monotonic()) };
         // A chunked request is the last one of its connection; see the watch over heads.
         let after = if head.has_transfer_encoding { After::Close } else { After::KeepAlive };
-        Answering::Later(Box::pin(self.clone().answer(visit, request, after)))
+        Answering::Later(Box::pin(self.clone().answer(visit, entrance, request, after)))
     }
 }
 
 /// The cached value that a plain `GET` without query, body and conditions asks for.
-fn cached_read(node: &Node, request: &Request<Incoming>) -> Option<Answer> {
+fn cached_read(node: &Node, caller: &Caller<'_>, request: &Request<Incoming>) -> Option<Answer> {
     let is_plain =
         *request.method() == Method::GET && request.uri().query().is_none() && request.body().is_end_stream();
     let raw_path = request.uri().path().strip_prefix("/kv/").filter(|_| is_plain)?;
-    read::cached(node, raw_path)
+    node.vault.cached(caller, raw_path.as_bytes(), || node.clock.now_ms())
 }
 
 /// What is known of a request from its first moment.
@@ -151,15 +163,29 @@ impl Door {
         Reply::problem(problem).into_response(asked, After::Close)
     }
 
+    /// Turns a caller back that has made too many requests.
+    fn turn_back(&self, asked: Asked, request: &Request<Incoming>) -> Response<AnswerBody> {
+        let problem = Problem::new(Code::RateLimited, "too many requests; Retry-After says when to come again");
+        let has_body = !request.body().is_end_stream();
+        if has_body {
+            self.activity.note_unread();
+        }
+        self.node.metrics.count_request(Family::Unrouted, problem.code.status(), Duration::ZERO);
+        self.activity.end_request();
+        let after = if has_body { After::Close } else { After::KeepAlive };
+        Reply::problem(&problem).into_response(asked, after)
+    }
+
     /// Routes a request and answers it.
     async fn answer(
         self,
         visit: Visit,
+        entrance: Entrance,
         request: Request<Incoming>,
         mut after: After,
     ) -> Response<AnswerBody> {
         let _in_service = InService(Arc::clone(&self.activity));
-        let asked = Asked::of(&request, visit.id);
+        let asked = Asked::of(&request, visit.id).with_verdict(entrance.verdict);
         let (parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
         let (family, takes_body, answered) = match routes::route(&parts.method, parts.uri.path()) {
@@ -167,11 +193,11 @@ impl Door {
                 return self.answer_peer(visit, asked, kind, &parts, body, after).await;
             }
             Ok(route) => {
-                let takes_body = matches!(
-                    route,
-                    Route::Write(_) | Route::Batch | Route::ReadMany | Route::Join | Route::Forget
-                );
-                (route.family(), takes_body, handle(&self.node, route, &parts, body).await)
+                let answered = match entrance.admit(&self.node, &route, visit.id) {
+                    Ok(visitor) => handle(&self.node, &visitor, route, &parts, body).await,
+                    Err(problem) => Err(problem),
+                };
+                (route.family(), route.takes_body(), answered)
             }
             Err(unrouted) => (Family::Unrouted, false, Err(problem_of(unrouted))),
         };
@@ -232,18 +258,26 @@ fn problem_of(unrouted: Unrouted) -> Problem {
     }
 }
 
-async fn handle(node: &Arc<Node>, route: Route<'_>, parts: &Parts, body: Incoming) -> Result<Reply, Problem> {
+async fn handle(
+    node: &Arc<Node>,
+    visitor: &Visitor,
+    route: Route<'_>,
+    parts: &Parts,
+    body: Incoming,
+) -> Result<Reply, Problem> {
     let query = parts.uri.query();
     let headers = &parts.headers;
     match route {
-        Route::Read(path) => node.read_pace.run(&node.clock, || read::answer(node, path, query, headers)),
-        Route::Write(path) => write::put(node, path, query, headers, body).await,
-        Route::Delete(path) => delete::delete(node, path, query, headers).await,
-        Route::Range => range::list(node, query).await,
-        Route::Batch => batch::batch(node, query, headers, body).await,
-        Route::ReadMany => read_many::read_many(node, query, headers, body).await,
-        Route::History(path) => history::read(node, path, query).await,
-        Route::Restore(path, uuid) => history::restore(node, path, uuid, query, headers).await,
+        Route::Read(path) => node.read_pace.run(&node.clock, || read::answer(node, visitor, path, query, headers)),
+        Route::Write(path) => write::put(node, visitor, path, query, headers, body).await,
+        Route::Delete(path) => delete::delete(node, visitor, path, query, headers).await,
+        Route::Range => range::list(node, visitor, query).await,
+        Route::Batch => batch::batch(node, visitor, query, headers, body).await,
+        Route::ReadMany => read_many::read_many(node, visitor, query, headers, body).await,
+        Route::History(path) => history::read(node, visitor, path, query).await,
+        Route::Restore(path, uuid) => history::restore(node, visitor, path, uuid, query, headers).await,
+        Route::Metadata(path) => metadata::read(node, visitor, path, query).await,
+        Route::SetMetadata(path) => metadata::write(node, visitor, path, query, headers, body).await,
         Route::Health => health::health(node, query),
         Route::Ready => health::ready(node, query),
         Route::Metrics => tokio::task::block_in_place(|| metrics::metrics(node, query)),

@@ -42,7 +42,7 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
     Query::read(query, &[])?;
     let backup = node.backups.last();
     let mut reasons = Vec::new();
-    match node.store.state() {
+    match node.vault.state() {
         State::Open => {}
         State::Full => reasons.push("disk_full"),
         State::Poisoned(_) => reasons.push("poisoned"),
@@ -60,14 +60,14 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
     if let Some(cluster) = &node.cluster {
         member_count = cluster.visible().len().max(1);
         bootstrap = cluster.bootstrap().map(|it| Progress { fetched: it.fetched, total: it.total });
-        if node.store.standing().parked > 0 {
+        if node.vault.own().standing().parked > 0 {
             reasons.push("records_parked");
         }
         if cluster.is_ahead() {
             reasons.push("clock_differs");
         }
     }
-    let joined_ms = node.store.identity().joined_ms;
+    let joined_ms = node.vault.identity().joined_ms;
     let health = Health {
         status: if reasons.is_empty() { "ok" } else { "degraded" },
         mode: node.mode().name(),
@@ -89,7 +89,7 @@ pub(crate) fn ready(node: &Node, query: Option<&str>) -> Result<Reply, Problem> 
     if node.is_stopping() {
         return Err(Problem::new(Code::Stopping, "the node is stopping"));
     }
-    if let State::Poisoned(reason) = node.store.state() {
+    if let State::Poisoned(reason) = node.vault.state() {
         return Err(Problem {
             inner: Some(reason),
             ..Problem::new(Code::Poisoned, "the disk of the node failed")

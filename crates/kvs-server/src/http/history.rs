@@ -12,41 +12,48 @@ use std::sync::Arc;
 
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, StatusCode};
-use kvs_core::namespace::Namespace;
+use kvs_auth::decision::Action;
 use kvs_core::path::Path;
 use kvs_core::record::{Kind, Record};
+use kvs_store::clock::Clock;
 use kvs_store::commit::write::Change;
 use kvs_store::read::history::Revision;
 use uuid::Uuid;
 
+use crate::access::visitor::Visitor;
 use crate::answer::{write_expiry, write_number, write_version_members};
 use crate::conditions::{self, uuid_of};
 use crate::context::Node;
 use crate::http::json_list::JsonList;
 use crate::http::query::Query;
 use crate::http::reply::{AnswerBody, Reply};
-use crate::http::write::{expect_writable, ttl_of_text, written};
+use crate::http::write::{expect_scope, expect_writable, ttl_of_text, written};
 use crate::problem::{Code, Problem};
 use crate::routes::split_version;
-use crate::writer;
 
 /// Answers a read of a history.
-pub(crate) async fn read(node: &Arc<Node>, raw_path: &str, query: Option<&str>) -> Result<Reply, Problem> {
+pub(crate) async fn read(
+    node: &Arc<Node>,
+    visitor: &Visitor,
+    raw_path: &str,
+    query: Option<&str>,
+) -> Result<Reply, Problem> {
+    expect_scope(visitor, Action::Read)?;
     Query::read(query, &[])?;
     let version = match split_version(raw_path) {
         Some((path, uuid)) => Some((Path::parse_encoded(path.as_bytes())?, uuid_of(uuid.as_bytes()))),
         None => None,
     };
     let path = Path::parse_encoded(raw_path.as_bytes())?;
-    let reading = Arc::clone(node);
+    let (reading, asking) = (Arc::clone(node), visitor.clone());
     node.scans
         .run(move || {
             if let Some((path, Some(uuid))) = version
-                && let Some(revision) = find(&reading, &path, uuid)?
+                && let Some(revision) = find(&reading, &asking, &path, uuid)?
             {
                 return one(&reading, &revision);
             }
-            list(&reading, &path)
+            list(&reading, &asking, &path)
         })
         .await
 }
@@ -54,29 +61,33 @@ pub(crate) async fn read(node: &Arc<Node>, raw_path: &str, query: Option<&str>) 
 /// Writes a version back as a new one. Its time to live begins anew: `?ttl=`, else `default_ttl`.
 pub(crate) async fn restore(
     node: &Arc<Node>,
+    visitor: &Visitor,
     raw_path: &str,
     uuid: &str,
     query: Option<&str>,
     headers: &HeaderMap,
 ) -> Result<Reply, Problem> {
     expect_writable(node)?;
+    expect_scope(visitor, Action::Write)?;
+    expect_scope(visitor, Action::Read)?;
     let path = Path::parse_encoded(raw_path.as_bytes())?;
     let uuid = uuid_of(uuid.as_bytes()).ok_or_else(no_such_version)?;
     let ttl = Query::read(query, &["ttl"])?.value("ttl").map(ttl_of_text).transpose()?;
     let precondition = conditions::read(headers)?;
-    let (reading, key) = (Arc::clone(node), path.clone());
+    let (reading, asking, key) = (Arc::clone(node), visitor.clone(), path.clone());
     let content = node
         .scans
         .run(move || {
-            let revision = find(&reading, &key, uuid)?.ok_or_else(no_such_version)?;
+            let revision = find(&reading, &asking, &key, uuid)?.ok_or_else(no_such_version)?;
             if revision.record.kind != Kind::Value {
                 return Err(Problem::new(Code::NoValue, "this version holds no value"));
             }
-            Ok(reading.store.prepare(reading.store.json(&revision.record)?))
+            Ok(reading.vault.prepare(reading.vault.json(&revision.record)?))
         })
         .await?;
     let change = Change::Put { content, lifetime: ttl.unwrap_or(node.settings.default_ttl) };
-    let outcomes = writer::commit(&node.store, vec![writer::data_write(path, change, precondition)]).await?;
+    let write = node.vault.allow(visitor, path, change, precondition)?;
+    let outcomes = node.vault.commit(vec![write]).await?;
     written(&outcomes, None)
 }
 
@@ -84,13 +95,13 @@ fn no_such_version() -> Problem {
     Problem::new(Code::NotFound, "the history of this path does not hold this version")
 }
 
-fn find(node: &Node, path: &Path, uuid: Uuid) -> Result<Option<Revision>, Problem> {
-    let revisions = node.store.history(Namespace::Data, path)?;
+fn find(node: &Node, visitor: &Visitor, path: &Path, uuid: Uuid) -> Result<Option<Revision>, Problem> {
+    let revisions = node.vault.history(&visitor.identity.caller(), path, node.clock.now_ms())?;
     Ok(revisions.into_iter().find(|revision| revision.record.version.uuid == uuid))
 }
 
-fn list(node: &Node, path: &Path) -> Result<Reply, Problem> {
-    let revisions = node.store.history(Namespace::Data, path)?;
+fn list(node: &Node, visitor: &Visitor, path: &Path) -> Result<Reply, Problem> {
+    let revisions = node.vault.history(&visitor.identity.caller(), path, node.clock.now_ms())?;
     if revisions.is_empty() {
         return Err(Problem::new(Code::NotFound, "this path has no history"));
     }
@@ -110,7 +121,7 @@ fn one(node: &Node, revision: &Revision) -> Result<Reply, Problem> {
     write_members(&mut body, revision);
     if revision.record.kind == Kind::Value {
         body.put_slice(b",\"data\":");
-        body.put_slice(&node.store.json(&revision.record)?);
+        body.put_slice(&node.vault.json(&revision.record)?);
     }
     body.put_u8(b'}');
     let body = body.freeze();

@@ -68,7 +68,7 @@ fn connections(node: &Node, text: &mut MetricsText) {
 }
 
 fn store(node: &Node, text: &mut MetricsText) {
-    let status = node.store.status();
+    let status = node.vault.status();
     text.single(Kind::Gauge, "kvs_keys", "Keys with a value.", status.keys);
     text.single(Kind::Gauge, "kvs_bytes", "Bytes of their JSON as sent.", status.bytes);
     text.single(Kind::Gauge, "kvs_tombstones", "Keys with a tombstone.", status.tombstones);

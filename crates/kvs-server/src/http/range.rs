@@ -7,17 +7,20 @@ use std::sync::Arc;
 
 use bytes::{BufMut, Bytes};
 use http::StatusCode;
+use kvs_auth::decision::Action;
 use kvs_core::limits::RANGE_LIMIT_MAX;
 use kvs_core::namespace::Namespace;
 use kvs_store::clock::Clock;
 use kvs_store::engine::contract::Order;
-use kvs_store::read::range::{self, PageRow, Position, RangeQuery};
+use kvs_store::read::range::{PageRow, Position, RangeQuery};
 
+use crate::access::visitor::Visitor;
 use crate::answer::write_text;
 use crate::context::Node;
 use crate::http::json_list::JsonList;
 use crate::http::query::Query;
 use crate::http::reply::{AnswerBody, Reply};
+use crate::http::write::expect_scope;
 use crate::limits::{ANSWER_BYTES_TARGET, RANGE_LIMIT_DEFAULT};
 use crate::problem::{Code, Problem};
 use crate::range_cursor;
@@ -39,12 +42,17 @@ enum Values {
 }
 
 /// Answers a listing.
-pub(crate) async fn list(node: &Arc<Node>, query: Option<&str>) -> Result<Reply, Problem> {
+pub(crate) async fn list(
+    node: &Arc<Node>,
+    visitor: &Visitor,
+    query: Option<&str>,
+) -> Result<Reply, Problem> {
+    expect_scope(visitor, Action::Read)?;
     let query = Query::read(query, PARAMETERS)?;
     let values = if query.switch("keys_only")? { Values::Omitted } else { Values::Included };
     let wanted = range_of(&query)?;
-    let scanning = Arc::clone(node);
-    node.scans.run(move || page(&scanning, wanted, values)).await
+    let (scanning, asking) = (Arc::clone(node), visitor.clone());
+    node.scans.run(move || page(&scanning, &asking, wanted, values)).await
 }
 
 fn range_of(query: &Query<'_>) -> Result<RangeQuery, Problem> {
@@ -80,15 +88,16 @@ fn limit(query: &Query<'_>) -> Result<usize, Problem> {
     })
 }
 
-fn page(node: &Node, wanted: RangeQuery, values: Values) -> Result<Reply, Problem> {
-    let view = node.store.view()?;
+fn page(node: &Node, visitor: &Visitor, wanted: RangeQuery, values: Values) -> Result<Reply, Problem> {
+    let view = node.vault.view()?;
+    let caller = visitor.identity.caller();
     let now_ms = node.clock.now_ms();
     let mut found = JsonList::open(b"{\"items\":");
     let mut prefixes = Vec::new();
     let mut left = wanted.limit;
     let mut query = RangeQuery { limit: CHUNK_ROWS_FIRST.min(left), ..wanted };
     'chunks: loop {
-        let chunk = range::page(&view, &query, now_ms)?;
+        let chunk = node.vault.page(&caller, &view, &query, now_ms)?;
         let is_whole = chunk.rows.len() == query.limit;
         let mut chunk_bytes = 0;
         for row in chunk.rows {
@@ -105,7 +114,7 @@ fn page(node: &Node, wanted: RangeQuery, values: Values) -> Result<Reply, Proble
                 PageRow::Key(path, record) => {
                     query.after = Some(Position::Key(Bytes::copy_from_slice(path.as_bytes())));
                     let data = match values {
-                        Values::Included => Some(node.store.json(&record)?),
+                        Values::Included => Some(node.vault.json(&record)?),
                         Values::Omitted => None,
                     };
                     chunk_bytes += data.as_ref().map_or(0, Bytes::len);

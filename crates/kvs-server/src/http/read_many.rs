@@ -10,19 +10,21 @@ use std::sync::Arc;
 use bytes::{BufMut, BytesMut};
 use http::{HeaderMap, StatusCode};
 use hyper::body::Incoming;
+use kvs_auth::decision::Action;
 use kvs_core::limits::READ_MANY_PATHS_MAX;
 use kvs_core::path::Path;
+use kvs_store::clock::Clock;
 use serde::Deserialize;
 
+use crate::access::visitor::Visitor;
 use crate::answer::{Answer, write_text};
 use crate::context::Node;
 use crate::http::body;
 use crate::http::bounded_list::BoundedList;
 use crate::http::json_list::JsonList;
 use crate::http::query::Query;
-use crate::http::read;
 use crate::http::reply::{AnswerBody, Reply};
-use crate::http::write::bad_json;
+use crate::http::write::{bad_json, expect_scope};
 use crate::limits::READ_MANY_BODY_BYTES_MAX;
 use crate::problem::Problem;
 
@@ -39,10 +41,12 @@ struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 /// Answers a read of many keys.
 pub(crate) async fn read_many(
     node: &Arc<Node>,
+    visitor: &Visitor,
     query: Option<&str>,
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<Reply, Problem> {
+    expect_scope(visitor, Action::Read)?;
     Query::read(query, &[])?;
     body::expect_json(headers)?;
     let body = body::read(headers, body, READ_MANY_BODY_BYTES_MAX, &node.budget).await?;
@@ -54,18 +58,19 @@ pub(crate) async fn read_many(
         .enumerate()
         .map(|(index, text)| Path::parse(&text.0).map_err(|error| Problem::from(error).at(index)))
         .collect::<Result<Vec<_>, _>>()?;
-    let reading = Arc::clone(node);
-    node.scans.run(move || answer(&reading, &paths)).await
+    let (reading, asking) = (Arc::clone(node), visitor.clone());
+    node.scans.run(move || answer(&reading, &asking, &paths)).await
 }
 
-fn answer(node: &Node, paths: &[Path]) -> Result<Reply, Problem> {
+fn answer(node: &Node, visitor: &Visitor, paths: &[Path]) -> Result<Reply, Problem> {
+    let caller = visitor.identity.caller();
     let mut found = JsonList::open(b"{\"items\":");
     for path in paths {
         if found.is_full() {
             push_error(found.next(), path, "answer_full");
             continue;
         }
-        match read::find(node, path)? {
+        match node.vault.read(&caller, path, node.clock.now_ms(), &node.metrics)? {
             Some(answer) => push_answer(found.next(), path, &answer),
             None => push_error(found.next(), path, "not_found"),
         }
@@ -109,7 +114,7 @@ mod tests {
     fn an_element_is_the_single_answer_with_its_path() {
         let mut out = BytesMut::new();
         let path = Path::parse("a\"b").unwrap();
-        push_answer(&mut out, &path, &Answer::frame(&path, &record(1, 5, 0), b"[1]"));
+        push_answer(&mut out, &path, &Answer::frame(&path, &record(1, 5, 0), b"[1]", None));
         assert_eq!(
             out,
             "{\"path\":\"a\\\"b\",\"uuid\":\"00000000-0000-0000-0000-000000000001\",\"timestamp\":5,\"data\":[1]}"

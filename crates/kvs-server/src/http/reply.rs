@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use http::header::{
     ALLOW, CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, ETAG, HeaderName, LAST_MODIFIED,
-    RETRY_AFTER,
+    RETRY_AFTER, WWW_AUTHENTICATE,
 };
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Version};
 use hyper::body::{Body, Frame, SizeHint};
@@ -17,7 +17,8 @@ use hyper::body::{Body, Frame, SizeHint};
 use crate::answer::Answer;
 use crate::budget::Share;
 use crate::limits::ANSWER_PIECE_BYTES_MAX;
-use crate::problem::Problem;
+use crate::problem::{Code, Problem};
+use crate::rate_limit::verdict::Verdict;
 use crate::request_id::RequestId;
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -95,13 +96,20 @@ pub(crate) struct Asked {
     pub(crate) version: Version,
     /// Whether it was `HEAD`: then the body is not sent.
     pub(crate) wants: Wants,
+    /// What the limiter said of it, if it was asked.
+    pub(crate) verdict: Option<Verdict>,
 }
 
 impl Asked {
     /// What the response to `request` needs.
     pub(crate) fn of<B>(request: &Request<B>, id: RequestId) -> Self {
         let wants = if *request.method() == Method::HEAD { Wants::HeadOnly } else { Wants::Whole };
-        Self { id, version: request.version(), wants }
+        Self { id, version: request.version(), wants, verdict: None }
+    }
+
+    /// The same, with what the limiter said.
+    pub(crate) const fn with_verdict(self, verdict: Option<Verdict>) -> Self {
+        Self { verdict, ..self }
     }
 }
 
@@ -169,6 +177,9 @@ impl Reply {
         if let Some(allow) = problem.allow {
             reply.headers.insert(ALLOW, HeaderValue::from_static(allow));
         }
+        if problem.code == Code::Unauthorized {
+            reply.headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"kvs\""));
+        }
         if let Some(seconds) = problem.code.retry_after_s() {
             reply.headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
@@ -193,6 +204,9 @@ impl Reply {
     /// The response to a request.
     pub(crate) fn into_response(mut self, asked: Asked, after: After) -> Response<AnswerBody> {
         self.headers.insert(X_REQUEST_ID, asked.id.header());
+        if let Some(verdict) = &asked.verdict {
+            verdict.write_to(&mut self.headers);
+        }
         if after == After::Close && asked.version < Version::HTTP_2 {
             self.headers.insert(CONNECTION, CLOSE);
         }

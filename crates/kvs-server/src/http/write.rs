@@ -10,12 +10,15 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::header::ETAG;
 use http::{HeaderMap, StatusCode};
 use hyper::body::Incoming;
+use kvs_auth::decision::{Action, decide_scope};
 use kvs_config::duration::{parse_ttl, ttl_of_seconds};
 use kvs_core::path::Path;
 use kvs_store::commit::write::{Change, Outcome, Written};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use crate::access::vault::refused;
+use crate::access::visitor::Visitor;
 use crate::answer;
 use crate::conditions;
 use crate::context::Node;
@@ -26,18 +29,19 @@ use crate::http::reply::{AnswerBody, Reply};
 use crate::json_check::{self, Shape};
 use crate::limits::PREPARE_INLINE_BYTES_MAX;
 use crate::problem::{Code, Problem};
-use crate::writer;
 use kvs_protocol::mode::Mode;
 
 /// Answers a `PUT`.
 pub(crate) async fn put(
     node: &Node,
+    visitor: &Visitor,
     raw_path: &str,
     query: Option<&str>,
     headers: &HeaderMap,
     body: Incoming,
 ) -> Result<Reply, Problem> {
     expect_writable(node)?;
+    expect_scope(visitor, Action::Write)?;
     let path = Path::parse_encoded(raw_path.as_bytes())?;
     let query = Query::read(query, &["ttl", copies::W, copies::TIMEOUT])?;
     let copies = Copies::read(&query)?;
@@ -46,7 +50,8 @@ pub(crate) async fn put(
     let ttl = query.value("ttl").map(ttl_of_text).transpose()?;
     let body = body::read(headers, body, node.settings.max_json_size, &node.budget).await?;
     let change = may_take_long(body.bytes.len(), || put_of_body(node, &body.bytes, ttl))?;
-    let outcomes = writer::commit(&node.store, vec![writer::data_write(path, change, precondition)]).await?;
+    let write = node.vault.allow(visitor, path, change, precondition)?;
+    let outcomes = node.vault.commit(vec![write]).await?;
     drop(body.share);
     let replicated = copies.wait(node, &outcomes).await;
     written(&outcomes, replicated)
@@ -103,6 +108,15 @@ pub(crate) fn expect_writable(node: &Node) -> Result<(), Problem> {
     }
 }
 
+/// Refuses, before its body is read, a visitor who may not do this whatever the key.
+///
+/// # Errors
+///
+/// [`Code::Unauthorized`], [`Code::Forbidden`].
+pub(crate) fn expect_scope(visitor: &Visitor, action: Action) -> Result<(), Problem> {
+    decide_scope(&visitor.identity.caller(), action).map_err(refused)
+}
+
 /// Checks a body and makes it a change; `ttl` is the query's, `None` when it has none.
 fn put_of_body(node: &Node, body: &Bytes, ttl: Option<Option<Duration>>) -> Result<Change, Problem> {
     let shape = json_check::check(body).map_err(|error| bad_json(&error))?;
@@ -110,7 +124,7 @@ fn put_of_body(node: &Node, body: &Bytes, ttl: Option<Option<Duration>>) -> Resu
         Shape::Plain => (body.clone(), ttl.unwrap_or(node.settings.default_ttl)),
         Shape::Envelope => open_envelope(body)?,
     };
-    Ok(Change::Put { content: node.store.prepare(json), lifetime })
+    Ok(Change::Put { content: node.vault.prepare(json), lifetime })
 }
 
 /// The value of an envelope, its bytes as sent, and its time to live.

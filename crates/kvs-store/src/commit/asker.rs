@@ -79,7 +79,7 @@ pub trait Warrant: Send + Sync + Debug {
 pub enum Judgement {
     /// Go on.
     Allowed,
-    /// Leave this key as it is and go on with the transaction.
+    /// Leave this key as it is and go on with the transaction, as if the key were not there.
     PassedOver,
     /// Refuse the transaction.
     Refused(Refusal),

@@ -264,7 +264,8 @@ impl<'a> Plan<'a> {
             let intent = Intent { key: &key, change: &write.change, current, now_ms: self.scene.now_ms };
             match warrant.judge(&intent, self)? {
                 Judgement::Allowed => {}
-                Judgement::PassedOver => return Ok(Outcome::Absent),
+                Judgement::PassedOver if write.precondition.holds(None) => return Ok(Outcome::Absent),
+                Judgement::PassedOver => return Err(StoreError::Precondition { index }),
                 Judgement::Refused(refusal) => return Err(StoreError::Refused { index, refusal }),
             }
         }
