@@ -70,7 +70,6 @@ pub(crate) enum Code {
     /// Too many header fields.
     HeadersTooLarge,
     /// The caller made more requests than it may; the answer says when to come back.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the limit of requests is not asked yet"))]
     RateLimited,
     /// Something failed inside.
     Internal,

@@ -52,10 +52,6 @@ impl Place {
     }
 
     /// The address at the other end of the socket: of the client, or of a proxy in front of it.
-    #[cfg_attr(
-        not(test),
-        expect(dead_code, reason = "what asks for it, the limit of requests, is not there yet")
-    )]
     pub(crate) const fn from(&self) -> IpAddr {
         self.from
     }
