@@ -108,7 +108,7 @@ impl Ledger {
     fn bucket(&self, fingerprint: Fingerprint) -> Option<&Mutex<Bucket>> {
         let bucket = fingerprint.bucket();
         // Their number is a power of two.
-        let segment = self.segments.get(bucket / SEGMENT_BUCKETS & (self.segments.len() - 1))?;
+        let segment = self.segments.get((bucket / SEGMENT_BUCKETS) & (self.segments.len() - 1))?;
         let new = || (0..SEGMENT_BUCKETS).map(|_| Mutex::default()).collect();
         segment.get_or_init(new).get(bucket % SEGMENT_BUCKETS)
     }

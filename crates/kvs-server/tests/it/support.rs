@@ -25,11 +25,23 @@ pub(crate) struct TestNode {
     dir: TempDir,
 }
 
-/// A configuration in `dir` with these lines added.
+/// What every configuration says unless a test says otherwise: no accounts, no limit, and nothing made by a schedule.
+const USUAL: [(&str, &str); 4] = [
+    ("node_id", "tester"),
+    ("auth_enabled", "false"),
+    ("rate_limiting_enabled", "false"),
+    ("backup_enabled", "false"),
+];
+
+/// A configuration in `dir` with these lines, which add to the usual ones or replace them.
 pub(crate) fn config(dir: &TempDir, lines: &str) -> Config {
     // Alone unless the test is about others: the key file of the user who runs the tests is not touched.
     let alone = if lines.contains("cluster") { "" } else { "clustering_enabled: false\n" };
-    let text = format!("node_id: tester\nauth_enabled: false\nbackup_enabled: false\n{alone}{lines}");
+    let is_said =
+        |key: &str| lines.lines().any(|line| line.split_once(':').is_some_and(|(name, _)| name == key));
+    let usual = USUAL.iter().filter(|(key, _)| !is_said(key));
+    let usual: String = usual.map(|(key, value)| format!("{key}: {value}\n")).collect();
+    let text = format!("{usual}{alone}{lines}");
     parse(&text, dir.path().join("config.yaml"), &|_| None, "host").unwrap()
 }
 

@@ -35,7 +35,8 @@ pub(crate) fn data_dir(folder: &Path) -> PathBuf {
     folder.join("data")
 }
 
-/// A node in `folder`: durable as by default, one process, no accounts, no limits, no cluster, no backups.
+/// A node in `folder`: durable as by default, one process, no accounts, no limits, no audit trail, no cluster, no
+/// backups.
 ///
 /// # Errors
 ///
@@ -47,7 +48,7 @@ pub(crate) fn recipe(folder: &Path, compression: Compression) -> anyhow::Result<
     let text = format!(
         "node_id: bench\nbind_address: 127.0.0.1\nport: {port}\ndata_dir: {}\ndurability: always\n\
          compression_enabled: {compressed}\nauth_enabled: false\nrate_limiting_enabled: false\n\
-         clustering_enabled: false\nbackup_enabled: false\n",
+         tamper_logging_enabled: false\nclustering_enabled: false\nbackup_enabled: false\n",
         data_dir(folder).display()
     );
     let path = folder.join("node.yaml");

@@ -85,7 +85,8 @@ impl Group {
         };
         format!(
             "node_id: node-{number}\nbind_address: 127.0.0.1\nport: {port}\ndata_dir: {}\ndurability: always\n\
-             cluster_secret: {SECRET}\nauth_enabled: false\nrate_limiting_enabled: false\nbackup_enabled: false\n{seeds}",
+             cluster_secret: {SECRET}\nauth_enabled: false\nrate_limiting_enabled: false\n\
+             tamper_logging_enabled: false\nbackup_enabled: false\n{seeds}",
             node::data_dir(folder).display()
         )
     }
