@@ -66,7 +66,8 @@ pub(crate) async fn keep(node: Arc<Node>, schedule: Schedule) {
     while let Some(next_ms) = schedule.next_ms(node.clock.now_ms()) {
         wait_until(&node, next_ms).await;
         let making = Arc::clone(&node);
-        let made = tokio::task::spawn_blocking(move || making.backups.make(making.vault.own(), &making.clock));
+        let made =
+            tokio::task::spawn_blocking(move || making.backups.make(making.vault.own(), &making.clock));
         if let Err(error) = made.await {
             tracing::error!(%error, "a backup ended early");
         }

@@ -22,8 +22,8 @@ use crate::cluster::handle::Cluster;
 use crate::cluster::wake::Wake;
 use crate::connection::registry::Registry;
 use crate::metrics::Metrics;
-use crate::rate_limit::limiter::RateLimiter;
 use crate::peer::gate::Gate;
+use crate::rate_limit::limiter::RateLimiter;
 use crate::read_pace::ReadPace;
 use crate::scans::Scans;
 

@@ -45,6 +45,14 @@ pub enum ServerError {
     /// The key file of the cluster cannot be used.
     #[error("{0}; to work without it set cluster_secret, or clustering_enabled: false for a node alone")]
     ClusterKey(#[source] ConfigError),
+    /// The token of root cannot be kept.
+    #[error("cannot keep {}: {source}", .path.display())]
+    RootToken {
+        /// The file.
+        path: std::path::PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
     /// The cluster does not take this node.
     #[error("the cluster does not take this node: {reason}")]
     Cluster {

@@ -33,6 +33,7 @@ mod range_cursor;
 pub mod rate_limit;
 mod read_pace;
 mod request_id;
+pub mod root_token;
 mod routes;
 mod scans;
 mod writer;

@@ -225,6 +225,9 @@ pub const PEER_COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 /// Peers about whom complaints are logged within that time.
 pub const PEER_COMPLAINTS_MAX: usize = 64;
 
+/// How often the token of root is looked at: it may have been revoked or removed.
+pub(crate) const ROOT_TOKEN_LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
 // --- backups -------------------------------------------------------------------------------------------------------
 
 /// How often the wall clock is looked at while waiting for the next backup: it may be set meanwhile.

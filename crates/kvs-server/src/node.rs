@@ -25,6 +25,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::access::follower::Follower;
 use crate::access::guard::{Accounts, Guard};
 use crate::access::presence::Presence;
+use crate::access::root;
 use crate::access::vault::Vault;
 use crate::access::visitor::Recording;
 use crate::answer_cache::AnswerCache;
@@ -51,6 +52,7 @@ use crate::peer::service::PeerService;
 use crate::random::random_bytes;
 use crate::rate_limit::limiter::RateLimiter;
 use crate::read_pace::ReadPace;
+use crate::root_token;
 use crate::scans::Scans;
 
 /// Runs a node until SIGTERM or SIGINT, then stops it in order. `on_ready` is called once it answers, with its address.
@@ -177,8 +179,11 @@ async fn serve(
     if let (Some(gate), Some(service)) = (&node.gate, service) {
         gate.serve(service);
     }
-    let background =
-        [tokio::spawn(sweep(Arc::clone(&node))), tokio::spawn(back_up(Arc::clone(&node), schedule))];
+    let background = [
+        tokio::spawn(sweep(Arc::clone(&node))),
+        tokio::spawn(back_up(Arc::clone(&node), schedule)),
+        tokio::spawn(root::keep(Arc::clone(&node), config.data_dir.clone())),
+    ];
     tracing::info!(%address, data_dir = %config.data_dir.display(), "the node answers");
     on_ready(address);
     let mut ended = Ok(());
@@ -271,15 +276,25 @@ async fn open(
         follower: Arc::clone(&follower),
     });
     let (data_dir, settings) = (config.data_dir.clone(), store_settings(config, &cache, keyring.as_ref()));
+    let accounts_of = Arc::clone(&guard);
     let opening = tokio::task::spawn_blocking(move || {
-        let store = Arc::new(Store::open(&data_dir, settings, Arc::new(clock), observer)?);
-        follower.follow(&store)?;
+        let opened = Store::open(&data_dir, settings, Arc::new(clock), observer);
+        let store = Arc::new(opened.map_err(ServerError::OpenStore)?);
+        follower.follow(&store).map_err(ServerError::OpenStore)?;
+        if let Some(accounts) = accounts_of.accounts() {
+            // A backup may lack revocations: what was issued before it was restored is not taken any more.
+            if let Some(restored_ms) = store.restored_ms().map_err(ServerError::OpenStore)? {
+                accounts.refuse_all_until(restored_ms / 1000);
+            }
+            let path = root_token::path(&data_dir);
+            root::ensure(&data_dir, accounts, clock.now_ms() / 1000)
+                .map_err(|source| ServerError::RootToken { path, source })?;
+        }
         Ok(store)
     });
     let store = opening
         .await
-        .map_err(|error| ServerError::Runtime { operation: "open the store", source: error.into() })?
-        .map_err(ServerError::OpenStore)?;
+        .map_err(|error| ServerError::Runtime { operation: "open the store", source: error.into() })??;
     let root_key = keyring.as_ref().map(|keyring| keyring.current().root).unwrap_or_default();
     let peer_reserve = if keyring.is_some() { CONNECTIONS_PEER_RESERVE } else { 0 };
     let gate = keyring.map(|keyring| Gate::new(keyring, store.identity().origin.node)).transpose()?;

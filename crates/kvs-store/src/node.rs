@@ -28,6 +28,7 @@ const IDENTITY: &[u8] = b"identity";
 const COUNTERS: &[u8] = b"counters";
 const CLOSED: &[u8] = b"closed";
 const GENERATION: &[u8] = b"generation";
+const RESTORED: &[u8] = b"restored";
 pub(crate) const EPOCHS: &[u8] = b"epochs";
 
 /// Who this node is.
@@ -127,6 +128,19 @@ pub(crate) fn load_generation(engine: &dyn Engine) -> Result<u32, StoreError> {
 
 pub(crate) fn put_generation(batch: &mut Batch, generation: u32) {
     batch.put(Table::Node, GENERATION.to_vec(), generation.to_be_bytes().to_vec());
+}
+
+/// When the node was restored from a backup, ms since 1970.
+pub(crate) fn load_restored(engine: &dyn Engine) -> Result<Option<u64>, StoreError> {
+    let Some(bytes) = engine.get(Table::Node, RESTORED)? else { return Ok(None) };
+    Cursor::new(&bytes)
+        .u64()
+        .map(Some)
+        .map_err(|_| StoreError::corrupt(Table::Node.name(), RESTORED, "it ends early"))
+}
+
+pub(crate) fn put_restored(batch: &mut Batch, restored_ms: u64) {
+    batch.put(Table::Node, RESTORED.to_vec(), restored_ms.to_be_bytes().to_vec());
 }
 
 /// What the table says; `None` for a new node.

@@ -320,6 +320,15 @@ impl Store {
         self.shared.set_floor(floor);
     }
 
+    /// When the data directory was made from a backup, in milliseconds since 1970; `None` when it was not.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    pub fn restored_ms(&self) -> Result<Option<u64>, StoreError> {
+        node::load_restored(&*self.shared.engine.current()?)
+    }
+
     /// What an earlier process noted.
     ///
     /// # Errors

@@ -144,7 +144,8 @@ impl Accounts {
         if given.next().is_some() {
             return Err(bad_token("more than one Authorization header"));
         }
-        let token = token_of(first.as_bytes()).ok_or_else(|| bad_token("Authorization is no Bearer token"))?;
+        let token =
+            token_of(first.as_bytes()).ok_or_else(|| bad_token("Authorization is no Bearer token"))?;
         let generation = self.generation.load(Ordering::Acquire);
         if let Some(known) = self.remembered.get(token)
             && known.generation == generation

@@ -9,6 +9,7 @@ pub(crate) mod identity;
 pub(crate) mod lookup;
 pub(crate) mod presence;
 pub(crate) mod rights_pool;
+pub(crate) mod root;
 pub(crate) mod vault;
 pub(crate) mod visitor;
 pub(crate) mod warrant;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kvs_auth::caller::Caller;
 use kvs_auth::decision::{
-    Action, Authorized, Denied, Resource, Sealed, State as KeyState, authorize, authorize_admin, authorize_scope,
-    decide_scope,
+    Action, Authorized, Denied, Resource, Sealed, State as KeyState, authorize, authorize_admin,
+    authorize_scope, decide_scope,
 };
 use kvs_auth::rights::{Rights, rights_of};
 use kvs_core::namespace::Namespace;
@@ -154,7 +154,9 @@ impl Vault {
         let record = self.store.read(Namespace::Data, path)?;
         let rights = self.rights(path, record.as_ref(), now_ms)?;
         let resource = resource_of(path.as_bytes(), rights.as_ref());
-        Ok(authorize(caller, Action::Read, &resource, revisions).map(Authorized::into_inner).unwrap_or_default())
+        Ok(authorize(caller, Action::Read, &resource, revisions)
+            .map(Authorized::into_inner)
+            .unwrap_or_default())
     }
 
     /// A page of a range, without what the caller may not read. Reads from the disk.

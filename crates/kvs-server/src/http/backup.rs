@@ -60,7 +60,8 @@ impl<'a> Shown<'a> {
 pub(crate) async fn create(node: &Arc<Node>, query: Option<&str>) -> Result<Reply, Problem> {
     Query::read(query, &[])?;
     let making = Arc::clone(node);
-    let made = tokio::task::spawn_blocking(move || making.backups.make(making.vault.own(), &making.clock)).await;
+    let made =
+        tokio::task::spawn_blocking(move || making.backups.make(making.vault.own(), &making.clock)).await;
     let verified = made.map_err(|error| Problem::internal(format!("a backup ended early: {error}")))??;
     json(StatusCode::CREATED, &Shown::new(verified.path(), verified.size_bytes(), Some(verified.manifest())))
 }

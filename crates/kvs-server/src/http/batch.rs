@@ -101,11 +101,8 @@ pub(crate) async fn batch(
     } else {
         plan(node, visitor, &body.bytes)?
     };
-    let outcomes = if writes.is_empty() {
-        Vec::new()
-    } else {
-        node.vault.commit(writes).await.map_err(refusal)?
-    };
+    let outcomes =
+        if writes.is_empty() { Vec::new() } else { node.vault.commit(writes).await.map_err(refusal)? };
     drop(body.share);
     let replicated = copies.wait(node, &outcomes).await;
     answer(&outcomes, replicated)
@@ -114,7 +111,9 @@ pub(crate) async fn batch(
 /// A store's error, with the operation that it is about.
 fn refusal(error: StoreError) -> Problem {
     match error {
-        StoreError::Precondition { index } | StoreError::Refused { index, .. } => Problem::from(error).at(index),
+        StoreError::Precondition { index } | StoreError::Refused { index, .. } => {
+            Problem::from(error).at(index)
+        }
         other => Problem::from(other),
     }
 }

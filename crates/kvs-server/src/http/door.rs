@@ -28,7 +28,9 @@ use crate::context::Node;
 use crate::http::entrance::Entrance;
 use crate::http::head::{Head, HostCheck};
 use crate::http::reply::{After, AnswerBody, Asked, Reply};
-use crate::http::{backup, batch, cluster, delete, health, history, metadata, metrics, range, read, read_many, write};
+use crate::http::{
+    backup, batch, cluster, delete, health, history, metadata, metrics, range, read, read_many, write,
+};
 use crate::limits::CACHED_READS_PER_SAMPLE;
 use crate::peer::gate::GateAnswer;
 use crate::peer::marks::PEER_PREFIX;
@@ -165,7 +167,8 @@ impl Door {
 
     /// Turns a caller back that has made too many requests.
     fn turn_back(&self, asked: Asked, request: &Request<Incoming>) -> Response<AnswerBody> {
-        let problem = Problem::new(Code::RateLimited, "too many requests; Retry-After says when to come again");
+        let problem =
+            Problem::new(Code::RateLimited, "too many requests; Retry-After says when to come again");
         let has_body = !request.body().is_end_stream();
         if has_body {
             self.activity.note_unread();
@@ -268,7 +271,9 @@ async fn handle(
     let query = parts.uri.query();
     let headers = &parts.headers;
     match route {
-        Route::Read(path) => node.read_pace.run(&node.clock, || read::answer(node, visitor, path, query, headers)),
+        Route::Read(path) => {
+            node.read_pace.run(&node.clock, || read::answer(node, visitor, path, query, headers))
+        }
         Route::Write(path) => write::put(node, visitor, path, query, headers, body).await,
         Route::Delete(path) => delete::delete(node, visitor, path, query, headers).await,
         Route::Range => range::list(node, visitor, query).await,

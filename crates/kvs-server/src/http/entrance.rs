@@ -72,12 +72,7 @@ impl Route<'_> {
     pub(crate) const fn takes_body(&self) -> bool {
         matches!(
             self,
-            Self::Write(_)
-                | Self::Batch
-                | Self::ReadMany
-                | Self::Join
-                | Self::Forget
-                | Self::SetMetadata(_)
+            Self::Write(_) | Self::Batch | Self::ReadMany | Self::Join | Self::Forget | Self::SetMetadata(_)
         )
     }
 }
@@ -121,7 +116,12 @@ impl Entrance {
     /// # Errors
     ///
     /// The token is not good, or not good enough.
-    pub(crate) fn admit(self, node: &Node, route: &Route<'_>, request: RequestId) -> Result<Visitor, Problem> {
+    pub(crate) fn admit(
+        self,
+        node: &Node,
+        route: &Route<'_>,
+        request: RequestId,
+    ) -> Result<Visitor, Problem> {
         let class = route.class();
         let identity = match self.identity {
             Err(_) if class == Class::Open => Identity::Anonymous(AnonymousRights::default()),

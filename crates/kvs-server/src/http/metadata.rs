@@ -138,7 +138,8 @@ fn apply(
         metadata.owner = owner_named(node, owner)?;
     }
     if let Some(group) = &asked.group {
-        metadata.group = group.as_deref().map_or_else(|| Ok(Principal::nobody()), |group| group_named(node, group))?;
+        metadata.group =
+            group.as_deref().map_or_else(|| Ok(Principal::nobody()), |group| group_named(node, group))?;
     }
     metadata.mode = match &asked.mode {
         None => metadata.mode,
@@ -159,7 +160,8 @@ fn bad_mode() -> Problem {
 
 /// A user that there is, or root.
 fn owner_named(node: &Node, name: &str) -> Result<Principal, Problem> {
-    let unknown = || Problem::new(Code::BadMetadata, "owner takes the uuid of a user that there is, or \"root\"");
+    let unknown =
+        || Problem::new(Code::BadMetadata, "owner takes the uuid of a user that there is, or \"root\"");
     let subject = Subject::parse(name).ok_or_else(unknown)?;
     let is_known = subject.user().is_none_or(|user| {
         node.guard.accounts().is_none_or(|accounts| accounts.directory().user(user).is_some())
@@ -169,12 +171,10 @@ fn owner_named(node: &Node, name: &str) -> Result<Principal, Problem> {
 
 /// A group that there is.
 fn group_named(node: &Node, name: &str) -> Result<Principal, Problem> {
-    let unknown = || {
-        Problem::new(Code::BadMetadata, "group takes the uuid of a group that there is, or null for none")
-    };
+    let unknown =
+        || Problem::new(Code::BadMetadata, "group takes the uuid of a group that there is, or null for none");
     let group = Uuid::try_parse(name).map_err(|_| unknown())?;
-    let is_known =
-        node.guard.accounts().is_none_or(|accounts| accounts.directory().group(group).is_some());
+    let is_known = node.guard.accounts().is_none_or(|accounts| accounts.directory().group(group).is_some());
     if is_known { Principal::named(&group.to_string()).ok_or_else(unknown) } else { Err(unknown()) }
 }
 

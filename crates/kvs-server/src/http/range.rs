@@ -42,11 +42,7 @@ enum Values {
 }
 
 /// Answers a listing.
-pub(crate) async fn list(
-    node: &Arc<Node>,
-    visitor: &Visitor,
-    query: Option<&str>,
-) -> Result<Reply, Problem> {
+pub(crate) async fn list(node: &Arc<Node>, visitor: &Visitor, query: Option<&str>) -> Result<Reply, Problem> {
     expect_scope(visitor, Action::Read)?;
     let query = Query::read(query, PARAMETERS)?;
     let values = if query.switch("keys_only")? { Values::Omitted } else { Values::Included };

@@ -109,6 +109,7 @@ impl Filling<'_> {
             &[EpochStart { epoch: identity.origin.epoch, after_local_seq, last_seq: 0 }],
         );
         node::put_left(&mut batch, Left::InOrder);
+        node::put_restored(&mut batch, clock.now_ms());
         engine.commit(batch, Sync::Disk).map_err(target)?;
         engine.flush().map_err(target)?;
         Ok(identity)
