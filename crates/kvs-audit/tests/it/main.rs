@@ -1,0 +1,14 @@
+//! The audit trail as its users see it: files written by one side, judged by the other.
+#![expect(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a failing step must fail the test"
+)]
+
+mod log;
+mod mutations;
+mod rollback;
+mod scene;
+mod trail;
