@@ -26,6 +26,7 @@ use crate::peer::gate::Gate;
 use crate::rate_limit::limiter::RateLimiter;
 use crate::read_pace::ReadPace;
 use crate::scans::Scans;
+use crate::tls::keeper::Tls;
 
 /// Whose requests are answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +86,8 @@ pub(crate) struct Node {
     pub(crate) gate: Option<Gate>,
     /// The cluster; `None` for a node alone.
     pub(crate) cluster: Option<Arc<Cluster>>,
+    /// Certificates; `None` for a node that speaks in the clear.
+    pub(crate) tls: Option<Arc<Tls>>,
     /// Backups.
     pub(crate) backups: Arc<Backups>,
     /// Time.

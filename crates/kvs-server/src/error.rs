@@ -28,13 +28,13 @@ pub enum ServerError {
         /// What is wrong with it.
         reason: String,
     },
-    /// The configuration asks for what this version does not have, and serving without it would be unsafe.
+    /// A certificate or key of TLS cannot be used.
     #[error("{key}: {reason}")]
-    NotSupported {
-        /// The key.
+    Tls {
+        /// The key of the configuration.
         key: &'static str,
-        /// What to do.
-        reason: &'static str,
+        /// The file and what is wrong with it.
+        reason: String,
     },
     /// The secret of the cluster is missing where one must be chosen.
     #[error("cluster_secret: {reason}")]

@@ -4,28 +4,10 @@ use std::net::SocketAddr;
 
 use kvs_config::config::Config;
 
-use crate::error::ServerError;
-
 /// Where the node listens: `bind_address` and `port`.
 #[must_use]
 pub const fn listen_address(config: &Config) -> SocketAddr {
     SocketAddr::new(config.bind_address, config.port)
-}
-
-/// Refuses what would be unsafe to ignore.
-///
-/// # Errors
-///
-/// [`ServerError::NotSupported`]: TLS is asked for, and clients would be served in the clear.
-pub(crate) fn refuse_unsafe(config: &Config) -> Result<(), ServerError> {
-    if config.tls_cert.is_some() {
-        return Err(ServerError::NotSupported {
-            key: "tls_cert",
-            reason: "this version does not serve TLS; remove tls_cert and tls_key, and put a proxy that speaks TLS in \
-                     front of the node",
-        });
-    }
-    Ok(())
 }
 
 /// One line for each thing that is not as configured.
@@ -46,7 +28,7 @@ pub(crate) fn notices(config: &Config) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::{listen_address, notices, refuse_unsafe};
+    use super::{listen_address, notices};
     use kvs_config::config::{Config, parse};
 
     fn config(text: &str) -> Config {
@@ -75,11 +57,5 @@ mod tests {
     #[test]
     fn a_guarded_node_on_loopback_has_nothing_to_say() {
         assert!(notices(&config("")).is_empty());
-    }
-
-    #[test]
-    fn tls_is_refused_not_ignored() {
-        assert!(refuse_unsafe(&config("tls_cert: a.pem\ntls_key: b.pem\n")).is_err());
-        assert!(refuse_unsafe(&config("")).is_ok());
     }
 }

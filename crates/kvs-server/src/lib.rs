@@ -36,4 +36,5 @@ mod request_id;
 pub mod root_token;
 mod routes;
 mod scans;
+mod tls;
 mod writer;

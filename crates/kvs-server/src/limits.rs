@@ -47,6 +47,16 @@ pub const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long requests in flight may take to finish after a stop was asked for.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
+// --- TLS -----------------------------------------------------------------------------------------------------------
+
+/// How often the files of certificates are looked at; a change holds after two looks that find the same.
+pub const TLS_LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long before its end the log warns of the node's own certificate, and how often.
+pub const TLS_EXPIRY_NOTICE: Duration = Duration::from_secs(14 * 24 * 3600);
+/// See [`TLS_EXPIRY_NOTICE`].
+pub const TLS_EXPIRY_NOTICE_INTERVAL: Duration = Duration::from_secs(24 * 3600);
+
 // --- heads ---------------------------------------------------------------------------------------------------------
 
 /// Most header fields of a request.

@@ -69,6 +69,8 @@ pub(crate) async fn accept(listener: &TcpListener, node: &Arc<Node>) {
                 let (protocols, node) = (Arc::clone(&protocols), Arc::clone(node));
                 drop(tokio::spawn(async move { protocols.serve(socket, node, place).await }));
             }
+            // Under TLS there is nobody yet to tell.
+            None if node.tls.is_some() => {}
             None => turn_away(socket, node),
         }
     }

@@ -54,6 +54,7 @@ use crate::rate_limit::limiter::RateLimiter;
 use crate::read_pace::ReadPace;
 use crate::root_token;
 use crate::scans::Scans;
+use crate::tls::keeper::{self, Tls};
 
 /// Runs a node until SIGTERM or SIGINT, then stops it in order. `on_ready` is called once it answers, with its address.
 ///
@@ -145,7 +146,7 @@ async fn serve(
     on_ready: impl FnOnce(SocketAddr),
     service: Option<Arc<dyn PeerService>>,
 ) -> Result<(), ServerError> {
-    honesty::refuse_unsafe(config)?;
+    let tls = tokio::task::block_in_place(|| Tls::open(config))?;
     for notice in honesty::notices(config) {
         tracing::warn!("{notice}");
     }
@@ -165,13 +166,14 @@ async fn serve(
         keyring: keyring.clone(),
         secrets,
         wake: Arc::clone(&wake),
+        tls,
     };
     let node = open(config, address, clock, opened).await?;
     let mut threads = None;
     let mut service = service;
     if let (Some(queues), Some(keyring)) = (queues, keyring) {
-        let store = Arc::clone(node.vault.own());
-        let parts = Parts { config, listening: address, keyring, store, clock, wake };
+        let (store, tls) = (Arc::clone(node.vault.own()), node.tls.clone());
+        let parts = Parts { config, listening: address, keyring, store, clock, wake, tls };
         let (started, answers_peers) = tokio::task::block_in_place(|| cluster::start(queues, parts))?;
         threads = Some(started);
         service = Some(answers_peers);
@@ -184,6 +186,7 @@ async fn serve(
         tokio::spawn(back_up(Arc::clone(&node), schedule)),
         tokio::spawn(root::keep(Arc::clone(&node), config.data_dir.clone())),
     ];
+    let renewing = node.tls.clone().map(|tls| tokio::spawn(keeper::keep(tls, clock)));
     tracing::info!(%address, data_dir = %config.data_dir.display(), "the node answers");
     on_ready(address);
     let mut ended = Ok(());
@@ -195,7 +198,7 @@ async fn serve(
     node.stopping.store(true, Ordering::Relaxed);
     drop(listener);
     drain(&node).await;
-    for task in background {
+    for task in background.into_iter().chain(renewing) {
         task.abort();
     }
     let was_forgotten = matches!(ended, Err(ServerError::Forgotten));
@@ -252,6 +255,7 @@ struct Opened {
     keyring: Option<Keyring>,
     secrets: Option<Secrets>,
     wake: Arc<Wake>,
+    tls: Option<Arc<Tls>>,
 }
 
 /// Opens the store and puts everything around it together.
@@ -261,7 +265,7 @@ async fn open(
     clock: SystemClock,
     opened: Opened,
 ) -> Result<Arc<Node>, ServerError> {
-    let Opened { cluster: among, keyring, secrets, wake } = opened;
+    let Opened { cluster: among, keyring, secrets, wake, tls } = opened;
     let cache = CacheShares::of(config);
     let answers = Arc::new(AnswerCache::new(cache.answers_bytes));
     let metrics = Arc::new(Metrics::new());
@@ -310,6 +314,7 @@ async fn open(
         scans: Scans::new(),
         gate,
         cluster: among,
+        tls,
         backups: Arc::new(Backups::new(
             config.backup_path.clone(),
             config.node_id.clone(),

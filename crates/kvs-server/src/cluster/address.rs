@@ -27,7 +27,8 @@ pub(crate) fn advertised(config: &Config, listening: SocketAddr) -> String {
 
 /// The address of this machine from which another one would be called. Nothing is sent.
 fn address_towards(peer: &str, listening: IpAddr) -> Option<IpAddr> {
-    let peer = peer.strip_prefix("http://").unwrap_or(peer);
+    let peer = peer.strip_prefix("http://").or_else(|| peer.strip_prefix("https://")).unwrap_or(peer);
+    let peer = peer.strip_suffix('/').unwrap_or(peer);
     let peer = peer.to_socket_addrs().ok()?.find(|peer| peer.is_ipv4() == listening.is_ipv4())?;
     let socket = UdpSocket::bind(SocketAddr::new(listening, 0)).ok()?;
     socket.connect(peer).ok()?;

@@ -33,6 +33,7 @@ use crate::error::ServerError;
 use crate::peer::client::PeerClient;
 use crate::peer::service::PeerService;
 use crate::random::random_bytes;
+use crate::tls::keeper::Tls;
 
 /// Where a node has its threads' queues before they run: handlers may ask from the first moment.
 pub(crate) struct Queues {
@@ -85,6 +86,8 @@ pub(crate) struct Parts<'a> {
     pub(crate) clock: SystemClock,
     /// What the committer sets.
     pub(crate) wake: Arc<Wake>,
+    /// Certificates; `None` where nodes speak in the clear.
+    pub(crate) tls: Option<Arc<Tls>>,
 }
 
 /// Starts the threads; answers them and what answers peers.
@@ -96,13 +99,13 @@ pub(crate) fn start(
     queues: Queues,
     parts: Parts<'_>,
 ) -> Result<(Threads, Arc<dyn PeerService>), ServerError> {
-    let Parts { config, listening, keyring, store, clock, wake } = parts;
+    let Parts { config, listening, keyring, store, clock, wake, tls } = parts;
     let Queues { cluster, members, replicator } = queues;
     let identity = store.identity();
     let secrets = Secrets::of(keyring.current());
     let client = PeerClient::new(keyring, identity.origin.node, store.generation(), clock)?;
     let (closed_sender, mut closed) = mpsc::unbounded_channel();
-    let client = Arc::new(client.telling_closed(closed_sender));
+    let client = Arc::new(client.telling_closed(closed_sender).under(tls));
     let told = members.0.clone();
     tokio::spawn(async move {
         while let Some(address) = closed.recv().await {

@@ -4,9 +4,12 @@
 //! into a few atomics by the task, and read by one sweeper, so that deadlines cost a request two stores and no timer.
 
 pub(crate) mod activity;
+mod handshake;
 pub(crate) mod head_watch;
+mod orders;
 pub(crate) mod outbox;
 pub(crate) mod refusal;
 pub(crate) mod registry;
 pub(crate) mod serve;
+pub(crate) mod socket;
 pub(crate) mod wire;

@@ -8,15 +8,12 @@
 //! one task, so the lock is never contended.
 
 use std::io;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use tokio::io::AsyncWrite;
-use tokio::net::tcp::OwnedWriteHalf;
-
 use super::activity::Activity;
 use super::refusal;
+use super::socket::Writer;
 use crate::limits::{OUTBOX_BYTES_KEPT, OUTBOX_BYTES_MAX};
 use crate::request_id::RequestId;
 
@@ -26,7 +23,7 @@ pub(crate) struct Outbox(Mutex<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    socket: OwnedWriteHalf,
+    socket: Writer,
     activity: Arc<Activity>,
     waiting: Vec<u8>,
     /// How many of them were sent.
@@ -35,7 +32,7 @@ struct Inner {
 
 impl Outbox {
     /// An empty one.
-    pub(crate) const fn new(socket: OwnedWriteHalf, activity: Arc<Activity>) -> Self {
+    pub(super) const fn new(socket: Writer, activity: Arc<Activity>) -> Self {
         Self(Mutex::new(Inner { socket, activity, waiting: Vec::new(), sent: 0 }))
     }
 
@@ -76,7 +73,7 @@ impl Outbox {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let mut inner = self.lock();
-        let written = Pin::new(&mut inner.socket).poll_write_vectored(context, pieces);
+        let written = inner.socket.poll_write_vectored(context, pieces);
         inner.note(&written);
         written
     }
@@ -99,7 +96,19 @@ impl Outbox {
     pub(crate) fn poll_shutdown(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut inner = self.lock();
         ready!(inner.poll_send(context))?;
-        Pin::new(&mut inner.socket).poll_shutdown(context)
+        inner.socket.poll_shutdown(context)
+    }
+
+    /// Sends what waits, and under TLS says that this is the end, so that it does not look like a cut.
+    pub(crate) fn poll_end(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut inner = self.lock();
+        ready!(inner.poll_send(context))?;
+        if inner.socket.is_sealed() { inner.socket.poll_shutdown(context) } else { Poll::Ready(Ok(())) }
+    }
+
+    /// Hands what was written under TLS to the system.
+    pub(crate) fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.lock().poll_flush(context)
     }
 }
 
@@ -107,13 +116,15 @@ impl Inner {
     fn poll_send(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.sent < self.waiting.len() {
             let left = self.waiting.get(self.sent..).unwrap_or_default();
-            let written = Pin::new(&mut self.socket).poll_write(context, left);
+            let written = self.socket.poll_write(context, left);
             self.note(&written);
             match ready!(written)? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 count => self.sent += count,
             }
         }
+        // Under TLS, bytes that were taken may still wait for room in the socket.
+        ready!(self.poll_flush(context))?;
         self.sent = 0;
         if self.waiting.capacity() > OUTBOX_BYTES_KEPT {
             self.waiting = Vec::new();
@@ -124,9 +135,17 @@ impl Inner {
     }
 
     fn poll_write(&mut self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        let written = Pin::new(&mut self.socket).poll_write(context, bytes);
+        let written = self.socket.poll_write(context, bytes);
         self.note(&written);
         written
+    }
+
+    fn poll_flush(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let flushed = self.socket.poll_flush(context);
+        if flushed.is_pending() {
+            self.activity.is_stalled();
+        }
+        flushed
     }
 
     fn note(&self, written: &Poll<io::Result<usize>>) {

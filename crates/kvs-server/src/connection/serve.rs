@@ -12,8 +12,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 
-use super::activity::{Activity, Order};
+use super::activity::Order;
+use super::handshake::{self, Opening};
+use super::orders::obey;
+use super::refusal::whole_answer;
 use super::registry::Place;
+use super::socket::Socket;
 use super::wire::{Protocol, Wire};
 use crate::context::Node;
 use crate::http::door::Door;
@@ -22,7 +26,9 @@ use crate::limits::{
     H2_PING_INTERVAL, H2_PING_TIMEOUT, H2_SEND_BUFFER_BYTES, H2_STREAM_WINDOW_BYTES, H2_STREAMS_MAX,
     HEAD_BYTES_MAX, LINGER_BYTES_MAX, LINGER_TIMEOUT, READ_BUFFER_BYTES_MAX,
 };
+use crate::problem::{Code, Problem};
 use crate::request_id::{RequestId, RequestIds};
+use crate::tls::client_certificate::ClientCertificate;
 
 /// The settings of both protocols, made once.
 #[derive(Debug, Clone)]
@@ -62,10 +68,21 @@ impl Protocols {
 
     /// Serves a connection until it ends. What ends it is no concern of the node.
     pub(crate) async fn serve(&self, socket: TcpStream, node: Arc<Node>, place: Place) {
-        let mut wire = Wire::new(socket, Arc::clone(place.activity()));
         // No request has this number: it is for what never became one.
         let refusal_id = RequestIds::of_connection(node.request_id_key, place.number()).id(u64::MAX);
-        let door = Door::of(node, &place);
+        let (socket, certificate) = match &node.tls {
+            None => (Socket::Plain(socket), ClientCertificate::NotAsked),
+            // In a box, so that the task of a connection in the clear has no room for it.
+            Some(tls) => match Box::pin(handshake::open(socket, tls, &node, &place)).await {
+                Opening::Sealed(socket, certificate) => (socket, certificate),
+                Opening::InTheClear(socket) => {
+                    return Box::pin(refuse_clear(socket, &place, refusal_id)).await;
+                }
+                Opening::Over => return,
+            },
+        };
+        let mut wire = Wire::new(socket, Arc::clone(place.activity()));
+        let door = Door::of(node, &place, certificate);
         let protocol = obey(place.activity(), |context, order| match order {
             Order::Serve => wire.poll_protocol(context),
             Order::Drain | Order::Close => Poll::Ready(Ok(Protocol::None)),
@@ -107,7 +124,7 @@ impl Protocols {
             linger(wire).await;
         } else {
             // What the last poll could not send.
-            drop(obey(activity, |context, _| outbox.poll_send(context)).await);
+            drop(obey(activity, |context, _| outbox.poll_end(context)).await);
         }
     }
 
@@ -126,16 +143,18 @@ impl Protocols {
     }
 }
 
-/// Polls `work` with the order that holds; `None` when the connection must end at once.
-async fn obey<T>(activity: &Activity, mut work: impl FnMut(&mut Context<'_>, Order) -> Poll<T>) -> Option<T> {
-    poll_fn(|context| {
-        activity.attend(context);
-        match activity.order() {
-            Order::Close => Poll::Ready(None),
-            order => work(context, order).map(Some),
-        }
-    })
-    .await
+/// Tells a client that speaks plain HTTP to a port with TLS.
+async fn refuse_clear(socket: TcpStream, place: &Place, id: RequestId) {
+    let wire = Wire::new(Socket::Plain(socket), Arc::clone(place.activity()));
+    let problem = Problem::new(Code::BadRequest, "this port speaks TLS: the address begins with https://");
+    let (outbox, answer) = (Arc::clone(wire.outbox()), whole_answer(&problem, id));
+    let sent = obey(place.activity(), |context, _| {
+        ready!(outbox.poll_put(context, &[io::IoSlice::new(&answer)]))?;
+        outbox.poll_send(context)
+    });
+    if let Some(Ok(())) = sent.await {
+        linger(wire).await;
+    }
 }
 
 /// Closes the node's side and takes what the client still sends off the wire, for a while: a reset because of unread

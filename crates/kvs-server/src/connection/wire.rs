@@ -1,4 +1,4 @@
-//! The socket of a connection as hyper reads and writes it: what passes is noted, nothing is changed.
+//! The socket of a connection, under TLS or not, as hyper reads and writes it: what passes is noted, nothing is changed.
 //!
 //! Reads feed the [`HeadWatch`] and the [`Activity`]; writes of HTTP/1 are collected in an [`Outbox`]. The first bytes are
 //! read before hyper is there, to tell HTTP/2 from HTTP/1, and handed to it afterwards.
@@ -9,12 +9,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio::net::tcp::OwnedReadHalf;
 
 use super::activity::Activity;
 use super::head_watch::{HeadWatch, Sight};
 use super::outbox::Outbox;
+use super::socket::{Reader, Socket};
 
 /// What an HTTP/2 client with prior knowledge sends first (RFC 9113 section 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -42,7 +41,7 @@ enum Sending {
 /// A socket.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    socket: OwnedReadHalf,
+    socket: Reader,
     outbox: Arc<Outbox>,
     sending: Sending,
     activity: Arc<Activity>,
@@ -57,8 +56,8 @@ pub(crate) struct Wire {
 
 impl Wire {
     /// Takes over a socket.
-    pub(crate) fn new(socket: TcpStream, activity: Arc<Activity>) -> Self {
-        let (socket, sender) = socket.into_split();
+    pub(crate) fn new(socket: Socket, activity: Arc<Activity>) -> Self {
+        let (socket, sender) = socket.split();
         Self {
             socket,
             outbox: Arc::new(Outbox::new(sender, Arc::clone(&activity))),
@@ -99,7 +98,7 @@ impl Wire {
                 return Poll::Ready(Ok(Protocol::Http2));
             }
             let mut buffer = ReadBuf::new(self.first.get_mut(self.filled..).unwrap_or_default());
-            ready!(Pin::new(&mut self.socket).poll_read(context, &mut buffer))?;
+            ready!(self.socket.poll_read(context, &mut buffer))?;
             match buffer.filled().len() {
                 0 => return Poll::Ready(Ok(Protocol::None)),
                 count => self.filled += count,
@@ -133,7 +132,7 @@ impl AsyncRead for Wire {
             return Poll::Ready(Ok(()));
         }
         let before = buffer.filled().len();
-        ready!(Pin::new(&mut this.socket).poll_read(context, buffer))?;
+        ready!(this.socket.poll_read(context, buffer))?;
         let bytes = buffer.filled().get(before..).unwrap_or_default();
         if bytes.is_empty() {
             this.is_at_end = true;
@@ -167,9 +166,12 @@ impl AsyncWrite for Wire {
         true
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // Collected bytes are sent by the task around the parser; a socket has nothing to flush.
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.sending {
+            Sending::AtOnce if self.socket.is_sealed() => self.outbox.poll_flush(context),
+            // Collected bytes are sent by the task around the parser; a socket in the clear has nothing to flush.
+            Sending::AtOnce | Sending::Collected => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

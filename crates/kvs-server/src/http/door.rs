@@ -32,12 +32,13 @@ use crate::http::{
     backup, batch, cluster, delete, health, history, metadata, metrics, range, read, read_many, write,
 };
 use crate::limits::CACHED_READS_PER_SAMPLE;
-use crate::peer::gate::GateAnswer;
+use crate::peer::gate::{Gate, GateAnswer};
 use crate::peer::marks::PEER_PREFIX;
 use crate::problem::{Code, Problem};
 use crate::rate_limit::verdict::Verdict;
 use crate::request_id::{RequestId, RequestIds};
 use crate::routes::{self, Family, Route, Unrouted};
+use crate::tls::client_certificate::ClientCertificate;
 
 /// The service of one connection.
 #[derive(Clone)]
@@ -50,15 +51,16 @@ pub(crate) struct Door {
     standing: Standing,
     /// The other end of the socket.
     from: IpAddr,
+    certificate: ClientCertificate,
 }
 
 impl Door {
     /// The door of a connection.
-    pub(crate) fn of(node: Arc<Node>, place: &Place) -> Self {
+    pub(crate) fn of(node: Arc<Node>, place: &Place, certificate: ClientCertificate) -> Self {
         let ids = RequestIds::of_connection(node.request_id_key, place.number());
         let host = Arc::new(HostCheck::new(node.settings.host_policy));
         let (activity, standing, from) = (Arc::clone(place.activity()), place.standing(), place.from());
-        Self { node, activity, ids, requests: Arc::default(), host, standing, from }
+        Self { node, activity, ids, requests: Arc::default(), host, standing, from, certificate }
     }
 }
 
@@ -237,6 +239,7 @@ impl Door {
     ) -> Response<AnswerBody> {
         let has_body = !body.is_end_stream();
         let answer = match &self.node.gate {
+            Some(_) if self.certificate == ClientCertificate::Missing => Gate::refuse_uncertified(),
             Some(gate) => gate.answer(&self.node, kind, parts, body).await,
             None => GateAnswer { reply: Reply::problem(&Problem::no_such_route()), leaves_unread: true },
         };

@@ -3,6 +3,7 @@
 //! Invariant: bytes come out of [`PeerClient::call`] only when the reply proves that a node of the cluster gave them as
 //! the answer to this very call; whatever else comes back is a failure. A dropped call takes its connection with it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,15 +14,16 @@ use kvs_protocol::peer_auth::sender::Sender;
 use kvs_store::clock::Clock;
 use uuid::Uuid;
 
-use super::address::authority;
+use super::address::{Transport, authority};
 use super::complaints::Complaints;
-use super::connection::{Call, ClosedByPeer, Connection, Stumble};
+use super::connection::{Call, ClosedByPeer, Connection, Stumble, Unopened};
 use super::lanes::{LanePool, Lanes};
 use crate::budget::Budget;
 use crate::clock::SystemClock;
 use crate::error::ServerError;
 use crate::limits::PEER_CONNECT_TIMEOUT;
 use crate::random::random_bytes;
+use crate::tls::keeper::Tls;
 
 /// Makes the calls of one process; there is one of it per process.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ pub struct PeerClient {
     lanes: Lanes,
     complaints: Complaints<String>,
     closed: Option<ClosedByPeer>,
+    tls: Option<Arc<Tls>>,
 }
 
 impl PeerClient {
@@ -68,12 +71,18 @@ impl PeerClient {
             lanes: Lanes::new(),
             complaints: Complaints::default(),
             closed: None,
+            tls: None,
         })
     }
 
     /// Tells the address of each connection that the other side ends, busy or idle.
     pub(crate) fn telling_closed(self, closed: ClosedByPeer) -> Self {
         Self { closed: Some(closed), ..self }
+    }
+
+    /// Makes every connection under TLS, when there is some.
+    pub(crate) fn under(self, tls: Option<Arc<Tls>>) -> Self {
+        Self { tls, ..self }
     }
 
     /// Calls the node at `to` (`host:port`, also with `http://` before it) and brings its answer, at most as large as the
@@ -93,18 +102,24 @@ impl PeerClient {
         body: Bytes,
         timeout: Duration,
     ) -> Result<Bytes, CallFailure> {
-        let authority = authority(to).map_err(|reason| CallFailure::Unreachable(reason.to_owned()))?;
+        let transport = if self.tls.is_some() { Transport::Tls } else { Transport::Clear };
+        let authority =
+            authority(to, transport).map_err(|reason| CallFailure::Unreachable(reason.to_owned()))?;
         let call = Call { authority, node, kind, body: &body };
         let answered = match tokio::time::timeout(timeout, self.attempt(call)).await {
             Ok(answered) => answered,
             Err(_) => Err(CallFailure::Unreachable(format!("no answer within {} ms", timeout.as_millis()))),
         };
         if let Err(CallFailure::Denied(reason)) = &answered
-            && self.complaints.is_due(authority.to_owned(), self.clock.monotonic())
+            && self.is_due(authority)
         {
             tracing::warn!(peer = authority, reason, "a node does not take this one for a peer");
         }
         answered
+    }
+
+    fn is_due(&self, authority: &str) -> bool {
+        self.complaints.is_due(authority.to_owned(), self.clock.monotonic())
     }
 
     /// On a connection that is open already if there is one; a stale one is replaced once.
@@ -120,15 +135,30 @@ impl PeerClient {
         }
         if let Err(Stumble::Stale(_)) = answered {
             let place = self.lanes.place(self.clock.monotonic()).ok_or_else(busy)?;
+            let tls = self.tls.as_ref().map(|tls| tls.current());
             let opening =
-                Connection::open(call.authority, call.kind, &self.budget, place, self.closed.clone());
-            let mut connection = tokio::time::timeout(PEER_CONNECT_TIMEOUT, opening)
+                Connection::open(call.authority, call.kind, &self.budget, place, tls, self.closed.clone());
+            let opened = tokio::time::timeout(PEER_CONNECT_TIMEOUT, opening)
                 .await
-                .map_err(|_| CallFailure::Unreachable("no connection in time".to_owned()))??;
+                .map_err(|_| CallFailure::Unreachable("no connection in time".to_owned()))?;
+            let mut connection = opened.map_err(|unopened| self.failure(call.authority, unopened))?;
             answered = self.call_on(&mut connection, call).await;
             self.keep(&pool, connection, &answered);
         }
         answered.map_err(CallFailure::from)
+    }
+
+    /// Why there is no connection; that a peer is not trusted is told to the log, as nothing else shows it.
+    fn failure(&self, authority: &str, unopened: Unopened) -> CallFailure {
+        match unopened {
+            Unopened::Failed(failure) => failure,
+            Unopened::Untrusted(reason) => {
+                if self.is_due(authority) {
+                    tracing::warn!(peer = authority, reason, "a node is not trusted over TLS");
+                }
+                CallFailure::Unreachable(format!("not trusted over TLS: {reason}"))
+            }
+        }
     }
 
     /// Keeps a connection whose peer answered, if only with an error of its own; any other is dropped.

@@ -7,13 +7,19 @@ use std::time::Duration;
 use crate::limits::{PEER_COMPLAINT_INTERVAL, PEER_COMPLAINTS_MAX};
 
 /// When each of them was last logged, of at most [`PEER_COMPLAINTS_MAX`].
-#[derive(Debug, Default)]
-pub(super) struct Complaints<K>(Mutex<BTreeMap<K, Duration>>);
+#[derive(Debug)]
+pub(crate) struct Complaints<K>(Mutex<BTreeMap<K, Duration>>);
+
+impl<K> Default for Complaints<K> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
 
 impl<K: Ord> Complaints<K> {
     /// Whether a complaint about `subject` is due; then it counts as made. More subjects than are kept wait for their
     /// turn in silence: names that anyone can invent must not become a flood.
-    pub(super) fn is_due(&self, subject: K, now: Duration) -> bool {
+    pub(crate) fn is_due(&self, subject: K, now: Duration) -> bool {
         let mut made = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         made.retain(|_, at| now.saturating_sub(*at) < PEER_COMPLAINT_INTERVAL);
         if made.len() >= PEER_COMPLAINTS_MAX || made.contains_key(&subject) {

@@ -4,6 +4,7 @@
 //! end; so a call never travels before it is known for whom. Whatever goes wrong ends the connection.
 
 use std::io::ErrorKind;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +17,7 @@ use kvs_protocol::call::{CallFailure, CallKind};
 use kvs_protocol::peer_auth::challenge::Challenge;
 use kvs_protocol::peer_auth::mac::Line;
 use kvs_protocol::peer_auth::sender::{Sender, Signed};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::mpsc::UnboundedSender;
@@ -30,6 +32,8 @@ use crate::limits::{
     PEER_ADDRESSES_MAX, PEER_DETAIL_CHARS_MAX, PEER_PROBLEM_BYTES_MAX, PEER_REPLY_HEAD_BYTES_MAX,
     PEER_REPLY_HEADERS_MAX,
 };
+use crate::tls::dialling::{Unsealed, seal};
+use crate::tls::endpoint::Endpoint;
 
 /// A call, as a connection needs it.
 #[derive(Debug, Clone, Copy)]
@@ -61,6 +65,21 @@ impl From<Stumble> for CallFailure {
     }
 }
 
+/// Why there is no connection.
+#[derive(Debug)]
+pub(super) enum Unopened {
+    /// As any call fails.
+    Failed(CallFailure),
+    /// TLS with whoever answers there came to nothing: a sentence. Nothing was done.
+    Untrusted(String),
+}
+
+impl From<CallFailure> for Unopened {
+    fn from(failure: CallFailure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
 /// Where the addresses go whose connections the other side ended: its process may be gone.
 pub(crate) type ClosedByPeer = UnboundedSender<String>;
 
@@ -81,6 +100,31 @@ struct Introduction {
 }
 
 impl Introduction {
+    /// Begins HTTP on a connection.
+    async fn over(
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        authority: &str,
+        closed: Option<ClosedByPeer>,
+    ) -> Result<Self, CallFailure> {
+        let (requests, connection) = http1::Builder::new()
+            .max_headers(PEER_REPLY_HEADERS_MAX)
+            .max_header_size(PEER_REPLY_HEAD_BYTES_MAX)
+            .handshake(TokioIo::new(stream))
+            .await
+            .map_err(|error| unreachable(&error))?;
+        // How it ends is told by the request that is under way.
+        let far = authority.to_owned();
+        let task = tokio::spawn(async move {
+            drop(connection.await);
+            // Not reached when this side ends it.
+            if let Some(closed) = closed {
+                drop(closed.send(far));
+            }
+        })
+        .abort_handle();
+        Ok(Self { requests, task: Ending(task) })
+    }
+
     /// Asks without a credential, to be told the challenge.
     async fn challenge(
         &mut self,
@@ -113,38 +157,33 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    /// Dials and introduces; `place` is held as long as the connection is.
+    /// Dials, under TLS when there is some, and introduces; `place` is held as long as the connection is.
     ///
     /// # Errors
     ///
     /// [`CallFailure::Refused`] when nobody listens or the connection was reset before it brought a byte, otherwise
-    /// [`CallFailure::Unreachable`].
+    /// [`CallFailure::Unreachable`]; or [`Unopened::Untrusted`].
     pub(super) async fn open(
         authority: &str,
         kind: CallKind,
         budget: &Budget,
         place: OwnedSemaphorePermit,
+        tls: Option<Arc<Endpoint>>,
         closed: Option<ClosedByPeer>,
-    ) -> Result<Self, CallFailure> {
+    ) -> Result<Self, Unopened> {
         let socket = dial(authority).await?;
         socket.set_nodelay(true).map_err(|error| unreachable(&error))?;
-        let (requests, connection) = http1::Builder::new()
-            .max_headers(PEER_REPLY_HEADERS_MAX)
-            .max_header_size(PEER_REPLY_HEAD_BYTES_MAX)
-            .handshake(TokioIo::new(socket))
-            .await
-            .map_err(|error| unreachable(&error))?;
-        // How it ends is told by the request that is under way.
-        let far = authority.to_owned();
-        let task = tokio::spawn(async move {
-            drop(connection.await);
-            // Not reached when this side ends it.
-            if let Some(closed) = closed {
-                drop(closed.send(far));
+        let mut this = match tls {
+            None => Introduction::over(socket, authority, closed).await?,
+            Some(endpoint) => {
+                let sealed = seal(socket, authority, &endpoint).await.map_err(|error| match error {
+                    Unsealed::HungUp => CallFailure::Refused.into(),
+                    Unsealed::Failed(error) => unreachable(&error).into(),
+                    Unsealed::Untrusted(reason) => Unopened::Untrusted(reason),
+                })?;
+                Introduction::over(sealed, authority, closed).await?
             }
-        })
-        .abort_handle();
-        let mut this = Introduction { requests, task: Ending(task) };
+        };
         let challenge = this.challenge(authority, kind, budget).await?;
         let Introduction { requests, task } = this;
         Ok(Self { requests, challenge, idle_since: Duration::ZERO, _task: task, _place: place })

@@ -95,6 +95,13 @@ impl Gate {
         GateAnswer { reply: seal(&admitted, reply), leaves_unread: false }
     }
 
+    /// The answer to whoever shows no certificate where peers must.
+    pub(crate) fn refuse_uncertified() -> GateAnswer {
+        let problem = Problem::new(Code::Unauthorized, "calls of nodes need a client certificate here");
+        let reply = Reply::problem(&problem).with(WWW_AUTHENTICATE, SCHEME);
+        GateAnswer { reply, leaves_unread: true }
+    }
+
     fn admit(&self, parts: &Parts) -> Result<Admitted, Denial> {
         let mut given = parts.headers.get_all(AUTHORIZATION).iter();
         let authorization = match (given.next(), given.next()) {

@@ -5,7 +5,7 @@
 
 mod address;
 pub mod client;
-mod complaints;
+pub(crate) mod complaints;
 mod connection;
 pub(crate) mod gate;
 pub mod keys;
