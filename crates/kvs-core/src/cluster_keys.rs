@@ -13,6 +13,7 @@ const PEER_LABEL: &str = "kvs 2026-11 cluster secret to peer authentication key 
 const DIGEST_LABEL: &str = "kvs 2026-11 cluster secret to digest item key v1";
 const ROOT_LABEL: &str = "kvs 2026-11 cluster secret to digest root key v1";
 const TOKEN_LABEL: &str = "kvs 2026-11 cluster secret to access token key v1";
+const CURSOR_LABEL: &str = "kvs 2026-11 cluster secret to listing cursor key v1";
 const ID_LABEL: &str = "kvs 2026-11 cluster secret to public cluster id v1";
 
 /// Everything that follows from a cluster's secret.
@@ -26,6 +27,8 @@ pub struct ClusterKeys {
     pub root: [u8; 32],
     /// Signs the access tokens of users.
     pub token: [u8; 32],
+    /// Hides where a listing ended from callers who may not know what is there.
+    pub cursor: [u8; 32],
     /// Names the cluster; public, the same on every member.
     pub id: [u8; 16],
 }
@@ -41,6 +44,7 @@ impl ClusterKeys {
             peer: blake3::derive_key(PEER_LABEL, secret),
             digest: blake3::derive_key(DIGEST_LABEL, secret),
             root: blake3::derive_key(ROOT_LABEL, secret),
+            cursor: blake3::derive_key(CURSOR_LABEL, secret),
             token: blake3::derive_key(TOKEN_LABEL, secret),
             id,
         }
@@ -69,6 +73,7 @@ mod tests {
         assert_ne!(keys.peer, keys.root);
         for other in [keys.peer, keys.digest, keys.root] {
             assert_ne!(keys.token, other);
+            assert_ne!(keys.cursor, other);
         }
         assert_ne!(keys.id, keys.peer[..16]);
         let other = ClusterKeys::derive(b"a secret ");

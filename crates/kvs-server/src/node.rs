@@ -354,7 +354,7 @@ fn guard_of(config: &Config, secrets: Option<&Secrets>) -> Guard {
                 may_write: config.allow_anonymous_write,
             };
             let keys = TokenKeys::new(&secrets.current, secrets.previous.as_ref());
-            Guard::On(Accounts::new(keys, anonymous, config.max_clock_skew.as_secs()))
+            Guard::On(Accounts::new(keys, secrets.current.cursor, anonymous, config.max_clock_skew.as_secs()))
         }
         _ => Guard::Off,
     }

@@ -10,11 +10,55 @@
 //! Example: `1ak612f62` goes on behind the key `a/b`. A forged cursor can name any place, but never widens a range.
 
 use bytes::Bytes;
+use chacha20poly1305::XChaCha20Poly1305;
+use chacha20poly1305::aead::{Aead, KeyInit};
 use kvs_core::limits::PATH_BYTES_MAX;
 use kvs_store::engine::contract::Order;
 use kvs_store::read::range::Position;
 
 use crate::problem::{Code, Problem};
+use crate::random::random_bytes;
+
+/// Bytes of the nonce of a hidden cursor; random ones of this length do not collide.
+const NONCE_BYTES: usize = 24;
+
+/// Bytes by which hiding makes a cursor longer: nonce and tag.
+const HIDING_BYTES: usize = NONCE_BYTES + 16;
+
+/// Writes a cursor that only a node of this cluster can read: `2` and hexadecimal digits. A listing that leaves keys out
+/// may end behind one of them, and its cursor must not name it.
+///
+/// # Errors
+///
+/// [`Code::Internal`]: there is no randomness.
+pub(crate) fn encode_hidden(position: &Position, order: Order, key: &[u8; 32]) -> Result<String, Problem> {
+    let failed = |_| Problem::internal("a cursor cannot be hidden");
+    let nonce: [u8; NONCE_BYTES] = random_bytes().map_err(|error| Problem::internal(error.to_string()))?;
+    let plain = encode(position, order);
+    let cipher = XChaCha20Poly1305::new(key.into());
+    let hidden = cipher.encrypt(&nonce.into(), plain.as_bytes()).map_err(failed)?;
+    let mut text = String::from("2");
+    push_hex(&mut text, &nonce);
+    push_hex(&mut text, &hidden);
+    Ok(text)
+}
+
+/// Reads a cursor of either form.
+///
+/// # Errors
+///
+/// [`Code::BadCursor`].
+pub(crate) fn decode_any(text: &str, order: Order, key: Option<&[u8; 32]>) -> Result<Position, Problem> {
+    let refused = || Problem::new(Code::BadCursor, "the cursor is not one of this listing");
+    let Some(hex) = text.strip_prefix('2') else { return decode(text, order) };
+    let bytes_max = PATH_BYTES_MAX * 2 + 3 + HIDING_BYTES;
+    let bytes =
+        (hex.len() <= bytes_max * 2).then(|| bytes_of(hex.as_bytes())).flatten().ok_or_else(refused)?;
+    let (nonce, hidden) = bytes.split_first_chunk::<NONCE_BYTES>().ok_or_else(refused)?;
+    let cipher = XChaCha20Poly1305::new(key.ok_or_else(refused)?.into());
+    let plain = cipher.decrypt(nonce.into(), hidden).map_err(|_| refused())?;
+    decode(std::str::from_utf8(&plain).map_err(|_| refused())?, order)
+}
 
 /// Writes a cursor.
 pub(crate) fn encode(position: &Position, order: Order) -> String {
@@ -24,11 +68,15 @@ pub(crate) fn encode(position: &Position, order: Order) -> String {
     };
     let way = way(order);
     let mut text = format!("1{way}{kind}");
+    push_hex(&mut text, bytes);
+    text
+}
+
+fn push_hex(text: &mut String, bytes: &[u8]) {
     for byte in bytes {
         text.push(digit(byte >> 4));
         text.push(digit(byte & 0x0f));
     }
-    text
 }
 
 /// Reads a cursor of a listing that goes this way.
@@ -84,6 +132,22 @@ mod tests {
     use bytes::Bytes;
     use kvs_store::engine::contract::Order;
     use kvs_store::read::range::Position;
+
+    #[test]
+    fn a_hidden_cursor_names_nothing_and_comes_back_with_its_key_alone() {
+        let position = Position::Key(Bytes::from_static(b"secret/name"));
+        let text = super::encode_hidden(&position, Order::Ascending, &[7; 32]).unwrap();
+        assert!(!text.contains("7365637265742f6e616d65"), "{text}");
+        assert_ne!(text, super::encode_hidden(&position, Order::Ascending, &[7; 32]).unwrap());
+        let read = |key: Option<[u8; 32]>, order| super::decode_any(&text, order, key.as_ref());
+        assert_eq!(read(Some([7; 32]), Order::Ascending).unwrap(), position);
+        assert!(read(Some([8; 32]), Order::Ascending).is_err());
+        assert!(read(Some([7; 32]), Order::Descending).is_err());
+        assert!(read(None, Order::Ascending).is_err());
+        for cut in [1, 10, text.len() - 2] {
+            assert!(super::decode_any(&text[..cut], Order::Ascending, Some(&[7; 32])).is_err());
+        }
+    }
 
     #[test]
     fn a_cursor_comes_back_as_it_was() {

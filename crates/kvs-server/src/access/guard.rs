@@ -37,6 +37,7 @@ pub(crate) enum Guard {
 /// Accounts, and what was learnt of them.
 pub(crate) struct Accounts {
     keys: TokenKeys,
+    cursor_key: [u8; 32],
     anonymous: AnonymousRights,
     /// How far ahead a token's time of issue may lie, in seconds.
     skew_s: u64,
@@ -71,6 +72,14 @@ impl Guard {
         }
     }
 
+    /// Hides where listings end; `None` where everybody may know.
+    pub(crate) const fn cursor_key(&self) -> Option<&[u8; 32]> {
+        match self {
+            Self::Off => None,
+            Self::On(accounts) => Some(&accounts.cursor_key),
+        }
+    }
+
     /// The accounts; `None` when they are off.
     pub(crate) const fn accounts(&self) -> Option<&Accounts> {
         match self {
@@ -82,9 +91,15 @@ impl Guard {
 
 impl Accounts {
     /// Accounts of which nothing is known yet.
-    pub(crate) fn new(keys: TokenKeys, anonymous: AnonymousRights, skew_s: u64) -> Self {
+    pub(crate) fn new(
+        keys: TokenKeys,
+        cursor_key: [u8; 32],
+        anonymous: AnonymousRights,
+        skew_s: u64,
+    ) -> Self {
         Self {
             keys,
+            cursor_key,
             anonymous,
             skew_s,
             directory: RwLock::default(),
@@ -96,6 +111,11 @@ impl Accounts {
     /// The keys that tokens are signed with.
     pub(crate) const fn keys(&self) -> &TokenKeys {
         &self.keys
+    }
+
+    /// By how many seconds the clocks of two nodes may differ.
+    pub(crate) const fn skew_s(&self) -> u64 {
+        self.skew_s
     }
 
     /// What is known of users, groups and revocations. Not to be held over anything that waits.

@@ -46,12 +46,12 @@ pub(crate) async fn list(node: &Arc<Node>, visitor: &Visitor, query: Option<&str
     expect_scope(visitor, Action::Read)?;
     let query = Query::read(query, PARAMETERS)?;
     let values = if query.switch("keys_only")? { Values::Omitted } else { Values::Included };
-    let wanted = range_of(&query)?;
+    let wanted = range_of(&query, node.guard.cursor_key())?;
     let (scanning, asking) = (Arc::clone(node), visitor.clone());
     node.scans.run(move || page(&scanning, &asking, wanted, values)).await
 }
 
-fn range_of(query: &Query<'_>) -> Result<RangeQuery, Problem> {
+fn range_of(query: &Query<'_>, cursor_key: Option<&[u8; 32]>) -> Result<RangeQuery, Problem> {
     let order = if query.switch("reverse")? { Order::Descending } else { Order::Ascending };
     let delimiter = query.value("delimiter").map(|text| Bytes::copy_from_slice(text.as_bytes()));
     if delimiter.as_ref().is_some_and(Bytes::is_empty) {
@@ -65,7 +65,10 @@ fn range_of(query: &Query<'_>) -> Result<RangeQuery, Problem> {
         delimiter,
         limit: limit(query)?,
         order,
-        after: query.value("cursor").map(|cursor| range_cursor::decode(cursor, order)).transpose()?,
+        after: query
+            .value("cursor")
+            .map(|cursor| range_cursor::decode_any(cursor, order, cursor_key))
+            .transpose()?,
     })
 }
 
@@ -135,7 +138,13 @@ fn page(node: &Node, visitor: &Visitor, wanted: RangeQuery, values: Values) -> R
     body.put_slice(&folded.close());
     body.put_slice(b",\"next\":");
     match &query.after {
-        Some(position) => write_text(&mut body, &range_cursor::encode(position, query.order)),
+        Some(position) => {
+            let cursor = match node.guard.cursor_key().filter(|_| !caller.is_admin_everywhere()) {
+                Some(key) => range_cursor::encode_hidden(position, query.order, key)?,
+                None => range_cursor::encode(position, query.order),
+            };
+            write_text(&mut body, &cursor);
+        }
         None => body.put_slice(b"null"),
     }
     body.put_u8(b'}');
@@ -154,7 +163,7 @@ mod tests {
 
     fn read(query: &str) -> Result<RangeQuery, Code> {
         let query = Query::read(Some(query), super::PARAMETERS).unwrap();
-        range_of(&query).map_err(|problem| problem.code)
+        range_of(&query, None).map_err(|problem| problem.code)
     }
 
     #[test]
