@@ -11,6 +11,7 @@
 //! **Invariant:** `memberships` is exactly the inverse of the members in `groups`.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 
 use kvs_core::record::Principal;
 use uuid::Uuid;
@@ -173,6 +174,11 @@ impl Directory {
         self.users.iter().map(|(uuid, user)| (*uuid, user))
     }
 
+    /// The users behind a uuid, by uuid; all without one.
+    pub fn users_after(&self, after: Option<Uuid>) -> impl Iterator<Item = (Uuid, &User)> {
+        self.users.range((bound(after), Bound::Unbounded)).map(|(uuid, user)| (*uuid, user))
+    }
+
     /// A group.
     #[must_use]
     pub fn group(&self, group: Uuid) -> Option<&Group> {
@@ -182,6 +188,11 @@ impl Directory {
     /// All groups, by uuid.
     pub fn groups(&self) -> impl ExactSizeIterator<Item = (Uuid, &Group)> {
         self.groups.iter().map(|(uuid, group)| (*uuid, group))
+    }
+
+    /// The groups behind a uuid, by uuid; all without one.
+    pub fn groups_after(&self, after: Option<Uuid>) -> impl Iterator<Item = (Uuid, &Group)> {
+        self.groups.range((bound(after), Bound::Unbounded)).map(|(uuid, group)| (*uuid, group))
     }
 
     /// The groups that a user is a member of, by uuid.
@@ -247,6 +258,10 @@ impl Directory {
             }
         }
     }
+}
+
+fn bound(after: Option<Uuid>) -> Bound<Uuid> {
+    after.map_or(Bound::Unbounded, Bound::Excluded)
 }
 
 const fn changed(is_news: bool) -> Learnt {

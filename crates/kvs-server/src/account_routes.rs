@@ -166,12 +166,24 @@ mod tests {
             let methods = [Method::GET, Method::HEAD, Method::POST, Method::PUT, Method::DELETE];
             for method in methods {
                 let is_allowed = allow.split(", ").any(|word| word == method.as_str());
-                assert_eq!(route(&method, path).is_some_and(|found| found.is_ok()), is_allowed, "{method} {path}");
+                assert_eq!(
+                    route(&method, path).is_some_and(|found| found.is_ok()),
+                    is_allowed,
+                    "{method} {path}"
+                );
             }
         }
-        for path in
-            ["", "users/", "users//tokens", "users/a/b", "users/a/tokens/", "groups/a/tokens", "tokens/", "x", "Users"]
-        {
+        for path in [
+            "",
+            "users/",
+            "users//tokens",
+            "users/a/b",
+            "users/a/tokens/",
+            "groups/a/tokens",
+            "tokens/",
+            "x",
+            "Users",
+        ] {
             assert_eq!(route(&Method::GET, path), None, "{path}");
         }
     }

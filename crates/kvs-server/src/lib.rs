@@ -4,6 +4,7 @@
 //! file per resource.
 
 mod access;
+mod account_routes;
 mod answer;
 mod answer_cache;
 mod backup_schedule;

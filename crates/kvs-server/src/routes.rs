@@ -7,6 +7,7 @@
 use http::Method;
 use kvs_protocol::call::CallKind;
 
+use crate::account_routes::{self, AccountRoute};
 use crate::conditions::uuid_of;
 use crate::peer::marks::PEER_PREFIX;
 
@@ -33,6 +34,8 @@ pub(crate) enum Route<'a> {
     Metadata(&'a str),
     /// `PUT /meta/{path}`.
     SetMetadata(&'a str),
+    /// Everything below `/auth/`.
+    Accounts(AccountRoute<'a>),
     /// `GET /health`.
     Health,
     /// `GET /ready`.
@@ -90,6 +93,8 @@ pub(crate) enum Family {
     History,
     /// Owner, group and mode.
     Metadata,
+    /// Users, groups and tokens.
+    Accounts,
     /// Health, readiness, metrics.
     Health,
     /// Backups.
@@ -104,7 +109,7 @@ pub(crate) enum Family {
 
 impl Family {
     /// All of them, in the order of their numbers.
-    pub(crate) const ALL: [Self; 13] = [
+    pub(crate) const ALL: [Self; 14] = [
         Self::KvGet,
         Self::KvPut,
         Self::KvDelete,
@@ -113,6 +118,7 @@ impl Family {
         Self::ReadMany,
         Self::History,
         Self::Metadata,
+        Self::Accounts,
         Self::Health,
         Self::Backup,
         Self::Peer,
@@ -131,6 +137,7 @@ impl Family {
             Self::ReadMany => "kv_read_many",
             Self::History => "history",
             Self::Metadata => "metadata",
+            Self::Accounts => "auth",
             Self::Health => "health",
             Self::Backup => "backup",
             Self::Peer => "peer",
@@ -152,6 +159,7 @@ impl Route<'_> {
             Self::ReadMany => Family::ReadMany,
             Self::History(_) | Self::Restore(..) => Family::History,
             Self::Metadata(_) | Self::SetMetadata(_) => Family::Metadata,
+            Self::Accounts(_) => Family::Accounts,
             Self::Health | Self::Ready | Self::Metrics => Family::Health,
             Self::Backups | Self::BackUp => Family::Backup,
             Self::Peer(_) => Family::Peer,
@@ -196,6 +204,11 @@ enum Resource<'a> {
 ///
 /// [`Unrouted`].
 pub(crate) fn route<'a>(method: &Method, path: &'a str) -> Result<Route<'a>, Unrouted> {
+    if let Some(rest) = path.strip_prefix("/auth/")
+        && let Some(found) = account_routes::route(method, rest)
+    {
+        return found.map(Route::Accounts).map_err(Unrouted::MethodNotAllowed);
+    }
     let resource = match resource(path) {
         Some(resource) => resource,
         // Methods that no resource has are told so even where there is none (`OPTIONS *`, `CONNECT host`).
@@ -408,7 +421,9 @@ mod tests {
             "/healthz",
             "/kv/_changes",
             "/meta",
-            "/auth/whoami",
+            "/auth/",
+            "/auth/users/",
+            "/auth/x",
             "/members/x",
             "/sync/merkle",
             "/cluster/",

@@ -25,6 +25,7 @@ use crate::answer::Answer;
 use crate::connection::activity::Activity;
 use crate::connection::registry::{Place, Standing};
 use crate::context::Node;
+use crate::http::accounts::door as accounts;
 use crate::http::entrance::Entrance;
 use crate::http::head::{Head, HostCheck};
 use crate::http::reply::{After, AnswerBody, Asked, Reply};
@@ -286,6 +287,7 @@ async fn handle(
         Route::Restore(path, uuid) => history::restore(node, visitor, path, uuid, query, headers).await,
         Route::Metadata(path) => metadata::read(node, visitor, path, query).await,
         Route::SetMetadata(path) => metadata::write(node, visitor, path, query, headers, body).await,
+        Route::Accounts(call) => accounts::answer(node, visitor, call, parts, body).await,
         Route::Health => health::health(node, query),
         Route::Ready => health::ready(node, query),
         Route::Metrics => tokio::task::block_in_place(|| metrics::metrics(node, query)),

@@ -64,16 +64,23 @@ impl Route<'_> {
             | Self::History(_)
             | Self::Restore(..)
             | Self::Metadata(_)
-            | Self::SetMetadata(_) => Class::Decided,
+            | Self::SetMetadata(_)
+            | Self::Accounts(_) => Class::Decided,
         }
     }
 
     /// Whether its handler reads a body.
     pub(crate) const fn takes_body(&self) -> bool {
-        matches!(
-            self,
-            Self::Write(_) | Self::Batch | Self::ReadMany | Self::Join | Self::Forget | Self::SetMetadata(_)
-        )
+        match self {
+            Self::Write(_)
+            | Self::Batch
+            | Self::ReadMany
+            | Self::Join
+            | Self::Forget
+            | Self::SetMetadata(_) => true,
+            Self::Accounts(call) => call.takes_body(),
+            _ => false,
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! HTTP: from a request to an answer. One file per resource; [`door`] is where every request comes in.
 
+pub(crate) mod accounts;
 pub(crate) mod backup;
 pub(crate) mod batch;
 pub(crate) mod body;

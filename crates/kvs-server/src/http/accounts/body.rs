@@ -115,7 +115,12 @@ impl WishedToken {
             Problem::new(Code::BadJson, "scopes takes some of read, write, delete and admin, each once")
         })?;
         let lifetime_s = self.ttl.map(|ttl| lifetime_of(ttl_of_json(&ttl)?)).transpose()?;
-        Ok(Wish { subject, scopes, lifetime_s, paths: self.paths.map(|roots| subtrees_of(&roots)).transpose()? })
+        Ok(Wish {
+            subject,
+            scopes,
+            lifetime_s,
+            paths: self.paths.map(|roots| subtrees_of(&roots)).transpose()?,
+        })
     }
 }
 
@@ -222,7 +227,8 @@ mod tests {
 
     #[test]
     fn users_and_groups_say_everything_once() {
-        let user = |text: &str| read_object::<ChangedUser>(text.as_bytes()).map(|body| body.parts().unwrap().1);
+        let user =
+            |text: &str| read_object::<ChangedUser>(text.as_bytes()).map(|body| body.parts().unwrap().1);
         assert_eq!(user(r#"{"nickname":"ann"}"#).unwrap(), Standing::Enabled);
         assert_eq!(user(r#"{"nickname":"ann","disabled":true}"#).unwrap(), Standing::Disabled);
         assert!(user(r#"{"nickname":"ann","disabled":true,"disabled":false}"#).is_err());

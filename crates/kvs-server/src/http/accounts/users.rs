@@ -55,7 +55,10 @@ pub(crate) async fn create(call: Call<'_>, body: Incoming) -> Result<Reply, Prob
     Query::read(call.query, &[])?;
     let nickname = body::read::<NewUser>(call.node, call.headers, body).await?.nickname()?;
     if call.accounts.directory().users().len() >= USERS_MAX {
-        return Err(Problem::new(Code::Conflict, format!("there are {USERS_MAX} users, and there is no more room")));
+        return Err(Problem::new(
+            Code::Conflict,
+            format!("there are {USERS_MAX} users, and there is no more room"),
+        ));
     }
     let uuid = random_uuid()?;
     let user = User { nickname, created_at_ms: call.now_ms(), standing: Standing::Enabled };

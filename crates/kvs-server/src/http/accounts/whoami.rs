@@ -30,9 +30,8 @@ pub(crate) fn whoami(call: Call<'_>) -> Result<Reply, Problem> {
     let bearer = call.visitor.identity.bearer().ok_or_else(|| refused(Denied::Unauthorized))?;
     Query::read(call.query, &[])?;
     let user = call.own()?.user();
-    let nickname = user.and_then(|user| {
-        call.accounts.directory().user(user).map(|user| user.nickname.as_str().to_owned())
-    });
+    let nickname = user
+        .and_then(|user| call.accounts.directory().user(user).map(|user| user.nickname.as_str().to_owned()));
     json(
         StatusCode::OK,
         &Told {
