@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::support::finished::Finished;
-use crate::support::node::{Node, Spawned};
+use crate::support::node::Node;
 use crate::support::sandbox::{KVS, Sandbox};
 use crate::support::wait::until;
 
@@ -194,37 +194,29 @@ fn variables_override_keys_and_a_wrong_one_is_named() {
 }
 
 #[test]
-fn a_node_that_cannot_check_tokens_says_so_in_one_line_and_listens_on_loopback_only() {
-    for bind_address in ["127.0.0.1", "0.0.0.0"] {
-        let sandbox = Sandbox::new();
-        let config =
-            sandbox.configure("config.yaml", &[("auth_enabled", "true"), ("bind_address", bind_address)]);
-        let mut spawned = Spawned::new(&sandbox, &config);
-        let outcome = until("the node to listen or to refuse", || match spawned.child.try_wait().unwrap() {
-            Some(status) => Some(Err(status)),
-            None => sandbox.pid_file(&config)?.address.map(Ok),
-        });
-        let said = spawned.said();
-        spawned.child.kill().unwrap();
-        spawned.child.wait().unwrap();
-        match outcome {
-            Ok(address) => {
-                assert!(address.ip().is_loopback(), "it listens on {address}");
-                assert_eq!(said.lines().filter(|line| line.contains("auth_enabled")).count(), 1, "{said}");
-            }
-            Err(status) => {
-                assert_eq!((status.code(), bind_address), (Some(1), "0.0.0.0"), "{said}");
-                assert!(said.contains("auth_enabled"), "{said}");
-            }
-        }
-    }
+fn a_node_with_accounts_asks_for_a_token_and_has_nothing_to_warn_of() {
+    let sandbox = Sandbox::new();
+    let node = Node::new(&sandbox, &[("auth_enabled", "true")]);
+    let refused = node.client().get("/kv/a").expect(401);
+    assert!(
+        refused.header("www-authenticate").is_some_and(|value| value.starts_with("Bearer")),
+        "{refused:?}"
+    );
+    let token = std::fs::read_to_string(sandbox.folder().join("data/root.token")).unwrap();
+    let mut root = node.client().with_token(token.trim_end());
+    root.put("/kv/a", "1").expect(201);
+    assert_eq!(root.value("a"), Some(json!(1)));
+    node.client().put("/kv/a", "2").expect(401);
+    assert!(!node.said().contains("WARN"), "{}", node.said());
 }
 
 #[test]
 fn a_node_without_accounts_says_nothing_about_them() {
     let sandbox = Sandbox::new();
     let node = Node::new(&sandbox, &[("auth_enabled", "false")]);
-    assert!(!node.said().contains("every request is allowed"), "{}", node.said());
+    node.client().put("/kv/a", "1").expect(201);
+    assert!(!node.said().contains("auth_enabled"), "{}", node.said());
+    assert!(!sandbox.folder().join("data/root.token").exists());
 }
 
 #[test]

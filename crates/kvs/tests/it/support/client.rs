@@ -13,13 +13,19 @@ use crate::support::wire::Wire;
 #[derive(Debug)]
 pub(crate) struct Client {
     address: SocketAddr,
+    token: Option<String>,
     wire: Option<Wire>,
 }
 
 impl Client {
     /// A client of the node at `address`; it connects when it is used.
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, wire: None }
+        Self { address, token: None, wire: None }
+    }
+
+    /// The same, bearing a token with every request.
+    pub(crate) fn with_token(self, token: &str) -> Self {
+        Self { token: Some(token.to_owned()), ..self }
     }
 
     /// Sends a request and returns the answer.
@@ -54,6 +60,9 @@ impl Client {
             if !headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("content-type")) {
                 head.push_str("Content-Type: application/json\r\n");
             }
+        }
+        if let Some(token) = &self.token {
+            write!(head, "Authorization: Bearer {token}\r\n").unwrap();
         }
         for (name, value) in headers.iter().filter(|(_, value)| !value.is_empty()) {
             write!(head, "{name}: {value}\r\n").unwrap();
