@@ -242,6 +242,7 @@ impl AuditLog {
         let mut noting = self.lock_trail();
         if let Some(reason) = self.syncer.failure() {
             noting.trail.poison(&reason);
+            return Err(AuditError::Poisoned(reason));
         }
         Ok(noting)
     }

@@ -88,9 +88,9 @@ impl LinkCheck {
             return Ok(Ok(()));
         }
         let fault = match seq.cmp(&self.expected()) {
-            std::cmp::Ordering::Equal => self.other_predecessor(place, line, walk.next_whole()?.as_ref()),
+            std::cmp::Ordering::Equal => self.other_predecessor(place, line, walk.next_whole()?.as_deref()),
             std::cmp::Ordering::Greater => self.gap(place, seq, walk)?,
-            std::cmp::Ordering::Less => self.number_again(place, line, walk.next_whole()?.as_ref()),
+            std::cmp::Ordering::Less => self.number_again(place, line, walk.next_whole()?.as_deref()),
         };
         Ok(Err(fault))
     }

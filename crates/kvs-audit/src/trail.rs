@@ -239,7 +239,9 @@ impl Trail {
         if let Err(error) = self.current.file.as_ref().write_all(buffer) {
             let error = write_error(&self.current.segment.path, error);
             if let Err(worse) = self.current.file.set_len(self.current.bytes) {
-                self.poison(&format!("{error}, and what was written cannot be taken back: {worse}"));
+                let reason = format!("{error}, and what was written cannot be taken back: {worse}");
+                self.poison(&reason);
+                return Err(AuditError::Poisoned(reason));
             }
             return Err(error);
         }

@@ -81,7 +81,7 @@ fn verify_once(
     let mut look = Look {
         report: Report { node, peer_checkpoints: anchors.peer_count, ..Report::default() },
         anchors,
-        retired: retired.clone().ok().flatten(),
+        retired: retired.ok().flatten(),
         opened: None,
     };
     let fault = match retired {
@@ -135,7 +135,7 @@ impl Look {
                 Step::Line(place, line) => {
                     let Some(links) = &mut links else { continue };
                     if let Err(fault) =
-                        links.check(place.clone(), line.as_ref().map_err(|why| *why), &mut walk)?
+                        links.check(place.clone(), line.as_deref().map_err(|why| *why), &mut walk)?
                     {
                         return Ok(Some(fault));
                     }

@@ -23,7 +23,7 @@ pub(crate) enum Step {
     /// A segment begins.
     Segment(Segment),
     /// A line, or why it is no entry.
-    Line(Place, Result<Line, &'static str>),
+    Line(Place, Result<Box<Line>, &'static str>),
     /// The last segment ends with so many bytes that no line break follows.
     Torn(u64),
     /// The end.
@@ -64,7 +64,7 @@ impl Walk {
             let seq = segment.first_seq.checked_add(lines.number().saturating_sub(1));
             let place = Place { file: segment.name(), line: lines.number(), seq };
             match next {
-                Next::Line => return Ok(Step::Line(place, parse_line(&self.buffer))),
+                Next::Line => return Ok(Step::Line(place, parse_line(&self.buffer).map(Box::new))),
                 Next::TooLong => return Ok(Step::Line(place, Err("it is longer than any entry"))),
                 Next::Torn(bytes) if self.ahead.is_empty() => return Ok(Step::Torn(bytes)),
                 Next::Torn(_) => {
@@ -76,7 +76,7 @@ impl Walk {
     }
 
     /// The next line that is a whole entry, whatever stands between.
-    pub(crate) fn next_whole(&mut self) -> Result<Option<Line>, AuditError> {
+    pub(crate) fn next_whole(&mut self) -> Result<Option<Box<Line>>, AuditError> {
         loop {
             match self.step()? {
                 Step::Line(_, Ok(line)) if line.is_whole() => return Ok(Some(line)),

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 
 use kvs_audit::hash::EntryHash;
 use kvs_audit::report::{Report, Verdict};
+use kvs_audit::verify::{Against, verify};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-use crate::scene::{Scene, fill};
+use crate::scene::{NODE, Scene, fill};
 
 /// How many bent trails are looked at.
 const MUTATIONS: u32 = 1_000;
@@ -130,9 +131,9 @@ fn bend(lines: &mut Vec<Line>, bend: &Bend) -> (usize, usize) {
         Bend::RehashAll { line } => {
             let line = line % count;
             let mut prev = member(&lines[line], "prev");
-            for at in line..count {
+            for (at, text) in lines.iter_mut().enumerate().skip(line) {
                 let content = if at == line { edit } else { ("", "") };
-                (lines[at], prev) = hashed(&lines[at], content, &prev);
+                (*text, prev) = hashed(text, content, &prev);
             }
             // The chain is whole: only who kept a checkpoint can tell, from that entry on.
             (line, count - 1)
@@ -163,6 +164,7 @@ fn a_thousand_bent_trails_are_told_and_the_place_is_named() {
     assert!(whole.len() > 3 && lines.len() == 41);
     assert_eq!(scene.verify().verdict(), Verdict::Anchored { up_to: 41 });
 
+    let peers = [scene.peer()];
     let config = Config { cases: MUTATIONS, failure_persistence: None, ..Config::default() };
     let mut runner = TestRunner::new_with_rng(config, TestRng::deterministic_rng(RngAlgorithm::ChaCha));
     let outcome = runner.run(&bends(), |how| {
@@ -176,7 +178,9 @@ fn a_thousand_bent_trails_are_told_and_the_place_is_named() {
             fs::write(path, here.concat()).unwrap();
             rest = behind;
         }
-        let report = scene.verify();
+        // The auditor knows whose trail it should be.
+        let asked = Against { peer_paths: &peers, node: Some(NODE) };
+        let report = verify(&scene.audit(), asked, &mut |_| {}).unwrap();
         prop_assert_eq!(report.verdict(), Verdict::Bad, "{:?}", report);
         if let Some(named) = named(&whole, &layout, &report) {
             prop_assert!(

@@ -9,7 +9,7 @@ use kvs_audit::event::{Event, EventKind, Outcome};
 use kvs_audit::peers::PeerCheckpoints;
 use kvs_audit::report::Report;
 use kvs_audit::segment::list;
-use kvs_audit::trail::{Options, Trail};
+use kvs_audit::trail::Options;
 use kvs_audit::verify::{Against, verify};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -39,11 +39,6 @@ impl Scene {
     /// The data directory of the peer.
     pub(crate) fn peer(&self) -> PathBuf {
         self.root.path().join("peer")
-    }
-
-    /// Opens the trail with small segments.
-    pub(crate) fn open(&self, segment_bytes_max: u64) -> Trail {
-        Trail::open(&self.audit(), options(segment_bytes_max), 1_000).unwrap().0
     }
 
     /// Opens the log with small segments.

@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
 
 use kvs_audit::audit_log::AuditLog;
+use kvs_audit::error::AuditError;
 use kvs_audit::event::{Event, EventKind};
 use kvs_audit::fault::FaultKind;
 use kvs_audit::report::Verdict;
@@ -181,15 +182,38 @@ fn a_removal_that_a_crash_interrupted_is_no_fault_and_is_finished() {
     assert_eq!(scene.verify_alone().fault, None);
 }
 
-#[test]
-fn a_full_disk_refuses_and_leaves_no_half_line() {
-    // A file that cannot grow stands for the disk: the limit is on the whole process, so another one writes.
+/// A log whose next segment is a device.
+fn log_before(device: &str) -> (Scene, AuditLog) {
     let scene = Scene::new();
-    let mut trail = scene.open(1_000_000);
-    let before = trail.position();
-    let path = scene.segments().remove(0);
-    let length = fs::metadata(&path).unwrap().len();
-    trail.append(&[Event::new(5, EventKind::Put, "jo")]).unwrap();
-    assert_eq!(trail.position().seq, before.seq + 1);
-    assert!(fs::metadata(&path).unwrap().len() > length);
+    let log = scene.log(1_000);
+    fill(&log, 1);
+    let next = scene.audit().join(format!("{:020}.jsonl", log.last_seq() + 1));
+    std::os::unix::fs::symlink(device, next).unwrap();
+    (scene, log)
+}
+
+#[test]
+fn a_write_that_cannot_be_taken_back_ends_the_log() {
+    let (scene, log) = log_before("/dev/full");
+    let long = "x".repeat(900);
+    let event = Event { detail: Some(&long), ..Event::new(5, EventKind::Put, "jo") };
+    for _ in 0..2 {
+        assert!(matches!(log.record(&[event]), Err(AuditError::Poisoned(_))));
+    }
+    assert_eq!(log.last_seq(), 2);
+    drop(log);
+    // The device itself has no end to read.
+    assert_eq!(fs::read_to_string(scene.segments().remove(0)).unwrap().lines().count(), 2);
+}
+
+#[test]
+fn a_failed_sync_reaches_whoever_waits_and_ends_the_log() {
+    let (_scene, log) = log_before("/dev/null");
+    let long = "x".repeat(900);
+    let event = Event { detail: Some(&long), ..Event::new(5, EventKind::Put, "jo") };
+    let ticket = log.record(&[event]).unwrap();
+    assert!(matches!(log.wait(ticket), Err(AuditError::Poisoned(_))));
+    assert!(matches!(log.record(&[event]), Err(AuditError::Poisoned(_))));
+    assert!(log.checkpoint_if_due(90_000).is_err());
+    assert_eq!(log.last_checkpoint().map(|checkpoint| checkpoint.seq), Some(1));
 }
