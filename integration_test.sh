@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Shows on real processes what KVS promises: basic functions, cluster formation, replication, conflict resolution.
+# Shows on real processes what KVS promises: basic functions, authentication, cluster formation, replication, conflict
+# resolution.
 #
 #   ./integration_test.sh            builds the release binary, then tests it
 #   KVS_BIN=path ./integration_test.sh   tests that binary
@@ -78,6 +79,14 @@ write_config() {
         "auth_enabled: false" "backup_enabled: false" "rate_limiting_enabled: false" "$@" > "$name.yaml"
 }
 
+# write_guarded NAME SEEDS [LINE...]: a configuration with accounts, which finds its data directory by its name.
+write_guarded() {
+    local name="$1" seeds="$2"
+    shift 2
+    printf '%s\n' "node_id: $name" "port: 0" "seed_nodes: [$seeds]" "auth_enabled: true" \
+        "backup_enabled: false" "rate_limiting_enabled: false" "$@" > "$name.yaml"
+}
+
 # start NAME: starts a node in the background and notes its address and its process.
 start() {
     local said
@@ -108,8 +117,59 @@ answer_has() {
     grep -qF -- "$text" answer || { echo "no $text in: $(cat answer)"; return 1; }
 }
 
+# put STATUS URL BODY [CURL-ARGUMENTS...]
 put() {
-    status "$1" -X PUT "$2" -H 'Content-Type: application/json' -d "$3"
+    local wanted="$1" url="$2" body="$3"
+    shift 3
+    status "$wanted" -X PUT "$url" -H 'Content-Type: application/json' -d "$body" "$@"
+}
+
+# post STATUS URL BODY [CURL-ARGUMENTS...]: the answer is in the file of that name.
+post() {
+    local wanted="$1" url="$2" body="$3"
+    shift 3
+    status "$wanted" -X POST "$url" -H 'Content-Type: application/json' -d "$body" "$@"
+}
+
+# bearing TOKEN COMMAND...: with a token.
+bearing() {
+    local token="$1"
+    shift
+    "$@" -H "Authorization: Bearer $token"
+}
+
+# member NAME: a text member of the last answer.
+member() {
+    sed -n "s/.*\"$1\":\"\([^\"]*\)\".*/\1/p" answer
+}
+
+# create_user NICKNAME: creates it on the node at $guarded; its uuid is in NICKNAME.uuid, a token of one hour in
+# NICKNAME.token.
+create_user() {
+    bearing "$root" post 201 "$guarded/auth/users" "{\"nickname\":\"$1\"}" || return 1
+    member uuid > "$1.uuid"
+    bearing "$root" post 201 "$guarded/auth/tokens" \
+        "{\"user_uuid\":\"$(cat "$1.uuid")\",\"scopes\":[\"read\",\"write\",\"delete\"],\"ttl\":\"1h\"}" || return 1
+    member token > "$1.token"
+    [ -s "$1.uuid" ] && [ -s "$1.token" ]
+}
+
+# is_private FILE: whether nobody but its owner may read it.
+is_private() {
+    case "$(ls -l "$1")" in -rw-------*) ;; *) ls -l "$1"; return 1 ;; esac
+}
+
+# fails COMMAND...: whether it does not succeed.
+fails() {
+    if "$@"; then
+        echo "it succeeded"
+        return 1
+    fi
+}
+
+# restart NAME: stops a node and starts it from its configuration as that is now.
+restart() {
+    kvs stop "$1" > /dev/null && start "$1" && guarded="$(at "$1")"
 }
 
 root_of() {
@@ -154,9 +214,107 @@ check "a value is deleted" status 204 -X DELETE "$single/kv/users/john/profile"
 check "and is gone" status 404 "$single/kv/users/john/profile"
 put 201 "$single/kv/kept" '"kept"' > /dev/null
 kill -9 "$(cat single.pid)"
-check "after kill -9 it starts again" start single
+check "after kill -9 it starts again" eventually start single
 check "and holds what it answered for" answer_has '"kept"' "$(at single)/kv/kept"
 check "it is stopped in order" kvs stop single
+
+echo "Authentication"
+write_guarded guarded ""
+check "a node with accounts starts without being set up" start guarded
+guarded="$(at guarded)"
+root="$(cat data-guarded/root.token)"
+check "it left a token of root where only its owner can read it" is_private data-guarded/root.token
+for route in /health /ready /members/; do
+    check "$route is open to everybody" status 200 "$guarded$route"
+done
+admin_reads="/auth/users /auth/tokens /sync/merkle/root /cluster/convergence /cluster/tombstones /backup"
+for route in $admin_reads /metrics /auth/whoami; do
+    check "GET $route refuses strangers" status 401 "$guarded$route"
+    check "and takes a good token" bearing "$root" status 200 "$guarded$route"
+done
+for route in "POST /auth/users" "POST /auth/groups" "POST /auth/tokens" "POST /members/join" "POST /members/leave" \
+    "DELETE /members/leave" "POST /members/forget" "POST /backup"; do
+    check "$route refuses strangers" status 401 -X "${route% *}" "$guarded${route#* }"
+done
+check "a stranger is told what to bring" eval "curl -si $guarded/kv/a | grep -i '^www-authenticate: Bearer'"
+check "a token that somebody made up is refused" bearing "${root%????}AAAA" status 401 "$guarded/kv/a"
+check "and so is a name without a token" status 401 -H "X-User: root" -H "X-Forwarded-For: 127.0.0.1" "$guarded/kv/a"
+check "root says who it is" bearing "$root" answer_has '"admin"' "$guarded/auth/whoami"
+check "a backup is made for root" bearing "$root" status 201 -X POST "$guarded/backup"
+
+check "kvs finds the token of root by itself" kvs put notes/first '"by root"' --config guarded
+check "and reads with it" kvs get notes/first --config guarded
+check "it sends it to no address that was named instead" fails kvs get notes/first --url "$guarded"
+check "a token can be named with the address" kvs get notes/first --url "$guarded" --token "$root"
+
+check "root creates the user john and a token for it" create_user john
+check "and jane" create_user jane
+john="$(cat john.token)"
+jane="$(cat jane.token)"
+check "john writes" bearing "$john" put 201 "$guarded/kv/people/john" '{"age":30}'
+check "john reads" bearing "$john" answer_has '{"age":30}' "$guarded/kv/people/john"
+check "jane reads what is john's" bearing "$jane" answer_has '{"age":30}' "$guarded/kv/people/john"
+check "jane does not write over it" bearing "$jane" put 403 "$guarded/kv/people/john" '{"age":0}'
+check "nor delete it" bearing "$jane" status 403 -X DELETE "$guarded/kv/people/john"
+for route in /auth/users /sync/merkle/root /cluster/convergence /cluster/tombstones /backup; do
+    check "john is no administrator: $route" bearing "$john" status 403 "$guarded$route"
+done
+check "john sees the list of his own tokens" bearing "$john" answer_has "$(cat john.uuid)" "$guarded/auth/tokens"
+check "and of nobody else's" fails grep -qF "$(cat jane.uuid)" answer
+check "john may not make an administrator" bearing "$john" post 403 "$guarded/auth/users" '{"nickname":"joe"}'
+bearing "$root" post 201 "$guarded/auth/tokens" \
+    "{\"user_uuid\":\"$(cat john.uuid)\",\"scopes\":[\"read\"],\"paths\":[\"people\"]}" > /dev/null
+narrow="$(member token)"
+check "a token for reading one subtree reads there" bearing "$narrow" status 200 "$guarded/kv/people/john"
+check "and nowhere else" bearing "$narrow" status 404 "$guarded/kv/notes/first"
+check "and writes nothing" bearing "$narrow" put 403 "$guarded/kv/people/john" '1'
+
+check "a stranger does not read" status 401 "$guarded/kv/people/john"
+check "nor write" put 401 "$guarded/kv/anonymous/a" '1'
+check "nor delete" status 401 -X DELETE "$guarded/kv/people/john"
+write_guarded guarded "" "allow_anonymous_read: true"
+check "the node starts again, open to readers" restart guarded
+check "a stranger reads" answer_has '{"age":30}' "$guarded/kv/people/john"
+check "and does not write" put 401 "$guarded/kv/anonymous/a" '1'
+check "nor delete" status 401 -X DELETE "$guarded/kv/people/john"
+write_guarded guarded "" "allow_anonymous_read: true" "allow_anonymous_write: true"
+check "the node starts again, open to writers" restart guarded
+check "a stranger writes" put 201 "$guarded/kv/anonymous/a" '1'
+check "but not over what is john's" put 401 "$guarded/kv/people/john" '1'
+check "a stranger never deletes" status 401 -X DELETE "$guarded/kv/anonymous/a"
+check "nor by a batch" post 401 "$guarded/kv/_batch" '{"ops":[{"op":"delete","path":"anonymous/a"}]}'
+check "nor is it an administrator" status 401 "$guarded/auth/users"
+check "john deletes what is open to all" bearing "$john" status 204 -X DELETE "$guarded/kv/anonymous/a"
+
+write_guarded guarded2 "\"$(cat guarded.address)\""
+check "a second node joins with accounts on" start guarded2
+check "john reads there" eventually bearing "$john" answer_has '{"age":30}' "$(at guarded2)/kv/people/john"
+check "john's tokens are revoked" \
+    bearing "$root" status 204 -X DELETE "$guarded/auth/users/$(cat john.uuid)/tokens"
+check "and refused" bearing "$john" status 401 "$guarded/kv/people/john"
+check "on the other node too" eventually bearing "$john" status 401 "$(at guarded2)/kv/people/john"
+check "jane still reads" bearing "$jane" status 200 "$guarded/kv/people/john"
+check "after a start they are still refused" restart guarded
+check "as before" bearing "$john" status 401 "$guarded/kv/people/john"
+check "no token is in a log" fails grep -rqF -e "$john" -e "$jane" -e "$root" "$HOME/.kvs/logs"
+for name in guarded guarded2; do
+    check "$name is stopped in order" kvs stop "$name"
+done
+
+echo "Rate limit"
+write_guarded limited "" "rate_limit_requests: 3" "rate_limit_window: 1h"
+sed -i.before 's/^rate_limiting_enabled: .*/rate_limiting_enabled: true/' limited.yaml
+check "a node with a limit starts" start limited
+limited="$(at limited)"
+for number in 1 2 3; do
+    check "a stranger's request $number is answered" status 401 "$limited/kv/a"
+done
+check "the next is one too many" status 429 "$limited/kv/a"
+check "and is told when to come back" eval "curl -si $limited/kv/a | grep -i '^retry-after: [1-9]'"
+check "whatever address it says it has" status 429 -H "X-Forwarded-For: 203.0.113.9" "$limited/kv/a"
+check "its health is not limited" status 200 "$limited/health"
+check "nor is root" bearing "$(cat data-limited/root.token)" status 404 "$limited/kv/a"
+check "it is stopped in order" kvs stop limited
 
 echo "Cluster formation"
 write_config node1 ""
@@ -185,7 +343,7 @@ check "and on node2" status 404 "$(at node2)/kv/test/data"
 kill -9 "$(cat node2.pid)"
 check "with node2 killed, node1 takes writes" put 201 "$(at node1)/kv/test/missed" '"missed"'
 check "and node3 has them" eventually status 200 "$(at node3)/kv/test/missed"
-check "node2 starts again" start node2
+check "node2 starts again" eventually start node2
 check "and gets what it missed" eventually answer_has '"missed"' "$(at node2)/kv/test/missed"
 check "all three hold the same: equal roots" eventually roots_are_equal node1 node2 node3
 for name in node3 node2 node1; do
