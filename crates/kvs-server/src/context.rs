@@ -7,7 +7,7 @@ use std::time::Duration;
 use kvs_config::network::Network;
 use kvs_core::namespace::Namespace;
 use kvs_protocol::mode::Mode;
-use kvs_store::observer::{BatchStats, Key, Observer, Resolution};
+use kvs_store::observer::{Act, BatchStats, Key, Observer, RecordedEnd, Resolution};
 use kvs_store::shared::State;
 
 use crate::access::follower::Follower;
@@ -15,6 +15,7 @@ use crate::access::guard::Guard;
 use crate::access::vault::Vault;
 use crate::access::visitor::Recording;
 use crate::answer_cache::AnswerCache;
+use crate::audit::recorder::Recorder;
 use crate::backups::Backups;
 use crate::budget::Budget;
 use crate::clock::SystemClock;
@@ -68,6 +69,8 @@ pub(crate) struct Node {
     pub(crate) vault: Vault,
     /// Who is asking.
     pub(crate) guard: Arc<Guard>,
+    /// The audit trail.
+    pub(crate) recorder: Arc<Recorder>,
     /// Limits how much one caller asks; `None` where that is off.
     pub(crate) limiter: Option<RateLimiter>,
     /// Framed answers.
@@ -132,9 +135,19 @@ pub(crate) struct CommitObserver {
     pub(crate) wake: Arc<Wake>,
     /// What is known of rights.
     pub(crate) follower: Arc<Follower>,
+    /// The audit trail.
+    pub(crate) recorder: Arc<Recorder>,
 }
 
 impl Observer for CommitObserver {
+    fn recording(&self, acts: &[Act]) -> Result<(), String> {
+        self.recorder.recording(acts)
+    }
+
+    fn recorded(&self, end: RecordedEnd) -> Result<(), String> {
+        self.recorder.recorded(end)
+    }
+
     fn committing(&self, keys: &[Key]) {
         self.answers.mark_changing(data_paths(keys));
         self.follower.committing(keys);

@@ -45,6 +45,9 @@ pub enum ServerError {
     /// The key file of the cluster cannot be used.
     #[error("{0}; to work without it set cluster_secret, or clustering_enabled: false for a node alone")]
     ClusterKey(#[source] ConfigError),
+    /// The audit trail cannot be opened.
+    #[error("cannot open the audit trail: {0}; tamper_logging_enabled: false works without one")]
+    Audit(#[source] kvs_audit::error::AuditError),
     /// The token of root cannot be kept.
     #[error("cannot keep {}: {source}", .path.display())]
     RootToken {
@@ -52,6 +55,12 @@ pub enum ServerError {
         path: std::path::PathBuf,
         /// What the system said.
         source: io::Error,
+    },
+    /// A token cannot be made here.
+    #[error("cannot make a token: {reason}")]
+    Token {
+        /// Why.
+        reason: String,
     },
     /// The cluster does not take this node.
     #[error("the cluster does not take this node: {reason}")]

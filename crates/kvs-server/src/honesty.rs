@@ -26,6 +26,26 @@ pub(crate) fn notices(config: &Config) -> Vec<String> {
     notices
 }
 
+/// What the node is configured to guard and keep, in one line for the audit trail. No secret and no path of one.
+pub(crate) fn summary(config: &Config) -> String {
+    let on = |is_on: bool| if is_on { "on" } else { "off" };
+    format!(
+        "auth {}, anonymous read {}, anonymous write {}, clustering {}, tls {}, client certificates {}, rate limit {}, \
+         durability {:?}, read only {}, history {}, backups {}",
+        on(config.auth_enabled),
+        on(config.allow_anonymous_read),
+        on(config.allow_anonymous_write),
+        on(config.clustering_enabled),
+        on(config.tls_cert.is_some()),
+        on(config.tls_client_ca.is_some()),
+        on(config.rate_limiting_enabled),
+        config.durability,
+        on(config.read_only),
+        on(config.revision_history_enabled),
+        on(config.backup_enabled),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::{listen_address, notices};

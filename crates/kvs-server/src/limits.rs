@@ -238,6 +238,13 @@ pub const PEER_COMPLAINTS_MAX: usize = 64;
 /// How often the token of root is looked at: it may have been revoked or removed.
 pub(crate) const ROOT_TOKEN_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
+/// How often the audit trail is looked after: what was refused goes to the disk, and checkpoints are signed.
+pub(crate) const AUDIT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+/// Every how many of these looks the checkpoints of peers are kept.
+pub(crate) const AUDIT_PEERS_LOOK_TICKS: u64 = 2;
+/// Peers whose checkpoints are kept.
+pub(crate) const AUDIT_PEERS_MAX: usize = 1000;
+
 // --- backups -------------------------------------------------------------------------------------------------------
 
 /// How often the wall clock is looked at while waiting for the next backup: it may be set meanwhile.

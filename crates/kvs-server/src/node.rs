@@ -9,6 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use kvs_audit::audit_log::AuditLog;
+use kvs_audit::event::EventKind;
+use kvs_audit::files::audit_dir;
+use kvs_audit::trail::Options;
 use kvs_auth::caller::AnonymousRights;
 use kvs_auth::token::keys::TokenKeys;
 use kvs_cluster::replicator::acknowledged;
@@ -29,6 +33,8 @@ use crate::access::root;
 use crate::access::vault::Vault;
 use crate::access::visitor::Recording;
 use crate::answer_cache::AnswerCache;
+use crate::audit::exchange;
+use crate::audit::recorder::Recorder;
 use crate::backup_schedule::{self, Schedule};
 use crate::backups::Backups;
 use crate::budget::Budget;
@@ -184,9 +190,13 @@ async fn serve(
     let background = [
         tokio::spawn(sweep(Arc::clone(&node))),
         tokio::spawn(back_up(Arc::clone(&node), schedule)),
+        tokio::spawn(exchange::keep(Arc::clone(&node))),
         tokio::spawn(root::keep(Arc::clone(&node), config.data_dir.clone())),
     ];
     let renewing = node.tls.clone().map(|tls| tokio::spawn(keeper::keep(tls, clock)));
+    node.recorder.note(EventKind::Config, "", &honesty::summary(config));
+    let started = format!("version {}, listening on {address}", env!("CARGO_PKG_VERSION"));
+    node.recorder.note(EventKind::Start, "", &started);
     tracing::info!(%address, data_dir = %config.data_dir.display(), "the node answers");
     on_ready(address);
     let mut ended = Ok(());
@@ -209,6 +219,7 @@ async fn serve(
         save_own(&node, config).await?;
     }
     close(&node).await;
+    tokio::task::block_in_place(|| node.recorder.end());
     if was_forgotten {
         // The store lets go of its folder with its last user.
         drop(node);
@@ -273,14 +284,16 @@ async fn open(
     let presence = Arc::new(Presence::default());
     let follower = Follower::new(Arc::clone(&guard), Arc::clone(&presence), Arc::clone(&answers), clock);
     let follower = Arc::new(follower);
+    let recorder = Arc::new(Recorder::new(clock));
     let observer = Arc::new(CommitObserver {
         answers: Arc::clone(&answers),
         metrics: Arc::clone(&metrics),
         wake,
         follower: Arc::clone(&follower),
+        recorder: Arc::clone(&recorder),
     });
     let (data_dir, settings) = (config.data_dir.clone(), store_settings(config, &cache, keyring.as_ref()));
-    let accounts_of = Arc::clone(&guard);
+    let (accounts_of, trail) = (Arc::clone(&guard), config.tamper_logging_enabled);
     let opening = tokio::task::spawn_blocking(move || {
         let opened = Store::open(&data_dir, settings, Arc::new(clock), observer);
         let store = Arc::new(opened.map_err(ServerError::OpenStore)?);
@@ -294,17 +307,30 @@ async fn open(
             root::ensure(&data_dir, accounts, clock.now_ms() / 1000)
                 .map_err(|source| ServerError::RootToken { path, source })?;
         }
-        Ok(store)
+        let log = trail.then(|| {
+            let options = Options::new(store.node(), random_bytes()?);
+            AuditLog::open(&audit_dir(&data_dir), options, clock.now_ms()).map_err(ServerError::Audit)
+        });
+        Ok::<_, ServerError>((store, log.transpose()?))
     });
-    let store = opening
+    let (store, log) = opening
         .await
         .map_err(|error| ServerError::Runtime { operation: "open the store", source: error.into() })??;
+    if let Some(log) = log {
+        if let Some(damage) = &log.opening().damage {
+            tracing::error!(
+                "the audit trail is damaged: kvs audit verify says where; it goes on behind that"
+            );
+        }
+        recorder.begin(Arc::new(log));
+    }
     let root_key = keyring.as_ref().map(|keyring| keyring.current().root).unwrap_or_default();
     let peer_reserve = if keyring.is_some() { CONNECTIONS_PEER_RESERVE } else { 0 };
     let gate = keyring.map(|keyring| Gate::new(keyring, store.identity().origin.node)).transpose()?;
     Ok(Arc::new(Node {
         vault: Vault::new(store, Arc::clone(&answers), presence, Arc::clone(&guard)),
         guard,
+        recorder,
         limiter: limiter_of(config),
         answers,
         metrics,
@@ -328,7 +354,7 @@ async fn open(
             has_saved_writes: forgotten::has_saved(&config.data_dir),
             host_policy: if address.ip().is_loopback() { HostPolicy::LoopbackOnly } else { HostPolicy::Any },
             trusted_proxies: config.trusted_proxies.clone(),
-            recording: Recording::Off,
+            recording: if config.tamper_logging_enabled { Recording::On } else { Recording::Off },
             mode: cluster::configured_mode(config),
             max_json_size: config.max_json_size,
             default_ttl: config.default_ttl,

@@ -50,8 +50,10 @@ pub struct Act {
 /// What a client may do to a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Deed {
-    /// A value is stored.
-    Put,
+    /// A value is stored where there was none.
+    Create,
+    /// A value is stored over another.
+    Replace,
     /// A value is deleted.
     Delete,
 }

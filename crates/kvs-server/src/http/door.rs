@@ -17,6 +17,7 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
 use kvs_auth::caller::Caller;
+use kvs_core::record::Principal;
 use kvs_protocol::call::CallKind;
 use kvs_store::clock::Clock;
 
@@ -194,11 +195,13 @@ impl Door {
         let asked = Asked::of(&request, visit.id).with_verdict(entrance.verdict);
         let (parts, body) = request.into_parts();
         let has_body = !body.is_end_stream();
+        let mut refused = Refused::default();
         let (family, takes_body, answered) = match routes::route(&parts.method, parts.uri.path()) {
             Ok(Route::Peer(kind)) => {
                 return self.answer_peer(visit, asked, kind, &parts, body, after).await;
             }
             Ok(route) => {
+                refused = Refused::begin(&entrance);
                 let answered = match entrance.admit(&self.node, &route, visit.id) {
                     Ok(visitor) => handle(&self.node, &visitor, route, &parts, body).await,
                     Err(problem) => Err(problem),
@@ -210,6 +213,7 @@ impl Door {
         let is_unread = has_body && (!takes_body || answered.is_err());
         let reply = answered.unwrap_or_else(|problem| {
             log(visit.id, &problem);
+            refused.note(&self.node, visit.id, &parts, &problem);
             if problem.code.ends_connection() {
                 after = After::Close;
             }
@@ -224,6 +228,38 @@ impl Door {
         let elapsed = self.node.clock.monotonic().saturating_sub(visit.started);
         self.node.metrics.count_request(family, reply.status(), elapsed);
         reply.into_response(asked, after)
+    }
+}
+
+/// What the audit trail is told of a request that was refused.
+#[derive(Debug, Default)]
+struct Refused {
+    address: Option<IpAddr>,
+    /// The caller; `None` with a token that is not good.
+    who: Option<Principal>,
+}
+
+impl Refused {
+    fn begin(entrance: &Entrance) -> Self {
+        let who = entrance.identity.as_ref().ok().map(|identity| identity.caller().principal());
+        Self { address: Some(entrance.address), who }
+    }
+
+    /// Notes tokens that are not good, and what a known caller may not do. Who comes without a token is not noted: the
+    /// answer tells it to bring one.
+    fn note(&self, node: &Node, id: RequestId, parts: &Parts, problem: &Problem) {
+        let Some(address) = self.address else { return };
+        let (address, request) = (address.to_string(), id.to_string());
+        match (problem.code, &self.who) {
+            (Code::Unauthorized, None) => {
+                node.recorder.login_failed(&address, &request, problem.inner.as_deref().unwrap_or_default());
+            }
+            (Code::Forbidden, Some(who)) => {
+                let asked = (parts.method.as_str(), parts.uri.path());
+                node.recorder.denied(who.as_str(), &address, &request, asked);
+            }
+            _ => {}
+        }
     }
 }
 

@@ -324,7 +324,11 @@ impl<'a> Plan<'a> {
             && let Outcome::Created(written) | Outcome::Replaced(written) | Outcome::Deleted(written) =
                 outcome
         {
-            let deed = if matches!(outcome, Outcome::Deleted(_)) { Deed::Delete } else { Deed::Put };
+            let deed = match outcome {
+                Outcome::Created(_) => Deed::Create,
+                Outcome::Deleted(_) => Deed::Delete,
+                _ => Deed::Replace,
+            };
             self.acts.push(Act { key, deed, author, request, written });
         }
         Ok(outcome)

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::header::CACHE_CONTROL;
+use http::{HeaderMap, HeaderValue, StatusCode};
 use kvs_auth::accounts::place::Place;
 use kvs_auth::decision::{Denied, Sealed, authorize_admin};
 use kvs_auth::issue::Moment;
@@ -24,6 +25,8 @@ use crate::http::reply::{AnswerBody, Reply};
 use crate::http::write::expect_writable;
 use crate::problem::{Code, Problem};
 use crate::random::random_bytes;
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// A call about accounts.
 #[derive(Clone, Copy)]
@@ -189,12 +192,12 @@ pub(crate) fn no_such_user() -> Problem {
     Problem::new(Code::NotFound, "there is no such user")
 }
 
-/// An answer in JSON.
+/// An answer in JSON, which nobody on the way keeps: it may hold a token.
 ///
 /// # Errors
 ///
 /// [`Code::Internal`]; texts and numbers are always JSON.
 pub(crate) fn json<T: Serialize>(status: StatusCode, answer: &T) -> Result<Reply, Problem> {
     let bytes = serde_json::to_vec(answer).map_err(|error| Problem::internal(error.to_string()))?;
-    Ok(Reply::json(status, AnswerBody::free(Bytes::from(bytes))))
+    Ok(Reply::json(status, AnswerBody::free(Bytes::from(bytes))).with(CACHE_CONTROL, NO_STORE))
 }

@@ -103,7 +103,7 @@ pub(crate) async fn revocations_above(
         .run(move || {
             let (mut all, mut after) = (Vec::new(), None);
             loop {
-                let found = find(&node, after, REVOKED_AT_ONCE_MAX, &is_above)?;
+                let found = find(&node, after, REVOKED_AT_ONCE_MAX, is_above)?;
                 all.extend(found.tokens);
                 after = found.next;
                 if after.is_none() || all.len() >= REVOKED_AT_ONCE_MAX {

@@ -77,7 +77,7 @@ pub(crate) fn made(uuid: Uuid, below: &str) -> Result<Reply, Problem> {
     Ok(json(StatusCode::CREATED, &Made { uuid: uuid.to_string() })?.with(LOCATION, location))
 }
 
-/// Answers `GET /auth/users`.
+/// Answers `GET /auth/users`; `?nickname=` for those of this very name.
 pub(crate) fn list(call: Call<'_>) -> Result<Reply, Problem> {
     #[derive(Serialize)]
     struct Listed {
@@ -85,9 +85,11 @@ pub(crate) fn list(call: Call<'_>) -> Result<Reply, Problem> {
         next: Option<String>,
     }
     call.expect_admin()?;
-    let window = Window::read(&Query::read(call.query, &["limit", "cursor"])?)?;
+    let query = Query::read(call.query, &["nickname", "limit", "cursor"])?;
+    let (window, nickname) = (Window::read(&query)?, query.value("nickname"));
     let directory = call.accounts.directory();
-    let (page, next) = window.cut(directory.users_after(window.after));
+    let is_wanted = |user: &User| nickname.is_none_or(|nickname| user.nickname.as_str() == nickname);
+    let (page, next) = window.cut(directory.users_after(window.after).filter(|(_, user)| is_wanted(user)));
     let users = page.iter().map(|(uuid, user)| Told::of(&directory, *uuid, user)).collect();
     json(StatusCode::OK, &Listed { users, next: next.map(|uuid| uuid.to_string()) })
 }
