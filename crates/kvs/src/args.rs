@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
+use crate::audit_args::AuditCommand;
 use crate::import_rules::IMPORT_RULES;
 
 /// A durable key-value store: paths to JSON over HTTP.
@@ -71,6 +72,12 @@ pub(crate) enum Command {
     Restore(RestoreArgs),
     /// Check every record and index of a stopped node.
     Check(CheckArgs),
+    /// Verify or print a node's audit trail; the node may run.
+    Audit {
+        /// What to do.
+        #[command(subcommand)]
+        command: AuditCommand,
+    },
     /// Prepare what is hard to meet by chance.
     Debug {
         /// What to prepare.

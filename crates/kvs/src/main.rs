@@ -1,6 +1,8 @@
 //! The program `kvs`: parses the command line, dispatches, prints and exits. What is done is done by the crates below.
 
 mod args;
+mod audit_args;
+mod clock;
 mod commands;
 mod exit;
 mod import_rules;

@@ -2,7 +2,9 @@
 
 use anyhow::Result;
 
-use super::{backup, check, debug, history, list, members, restore, run, service, transfer, value, version};
+use super::{
+    audit, backup, check, debug, history, list, members, restore, run, service, transfer, value, version,
+};
 use crate::args::{Cli, Command};
 use crate::exit::Exit;
 use crate::printer::Printer;
@@ -27,6 +29,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<Exit> {
         Some(Command::Backup(args)) => backup::backup(args, printer),
         Some(Command::Restore(args)) => restore::restore(&args, printer),
         Some(Command::Check(args)) => check::check(&args, printer),
+        Some(Command::Audit { command }) => audit::audit(&command, printer),
         Some(Command::Debug { command }) => debug::debug(&command, printer),
         Some(Command::Version) => version::version(printer),
     }

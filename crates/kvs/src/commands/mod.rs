@@ -1,5 +1,6 @@
 //! The commands, one file per family. Each takes its arguments and a printer, and says how the program ends.
 
+mod audit;
 mod backup;
 mod check;
 mod connect;
