@@ -319,6 +319,7 @@ async fn open(
     if let Some(log) = log {
         if let Some(damage) = &log.opening().damage {
             tracing::error!(
+                damage,
                 "the audit trail is damaged: kvs audit verify says where; it goes on behind that"
             );
         }

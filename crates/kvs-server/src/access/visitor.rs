@@ -1,6 +1,5 @@
-//! A request's visitor: who asks, from where, in which request.
+//! A request's visitor: who asks, in which request.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
 use kvs_store::commit::asker::{Asker, Warrant};
@@ -17,15 +16,13 @@ pub(crate) enum Recording {
     Off,
 }
 
-/// Who asks, from where, in which request.
+/// Who asks, in which request.
 #[derive(Debug, Clone)]
 pub(crate) struct Visitor {
     /// Who asks.
     pub(crate) identity: Identity,
     /// The request.
     pub(crate) request: RequestId,
-    /// From where, for limits and the log; it never grants anything.
-    pub(crate) address: IpAddr,
     /// Whether it is written down.
     pub(crate) recording: Recording,
 }

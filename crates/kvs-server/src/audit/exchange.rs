@@ -9,6 +9,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use kvs_audit::audit_log::AuditLog;
 use kvs_audit::checkpoint::Checkpoint;
+use kvs_audit::checkpoint_file::Kept;
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_core::precondition::Precondition;
@@ -32,20 +33,18 @@ pub(crate) async fn keep(node: Arc<Node>) {
         return;
     }
     let mut ticks = tokio::time::interval(AUDIT_LOOK_INTERVAL);
-    let mut seen = HashMap::new();
-    let mut tick = 0_u64;
+    let mut exchange = Exchange::default();
     loop {
         ticks.tick().await;
-        tick = tick.wrapping_add(1);
         let working = Arc::clone(&node);
         let looked = tokio::task::spawn_blocking(move || {
             if let Some(log) = working.recorder.log() {
-                turn(&working, log, &mut seen, tick);
+                exchange.turn(&working, log);
             }
-            seen
+            exchange
         });
         match looked.await {
-            Ok(still_seen) => seen = still_seen,
+            Ok(same) => exchange = same,
             Err(error) => {
                 tracing::error!(%error, "looking after the audit trail ended early");
                 return;
@@ -54,24 +53,40 @@ pub(crate) async fn keep(node: Arc<Node>) {
     }
 }
 
-fn turn(node: &Node, log: &AuditLog, seen: &mut HashMap<Uuid, Uuid>, tick: u64) {
-    match log.checkpoint_if_due(node.clock.now_ms()) {
-        Ok(Some(checkpoint)) => hand_out(node, &checkpoint),
-        Ok(None) => {}
-        Err(error) => tracing::error!(%error, "the audit trail cannot be signed"),
-    }
-    if node.cluster.is_some() && tick.is_multiple_of(AUDIT_PEERS_LOOK_TICKS) {
-        keep_of_peers(node, log, seen);
+/// How far the exchange is.
+#[derive(Default)]
+struct Exchange {
+    tick: u64,
+    /// The entry that the checkpoint handed out last covers.
+    handed_out: Option<u64>,
+    /// The version that was kept of each peer.
+    seen: HashMap<Uuid, Uuid>,
+}
+
+impl Exchange {
+    fn turn(&mut self, node: &Node, log: &AuditLog) {
+        self.tick = self.tick.wrapping_add(1);
+        if let Err(error) = log.checkpoint_if_due(node.clock.now_ms()) {
+            tracing::error!(%error, "the audit trail cannot be signed");
+        }
+        let Some(cluster) = &node.cluster else { return };
+        let is_member =
+            cluster.mode() != Mode::Syncing && node.vault.identity().joined_ms != JOINED_YOUNGEST_MS;
+        if let Some(checkpoint) = log.last_checkpoint().filter(|_| is_member)
+            && self.handed_out != Some(checkpoint.seq)
+            && hand_out(node, &checkpoint)
+        {
+            self.handed_out = Some(checkpoint.seq);
+        }
+        if self.tick.is_multiple_of(AUDIT_PEERS_LOOK_TICKS) {
+            keep_of_peers(node, log, &mut self.seen);
+        }
     }
 }
 
-/// Writes the node's checkpoint where its peers get it.
-fn hand_out(node: &Node, checkpoint: &Checkpoint) {
-    let is_member = node.cluster.as_ref().is_some_and(|cluster| cluster.mode() != Mode::Syncing);
-    if !is_member || node.vault.identity().joined_ms == JOINED_YOUNGEST_MS {
-        return;
-    }
-    let Ok(path) = Path::parse(&format!("{PREFIX}{}", checkpoint.node)) else { return };
+/// Writes the node's checkpoint where its peers get it; whether that succeeded.
+fn hand_out(node: &Node, checkpoint: &Checkpoint) -> bool {
+    let Ok(path) = Path::parse(&format!("{PREFIX}{}", checkpoint.node)) else { return false };
     let content = node.vault.prepare(Bytes::from(checkpoint.encode()));
     let write = Write {
         namespace: Namespace::Cluster,
@@ -80,9 +95,11 @@ fn hand_out(node: &Node, checkpoint: &Checkpoint) {
         precondition: Precondition::default(),
         asker: Asker::nobody(),
     };
-    if let Err(error) = node.vault.own().commit(vec![write]) {
+    let committed = node.vault.own().commit(vec![write]);
+    if let Err(error) = &committed {
         tracing::debug!(%error, "a checkpoint of the audit trail is not handed out now");
     }
+    committed.is_ok()
 }
 
 /// Keeps what peers have handed out since the last look; `seen` is the version that was kept of each.
@@ -116,8 +133,13 @@ fn keep_of_peers(node: &Node, log: &AuditLog, seen: &mut HashMap<Uuid, Uuid>) {
         let kept = node.vault.json(&record).map_err(|error| error.to_string()).and_then(|json| {
             log.keep_peer_checkpoint(peer, &json, now_ms).map_err(|error| error.to_string())
         });
-        if let Err(error) = kept {
-            tracing::warn!(%peer, error, "a checkpoint of a peer's audit trail is not kept");
+        match kept {
+            Ok(Kept::Contradicts) => {
+                tracing::error!(%peer, "a checkpoint of a peer's audit trail contradicts an earlier one: it was bent");
+            }
+            Ok(Kept::KeptWithNewKey) => tracing::error!(%peer, "a peer signs its audit trail with a new key"),
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%peer, error, "a checkpoint of a peer's audit trail is not kept"),
         }
     }
 }

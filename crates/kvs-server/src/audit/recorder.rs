@@ -10,6 +10,7 @@ use kvs_audit::audit_log::{AuditLog, SyncTicket};
 use kvs_audit::event::{Event, EventKind, Outcome};
 use kvs_auth::accounts::place::Place;
 use kvs_core::namespace::Namespace;
+use kvs_core::path::Path;
 use kvs_store::clock::Clock;
 use kvs_store::observer::{Act, Deed, RecordedEnd};
 
@@ -87,7 +88,9 @@ impl Recorder {
     pub(crate) fn denied(&self, who: &str, address: &str, request: &str, asked: (&str, &str)) {
         let (method, target) = asked;
         let asked = format!("{method} {target}");
+        let key = key_of(target);
         self.note_public(&Event {
+            path: key.as_ref().map(Path::as_str),
             subject: Some(address),
             request_id: Some(request),
             outcome: Outcome::Refused("forbidden"),
@@ -121,6 +124,12 @@ impl Recorder {
             tracing::error!(%error, "the audit trail cannot be written");
         }
     }
+}
+
+/// The key that a target is about, where it names one.
+fn key_of(target: &str) -> Option<Path> {
+    let raw = ["/kv/", "/meta/", "/history/"].iter().find_map(|resource| target.strip_prefix(resource))?;
+    Path::parse_encoded(raw.as_bytes()).ok()
 }
 
 /// A change as the trail tells it. What a change of accounts is about is told by its path in their namespace.

@@ -109,8 +109,7 @@ impl Entrance {
             Guard::Off => Ok(Identity::Everybody),
             guard => guard.identify(headers, node.clock.now_ms() / 1000),
         };
-        let trusted = &node.settings.trusted_proxies;
-        let address = if trusted.is_empty() { from } else { client_address(from, headers, trusted) };
+        let address = client_address(from, headers, &node.settings.trusted_proxies);
         let limiter = node.limiter.as_ref().filter(|_| path != "/health");
         let verdict = limiter.and_then(|limiter| {
             Some(limiter.check(subject(identity.as_ref().ok(), address)?, node.clock.monotonic()))
@@ -142,7 +141,7 @@ impl Entrance {
             Class::Bearers => {}
             Class::Administrators => drop(node.vault.whole(&identity.caller())?),
         }
-        Ok(Visitor { identity, request, address: self.address, recording: node.settings.recording })
+        Ok(Visitor { identity, request, recording: node.settings.recording })
     }
 }
 
