@@ -14,6 +14,7 @@
     reason = "a failing step must fail the test, and a skipped one must say so"
 )]
 
+mod audit;
 mod backup;
 mod check;
 mod cli;
