@@ -197,6 +197,22 @@ impl ClientError {
         }
     }
 
+    /// What to do about it, where that is always the same: the token is missing, or allows too little.
+    #[must_use]
+    pub fn advice(&self) -> Option<&'static str> {
+        match self.problem().map(|problem| problem.code.as_str()) {
+            Some("unauthorized") => Some(
+                "the node wants a token: put one into KVS_TOKEN or a file for --token-file; on the node's machine \
+                 `kvs token --config CONFIG` prints root's, and --config CONFIG sends it",
+            ),
+            Some("forbidden") => Some(
+                "the token that was sent does not allow this: an administrator makes another with POST /auth/tokens, or \
+                 `kvs token --user USER --scopes ...` on the node's machine",
+            ),
+            _ => None,
+        }
+    }
+
     /// What the node said, when it was the node that refused.
     #[must_use]
     pub const fn problem(&self) -> Option<&Problem> {
@@ -229,6 +245,13 @@ mod tests {
             "the node answered 404 not_found: no such key"
         );
         assert_eq!(problem("", "").to_string(), "the server answered 404");
+    }
+
+    #[test]
+    fn a_missing_or_weak_token_comes_with_advice() {
+        for (code, has_advice) in [("unauthorized", true), ("forbidden", true), ("not_found", false)] {
+            assert_eq!(ClientError::Refused(problem(code, "")).advice().is_some(), has_advice, "{code}");
+        }
     }
 
     #[test]

@@ -6,6 +6,7 @@
 //!
 //! Left out: the store's files (`kvs-store`), processes (`kvs-daemon`), tables and exit codes (`kvs`).
 
+pub mod accounts;
 pub mod backup;
 mod batch;
 mod clock;

@@ -155,6 +155,27 @@ fn read_root_token(data_dir: &Path) -> Option<String> {
     (!token.is_empty()).then(|| token.to_owned())
 }
 
+/// The token in a file, or on standard input for `-`, without the space around it.
+///
+/// # Errors
+///
+/// [`ClientError::Read`] for a file that cannot be read, is no text, is empty, or is longer than any token.
+pub fn read_token(file: &Path) -> Result<String, ClientError> {
+    let failed = |source| ClientError::Read { path: file.to_owned(), source };
+    let mut token = String::new();
+    let read = if file == Path::new("-") {
+        std::io::stdin().lock().take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut token)
+    } else {
+        File::open(file).and_then(|file| file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut token))
+    };
+    let bytes = read.map_err(failed)?;
+    let token = token.trim();
+    if token.is_empty() || bytes as u64 == TOKEN_FILE_BYTES_MAX {
+        return Err(failed(std::io::Error::other("it holds no token")));
+    }
+    Ok(token.to_owned())
+}
+
 /// An address that connections can be made to: all addresses are reached through loopback.
 fn reachable(address: SocketAddr) -> SocketAddr {
     let host = match address.ip() {
@@ -167,7 +188,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::{Surroundings, Target, Wanted};
+    use super::{Surroundings, Target, Wanted, read_token};
     use crate::error::{ClientError, ErrorKind};
     use std::net::SocketAddr;
     use std::path::{Path, PathBuf};
@@ -187,8 +208,8 @@ mod tests {
     fn node(folder: &Path, text: &str) -> Wanted {
         let config = folder.join("node1.yaml");
         std::fs::write(&config, text).expect("a configuration");
-        std::fs::create_dir_all(folder.join("data")).expect("a data directory");
-        std::fs::write(folder.join("data/root.token"), "root-token\n").expect("a token");
+        std::fs::create_dir_all(folder.join("data-node1")).expect("a data directory");
+        std::fs::write(folder.join("data-node1/root.token"), "root-token\n").expect("a token");
         Wanted { config: Some(config), ..Wanted::default() }
     }
 
@@ -290,6 +311,20 @@ mod tests {
         }
         let wanted = Wanted { url: Some("localhost:8080".to_owned()), ..Wanted::default() };
         assert_eq!(Target::resolve(&wanted, NOTHING).expect("a target").url(), "http://localhost:8080");
+    }
+
+    #[test]
+    fn a_token_is_read_from_a_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("token");
+        std::fs::write(&file, " a-token\n").expect("a file");
+        assert_eq!(read_token(&file).expect("a token"), "a-token");
+        for bad in [String::new(), "\n".to_owned(), "x".repeat(20_000)] {
+            std::fs::write(&file, &bad).expect("a file");
+            let told = read_token(&file).expect_err("no token").to_string();
+            assert!(told.contains("cannot read") && (bad.is_empty() || !told.contains(&bad)), "{told}");
+        }
+        assert!(read_token(&folder.path().join("none")).is_err());
     }
 
     #[test]
