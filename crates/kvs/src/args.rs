@@ -11,6 +11,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::audit_args::AuditCommand;
 use crate::import_rules::IMPORT_RULES;
+use crate::token_args::TokenArgs;
 
 /// A durable key-value store: paths to JSON over HTTP.
 #[derive(Debug, Parser)]
@@ -62,6 +63,8 @@ pub(crate) enum Command {
     History(HistoryArgs),
     /// Show who is in the cluster, and how far each node is.
     Members(MembersArgs),
+    /// Print a token: of root, or made for a user.
+    Token(TokenArgs),
     /// Load lines of JSON.
     Import(ImportArgs),
     /// Write keys and values as lines of JSON.
@@ -109,9 +112,12 @@ pub(crate) struct NodeArgs {
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
     /// Token to send [default: KVS_TOKEN, else the configuration's root token]. Others can see the arguments of a
-    /// process: the variable is the better place.
-    #[arg(long, value_name = "TOKEN")]
+    /// process: the variable or --token-file is the better place.
+    #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
     pub(crate) token: Option<String>,
+    /// File with the token to send; `-` is standard input.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
     /// Configuration of the node [default: config.yaml in this folder].
     #[arg(long, short, value_name = "CONFIG", conflicts_with = "url")]
     pub(crate) config: Option<PathBuf>,

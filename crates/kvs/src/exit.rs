@@ -60,6 +60,11 @@ pub(crate) const fn of_client_error(error: &ClientError) -> Exit {
     }
 }
 
+/// What to do about an error, where that is always the same.
+pub(crate) fn advice(error: &anyhow::Error) -> Option<&'static str> {
+    error.chain().find_map(|cause| cause.downcast_ref::<ClientError>()).and_then(ClientError::advice)
+}
+
 /// Whether the reader of our output went away, as `head` does: nothing is wrong then, and nobody listens.
 pub(crate) fn is_closed_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {

@@ -7,6 +7,7 @@ mod commands;
 mod exit;
 mod import_rules;
 mod printer;
+mod token_args;
 
 use std::process::ExitCode;
 
@@ -23,6 +24,9 @@ fn main() -> ExitCode {
     let exit = outcome.unwrap_or_else(|error| {
         if !exit::is_closed_pipe(&error) {
             printer::error(&error);
+            if let Some(advice) = exit::advice(&error) {
+                printer::note(advice);
+            }
         }
         exit::of_error(&error)
     });

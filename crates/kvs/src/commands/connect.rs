@@ -5,7 +5,7 @@ use std::time::Duration;
 use anyhow::Result;
 use kvs_client::http::Http;
 use kvs_client::limits::REQUEST_TIMEOUT;
-use kvs_client::target::{Surroundings, Target, Wanted};
+use kvs_client::target::{Surroundings, Target, Wanted, read_token};
 
 use super::service::listening;
 use super::settings::env;
@@ -18,7 +18,8 @@ pub(super) fn connect(node: NodeArgs) -> Result<Http> {
 
 /// The same, where a request takes `default` at most unless the arguments say otherwise.
 pub(super) fn connect_within(node: NodeArgs, default: Duration) -> Result<Http> {
-    let NodeArgs { url, token, config, timeout } = node;
+    let NodeArgs { url, token, token_file, config, timeout } = node;
+    let token = token_file.map_or(Ok(token), |file| read_token(&file).map(Some))?;
     let surroundings = Surroundings { env: &env, listening: &listening };
     let target = Target::resolve(&Wanted { url, token, config }, surroundings)?;
     Ok(Http::new(target, timeout.unwrap_or(default))?)
