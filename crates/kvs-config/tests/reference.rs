@@ -20,9 +20,6 @@ writes it with every key, its default and a line of explanation. Every key is op
 - Durations are texts such as `\"90s\"`, `\"15m\"`, `\"1h30m\"` or `\"7d\"`, or a number of seconds.
 - An unknown key, a wrong type or a value out of range stops the start with one line that names file, line, key, what was
   expected and, for an unknown key, the nearest known one.
-
-Keys under *Access*, *TLS* and *Rate limit* are read and checked by this version; those that it does not
-honour yet are named in the log at start.
 ";
 
 fn reference() -> String {
