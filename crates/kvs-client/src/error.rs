@@ -6,6 +6,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kvs_certs::error::CertsError;
 use kvs_config::duration::TtlError;
 use kvs_config::error::ConfigError;
 use kvs_core::path::PathError;
@@ -101,6 +102,20 @@ pub enum ClientError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// TLS with the node came to nothing, so nothing was sent.
+    #[error("the node at {url} is not trusted: {reason}")]
+    Untrusted {
+        /// The address.
+        url: String,
+        /// What is wrong, and what may help.
+        reason: String,
+    },
+    /// The certificates that vouch for the node cannot be read.
+    #[error("the certificates that vouch for the node cannot be read: {0}")]
+    Certificates(#[from] CertsError),
+    /// This system names no authorities, and none was named.
+    #[error("this system has no certificates of authorities; name those of the node by --ca FILE or KVS_CA")]
+    NoAuthorities,
     /// The token cannot be sent in a header.
     #[error("the token ({origin}) holds a character that a header cannot carry")]
     BadToken {

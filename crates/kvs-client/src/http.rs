@@ -1,6 +1,6 @@
 //! One keep-alive connection to one node, and the only place that reads what a node answers when it refuses.
 //!
-//! Plain HTTP/1.1. Redirects are errors and proxies of the environment are not asked: a token goes to the address that
+//! HTTP/1.1, under TLS where the address says `https`. Redirects are errors and proxies of the environment are not asked: a token goes to the address that
 //! was named and nowhere else. Every answer is read up to a bound, every request has a deadline.
 //!
 //! Left out: waiting and trying again (`retry.rs`), what the answers mean (`reads.rs`, `writes.rs`, `list.rs`).
@@ -13,6 +13,7 @@ use ureq::http::{HeaderMap, HeaderValue, Method, Uri, header};
 use crate::error::{ClientError, Problem};
 use crate::limits::{ANSWER_BYTES_MAX, CONNECT_TIMEOUT, FOREIGN_TEXT_CHARS_MAX};
 use crate::target::Target;
+use crate::tls;
 
 /// A request to the node: method, what stands behind the address, and what is sent along.
 #[derive(Debug, Clone)]
@@ -81,7 +82,8 @@ impl Http {
     ///
     /// # Errors
     ///
-    /// [`ClientError::BadToken`] when the token cannot stand in a header.
+    /// [`ClientError::BadToken`] when the token cannot stand in a header; [`ClientError::Certificates`] or
+    /// [`ClientError::NoAuthorities`] when nobody can vouch for a node with TLS.
     pub fn new(target: Target, timeout: Duration) -> Result<Self, ClientError> {
         let authorization = match target.token() {
             None => None,
@@ -92,7 +94,11 @@ impl Http {
                 Some(value)
             }
         };
-        let agent = ureq::Agent::config_builder()
+        let mut agent = ureq::Agent::config_builder();
+        if target.url().starts_with("https://") {
+            agent = agent.tls_config(tls::config(target.trust())?);
+        }
+        let agent = agent
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -116,7 +122,7 @@ impl Http {
     ///
     /// # Errors
     ///
-    /// [`ClientError::Unreachable`] before anything was sent, [`ClientError::Refused`] with what the node said (nothing
+    /// [`ClientError::Unreachable`] or [`ClientError::Untrusted`] before anything was sent, [`ClientError::Refused`] with what the node said (nothing
     /// was changed), [`ClientError::Interrupted`] when it is unknown whether the request was carried out.
     pub(crate) fn send(&self, request: &Request<'_>) -> Result<Answer, ClientError> {
         let uri = format!("{}{}", self.target.url(), request.resource);
@@ -183,6 +189,9 @@ impl Http {
             error => error.to_string(),
         };
         let url = self.url().to_owned();
+        if let Some(reason) = tls::distrust(error) {
+            return ClientError::Untrusted { url, reason };
+        }
         if connected {
             ClientError::Interrupted { url, reason }
         } else {

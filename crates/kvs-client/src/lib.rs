@@ -29,4 +29,5 @@ pub mod report;
 mod retry;
 pub mod target;
 pub mod template;
+mod tls;
 pub mod writes;

@@ -34,6 +34,8 @@ pub struct Wanted {
     pub url: Option<String>,
     /// `--token`.
     pub token: Option<String>,
+    /// `--ca`: who vouches for the node.
+    pub ca: Option<PathBuf>,
     /// `--config`; without it `config.yaml` in the current folder is looked at.
     pub config: Option<PathBuf>,
 }
@@ -44,6 +46,16 @@ pub struct Target {
     url: String,
     token: Option<String>,
     origin: String,
+    trust: Trust,
+}
+
+/// Who vouches for a node that speaks TLS.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trust {
+    /// The authorities of this system.
+    System,
+    /// The certificates in these files, and nobody else.
+    Files(Vec<PathBuf>),
 }
 
 /// What is asked of the machine to find a node.
@@ -57,7 +69,7 @@ pub struct Surroundings<'a> {
 }
 
 impl Target {
-    /// The address as `http://host:port`, perhaps with a path, without a slash at its end.
+    /// The address as `http://host:port` or `https://host:port`, perhaps with a path, without a slash at its end.
     #[must_use]
     pub fn url(&self) -> &str {
         &self.url
@@ -74,6 +86,12 @@ impl Target {
         &self.origin
     }
 
+    /// Who vouches for the node when it speaks TLS.
+    #[must_use]
+    pub const fn trust(&self) -> &Trust {
+        &self.trust
+    }
+
     /// Finds the node that the user means.
     ///
     /// # Errors
@@ -83,6 +101,7 @@ impl Target {
     pub fn resolve(wanted: &Wanted, surroundings: Surroundings<'_>) -> Result<Self, ClientError> {
         let env = |name: &str| (surroundings.env)(name).filter(|value| !value.is_empty());
         let token = wanted.token.clone().or_else(|| env("KVS_TOKEN"));
+        let named = wanted.ca.clone().or_else(|| env("KVS_CA").map(PathBuf::from)).map(|ca| vec![ca]);
         let given = match (&wanted.url, &wanted.config) {
             (Some(url), _) => Some((url.clone(), "--url")),
             // A configuration that is named on the command line goes before the environment.
@@ -90,10 +109,11 @@ impl Target {
             (None, None) => env("KVS_URL").map(|url| (url, "KVS_URL")),
         };
         if let Some((url, origin)) = given {
-            return Self::new(&url, token, origin.to_owned());
+            return Self::new(&url, token, origin.to_owned(), trust(named));
         }
         let Some(config) = read_config(wanted.config.as_deref(), surroundings)? else {
-            return Self::new(DEFAULT_URL, token, format!("the default; there is no {DEFAULT_FILE} here"));
+            let origin = format!("the default; there is no {DEFAULT_FILE} here");
+            return Self::new(DEFAULT_URL, token, origin, trust(named));
         };
         let configured = (config.port != 0).then(|| SocketAddr::new(config.bind_address, config.port));
         let address = (surroundings.listening)(&config).or(configured);
@@ -107,17 +127,19 @@ impl Target {
             });
         };
         let token = token.or_else(|| read_root_token(&config.data_dir));
-        Self::new(&format!("{scheme}://{}", reachable(address)), token, origin)
+        // The nodes of a cluster have one authority; without a file of its own it stands behind the node's certificate.
+        let own = || [&config.tls_client_ca, &config.tls_cert].into_iter().flatten().cloned().collect();
+        let vouching = named.or_else(|| config.tls_cert.is_some().then(own));
+        Self::new(&format!("{scheme}://{}", reachable(address)), token, origin, trust(vouching))
     }
 
-    fn new(url: &str, token: Option<String>, origin: String) -> Result<Self, ClientError> {
+    fn new(url: &str, token: Option<String>, origin: String, trust: Trust) -> Result<Self, ClientError> {
         let bad = |reason| ClientError::BadUrl { url: url.to_owned(), origin: origin.clone(), reason };
         let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
         let uri = Uri::try_from(with_scheme.as_str()).map_err(|_| bad("it cannot be read as a URL"))?;
         match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(bad("this client speaks plain HTTP only")),
-            _ => return Err(bad("it must begin with http://")),
+            Some("http" | "https") => {}
+            _ => return Err(bad("it must begin with http:// or https://")),
         }
         if uri.query().is_some() || with_scheme.contains('#') {
             return Err(bad("it must end with the address, without '?' or '#'"));
@@ -125,8 +147,13 @@ impl Target {
         if uri.authority().is_none_or(|authority| authority.as_str().contains('@')) {
             return Err(bad("it must name a host, and no user; a token goes into --token"));
         }
-        Ok(Self { url: with_scheme.trim_end_matches('/').to_owned(), token, origin })
+        Ok(Self { url: with_scheme.trim_end_matches('/').to_owned(), token, origin, trust })
     }
+}
+
+/// Files that were named, or the system's own authorities.
+fn trust(files: Option<Vec<PathBuf>>) -> Trust {
+    files.map_or(Trust::System, Trust::Files)
 }
 
 impl fmt::Debug for Target {
@@ -188,7 +215,7 @@ fn reachable(address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
-    use super::{Surroundings, Target, Wanted, read_token};
+    use super::{Surroundings, Target, Trust, Wanted, read_token};
     use crate::error::{ClientError, ErrorKind};
     use std::net::SocketAddr;
     use std::path::{Path, PathBuf};
@@ -222,7 +249,7 @@ mod tests {
         let wanted = Wanted {
             url: Some("http://given:2/".to_owned()),
             token: Some("given-token".to_owned()),
-            config: None,
+            ..Wanted::default()
         };
         let target = Target::resolve(&wanted, ENV).expect("a target");
         assert_eq!(parts(&target), ("http://given:2", Some("given-token")));
@@ -253,6 +280,31 @@ mod tests {
             Wanted { url: Some("http://elsewhere:1".to_owned()), ..node(folder.path(), "port: 9123\n") };
         let target = Target::resolve(&wanted, NOTHING).expect("a target");
         assert_eq!(parts(&target), ("http://elsewhere:1", None));
+    }
+
+    #[test]
+    fn a_configuration_with_tls_gives_https_and_who_vouches_for_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let text = "port: 9123\ntls_cert: n.pem\ntls_key: n.key\n";
+        let target = Target::resolve(&node(folder.path(), text), NOTHING).expect("a target");
+        assert_eq!(target.url(), "https://127.0.0.1:9123");
+        assert_eq!(target.trust(), &Trust::Files(vec![folder.path().join("n.pem")]));
+        let with_ca = format!("{text}tls_client_ca: ca.pem\n");
+        let target = Target::resolve(&node(folder.path(), &with_ca), NOTHING).expect("a target");
+        let files = ["ca.pem", "n.pem"].map(|file| folder.path().join(file));
+        assert_eq!(target.trust(), &Trust::Files(files.to_vec()));
+        let wanted = Wanted { ca: Some("other.pem".into()), ..node(folder.path(), &with_ca) };
+        let target = Target::resolve(&wanted, NOTHING).expect("a target");
+        assert_eq!(target.trust(), &Trust::Files(vec!["other.pem".into()]));
+    }
+
+    #[test]
+    fn a_url_is_vouched_for_by_the_system_unless_a_file_is_named() {
+        let wanted = Wanted { url: Some("https://given:2".to_owned()), ..Wanted::default() };
+        assert_eq!(Target::resolve(&wanted, NOTHING).expect("a target").trust(), &Trust::System);
+        let env = |name: &str| (name == "KVS_CA").then(|| "/from/env.pem".to_owned());
+        let target = Target::resolve(&wanted, Surroundings { env: &env, ..NOTHING }).expect("a target");
+        assert_eq!(target.trust(), &Trust::Files(vec!["/from/env.pem".into()]));
     }
 
     #[test]
@@ -299,7 +351,6 @@ mod tests {
     #[test]
     fn an_address_that_is_none_is_refused_with_a_reason() {
         for (url, reason) in [
-            ("https://a", "plain HTTP"),
             ("ftp://a", "http://"),
             ("http://a b", "cannot be read"),
             ("http://user:secret@a", "no user"),

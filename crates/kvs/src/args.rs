@@ -11,6 +11,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 
 use crate::audit_args::AuditCommand;
 use crate::import_rules::IMPORT_RULES;
+use crate::tls_args::TlsCommand;
 use crate::token_args::TokenArgs;
 
 /// A durable key-value store: paths to JSON over HTTP.
@@ -81,6 +82,12 @@ pub(crate) enum Command {
         #[command(subcommand)]
         command: AuditCommand,
     },
+    /// Make certificates for TLS.
+    Tls {
+        /// What to do.
+        #[command(subcommand)]
+        command: TlsCommand,
+    },
     /// Prepare what is hard to meet by chance.
     Debug {
         /// What to prepare.
@@ -118,6 +125,9 @@ pub(crate) struct NodeArgs {
     /// File with the token to send; `-` is standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
+    /// Certificates in PEM that vouch for a node with TLS [default: KVS_CA, else the configuration's, else the system's].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) ca: Option<PathBuf>,
     /// Configuration of the node [default: config.yaml in this folder].
     #[arg(long, short, value_name = "CONFIG", conflicts_with = "url")]
     pub(crate) config: Option<PathBuf>,

@@ -7,6 +7,7 @@ mod commands;
 mod exit;
 mod import_rules;
 mod printer;
+mod tls_args;
 mod token_args;
 
 use std::process::ExitCode;

@@ -162,7 +162,8 @@ impl Server {
 
 /// A client of any address.
 pub(crate) fn client_of(url: &str) -> Http {
-    let wanted = Wanted { url: Some(url.to_owned()), token: Some("the-token".to_owned()), config: None };
+    let wanted =
+        Wanted { url: Some(url.to_owned()), token: Some("the-token".to_owned()), ..Wanted::default() };
     let target = Target::resolve(&wanted, Surroundings { env: &|_| None, listening: &|_| None }).unwrap();
     Http::new(target, Duration::from_secs(30)).unwrap()
 }

@@ -18,9 +18,9 @@ pub(super) fn connect(node: NodeArgs) -> Result<Http> {
 
 /// The same, where a request takes `default` at most unless the arguments say otherwise.
 pub(super) fn connect_within(node: NodeArgs, default: Duration) -> Result<Http> {
-    let NodeArgs { url, token, token_file, config, timeout } = node;
+    let NodeArgs { url, token, token_file, ca, config, timeout } = node;
     let token = token_file.map_or(Ok(token), |file| read_token(&file).map(Some))?;
     let surroundings = Surroundings { env: &env, listening: &listening };
-    let target = Target::resolve(&Wanted { url, token, config }, surroundings)?;
+    let target = Target::resolve(&Wanted { url, token, ca, config }, surroundings)?;
     Ok(Http::new(target, timeout.unwrap_or(default))?)
 }

@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use super::{
-    audit, backup, check, debug, history, list, members, restore, run, service, token, transfer, value, version,
+    audit, backup, check, debug, history, list, members, restore, run, service, tls, token, transfer, value,
+    version,
 };
 use crate::args::{Cli, Command};
 use crate::exit::Exit;
@@ -31,6 +32,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<Exit> {
         Some(Command::Restore(args)) => restore::restore(&args, printer),
         Some(Command::Check(args)) => check::check(&args, printer),
         Some(Command::Audit { command }) => audit::audit(&command, printer),
+        Some(Command::Tls { command }) => tls::tls(&command, printer),
         Some(Command::Debug { command }) => debug::debug(&command, printer),
         Some(Command::Version) => version::version(printer),
     }

@@ -13,6 +13,7 @@ mod restore;
 mod run;
 mod service;
 mod settings;
+mod tls;
 mod token;
 mod transfer;
 pub(crate) mod unknown;

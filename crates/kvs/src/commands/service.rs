@@ -42,7 +42,7 @@ struct StopAnswer<'a> {
 /// Starts an instance and waits until it answers.
 pub(super) fn start(args: ServiceArgs, printer: &Printer) -> Result<Exit> {
     let config = settings::load(args.config.as_deref())?;
-    print_started(&launch(&config)?, args.json, printer)?;
+    print_started(&config, &launch(&config)?, args.json, printer)?;
     Ok(Exit::Done)
 }
 
@@ -65,7 +65,7 @@ pub(super) fn restart(args: ServiceArgs, printer: &Printer) -> Result<Exit> {
         Ok(_) | Err(DaemonError::NotRunning { .. }) => {}
         Err(error) => return Err(error.into()),
     }
-    print_started(&launch(&config)?, args.json, printer)?;
+    print_started(&config, &launch(&config)?, args.json, printer)?;
     Ok(Exit::Done)
 }
 
@@ -123,14 +123,20 @@ fn launch(config: &Config) -> Result<Started> {
     Ok(start_instance(&home()?, &config.source, &program, &args, START_TIMEOUT)?)
 }
 
-fn print_started(started: &Started, as_json: bool, printer: &Printer) -> Result<()> {
+fn print_started(config: &Config, started: &Started, as_json: bool, printer: &Printer) -> Result<()> {
     let Started { name, pid, address, node_id, log } = started;
     if as_json {
         printer.json(&StartAnswer { name, state: "running", pid: *pid, address: *address, node_id, log })?;
     } else {
-        printer.line(&format!("started {name} (pid {pid}) at http://{address}"))?;
+        printer.line(&format!("started {name} (pid {pid}) at {}", url(Some(config), *address)))?;
     }
     Ok(())
+}
+
+/// How clients reach an instance. One whose configuration cannot be read any more is taken for one without TLS.
+fn url(config: Option<&Config>, address: SocketAddr) -> String {
+    let has_tls = config.is_some_and(|config| config.tls_cert.is_some());
+    format!("{}://{address}", if has_tls { "https" } else { "http" })
 }
 
 fn print_instances(instances: &[InstanceStatus], printer: &Printer) -> Result<()> {
@@ -142,7 +148,10 @@ fn print_instances(instances: &[InstanceStatus], printer: &Printer) -> Result<()
                 instance.name.clone(),
                 state(instance).to_owned(),
                 text(instance.pid.map(|pid| pid.to_string())),
-                text(instance.address.map(|address| format!("http://{address}"))),
+                text(instance.address.map(|address| {
+                    let config = instance.config.as_deref().and_then(|path| settings::read(Some(path)).ok());
+                    url(config.as_ref(), address)
+                })),
                 text(instance.node_id.clone()),
                 text(instance.started_at_ms.map(|at_ms| printer.time(at_ms))),
                 text(instance.config.as_ref().map(|config: &PathBuf| config.display().to_string())),

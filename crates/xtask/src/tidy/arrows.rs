@@ -16,7 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("kvs-config", &[]),
     ("kvs-store", &["kvs-core"]),
     ("kvs-daemon", &["kvs-config"]),
-    ("kvs-client", &["kvs-config", "kvs-core"]),
+    ("kvs-client", &["kvs-certs", "kvs-config", "kvs-core"]),
     ("kvs-protocol", &["kvs-core"]),
     ("kvs-cluster", &["kvs-core", "kvs-protocol", "kvs-store"]),
     ("kvs-sim", &["kvs-cluster", "kvs-core", "kvs-protocol", "kvs-store"]),
