@@ -33,6 +33,7 @@ fn look_up(nickname: &str, config: &Config) -> Result<String> {
         url: None,
         token: Some(local_token::root(config)?),
         token_file: None,
+        ca: None,
         config: Some(config.source.clone()),
         timeout: None,
     };
