@@ -102,12 +102,20 @@ impl Trail {
     pub fn open(dir: &Path, options: Options, now_ms: u64) -> Result<(Self, Opening), AuditError> {
         make_private_dir(dir)?;
         let key = Arc::new(NodeKey::read_or_make(&key_file(dir), &options.key_seed)?);
-        let retired = read_retirement(dir)?;
-        if let Some(retired) = retired {
+        let mut damage = None;
+        let retired = match read_retirement(dir) {
+            Err(AuditError::File { reason, .. }) => {
+                damage = Some(format!("retired.json: {reason}"));
+                None
+            }
+            read => read?,
+        };
+        // Only what was signed with this key was decided by this node.
+        if let Some(retired) = retired.filter(|retired| retired.0.key == key.public()) {
             finish_retirement(dir, retired.0.seq)?;
         }
         let end = find_end(dir)?;
-        let mut damage = end.damage;
+        damage = damage.or(end.damage);
         let known = furthest_known(dir, retired)?;
         let position = if known.seq > end.position.seq {
             let found = end.position.seq;
@@ -285,10 +293,7 @@ impl Trail {
         }
         let Some((kept, _)) = self.former.get(count).filter(|_| count > 0) else { return Ok(()) };
         let last = Position { seq: kept.first_seq - 1, head: hash_before(kept)? };
-        let detail = format!(
-            "entries up to {} are removed because of their age; the last had {}",
-            last.seq, last.head
-        );
+        let detail = retirement_text(last);
         // Noted, then signed, then done: whatever a crash leaves can be told from a removal that nobody signed.
         self.write(&[Event { detail: Some(&detail), ..Event::new(now_ms, EventKind::Retired, "") }])?;
         if let Err(error) = self.current.file.sync_all() {
@@ -302,6 +307,11 @@ impl Trail {
         }
         sync_dir(&self.dir)
     }
+}
+
+/// What the entry `retired` says when entries up to and with `last` are removed.
+pub(crate) fn retirement_text(last: Position) -> String {
+    format!("entries up to {} are removed because of their age; the last had {}", last.seq, last.head)
 }
 
 /// The statement where the kept part of the trail begins; `None` when nothing was removed yet.

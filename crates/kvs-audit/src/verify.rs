@@ -17,7 +17,7 @@ use crate::hash::EntryHash;
 use crate::link_check::LinkCheck;
 use crate::position::Position;
 use crate::report::Report;
-use crate::trail::read_retirement;
+use crate::trail::{read_retirement, retirement_text};
 use crate::walk::{Step, Walk};
 
 /// How often a look is begun again because the node removed old segments meanwhile.
@@ -83,6 +83,7 @@ fn verify_once(
         anchors,
         retired: retired.ok().flatten(),
         opened: None,
+        is_retirement_noted: false,
     };
     let fault = match retired {
         Err(reason) => Some(Fault::of(FaultKind::BadCheckpoints, format!("retired.json: {reason}"))),
@@ -110,6 +111,8 @@ struct Look {
     retired: Option<Retirement>,
     /// The last entry `opened`: who the trail itself says the node is, and with which key.
     opened: Option<(Place, Entry)>,
+    /// Whether an entry says what the statement about removed entries says.
+    is_retirement_noted: bool,
 }
 
 impl Look {
@@ -191,6 +194,9 @@ impl Look {
     fn remember(&mut self, place: Place, entry: Entry) {
         if entry.event == EventKind::Opened.name() {
             self.opened = Some((place, entry));
+        } else if entry.event == EventKind::Retired.name() {
+            let said = self.retired.map(|it| retirement_text(Position { seq: it.0.seq, head: it.0.head }));
+            self.is_retirement_noted |= said.is_some() && entry.detail == said;
         } else if entry.event == EventKind::Recovered.name() {
             self.report.recoveries += 1;
         } else if entry.event == EventKind::Damaged.name() {
@@ -202,6 +208,10 @@ impl Look {
     fn after(&mut self) -> Option<Fault> {
         if let Some(fault) = self.anchors.beyond(self.report.last_seq()) {
             return Some(fault);
+        }
+        if self.retired.is_some() && !self.is_retirement_noted {
+            let what = "the statement about removed entries has no entry `retired` beside it";
+            return Some(Fault::of(FaultKind::SegmentMissing, what));
         }
         if let Some((place, opened)) = &self.opened {
             let node = self.report.node.map(|node| node.to_string());

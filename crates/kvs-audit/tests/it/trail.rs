@@ -217,3 +217,35 @@ fn a_failed_sync_reaches_whoever_waits_and_ends_the_log() {
     assert!(log.checkpoint_if_due(90_000).is_err());
     assert_eq!(log.last_checkpoint().map(|checkpoint| checkpoint.seq), Some(1));
 }
+
+#[test]
+fn a_removal_that_is_signed_and_not_noted_in_the_trail_is_told() {
+    let scene = Scene::new();
+    let bounds = Options { segment_bytes_max: 2_000, trail_bytes_max: 10_000, ..Options::new(NODE, [5; 32]) };
+    let log = AuditLog::open(&scene.audit(), bounds, 1_000).unwrap();
+    fill(&log, 60);
+    drop(log);
+    assert_eq!(scene.verify_alone().fault, None);
+    // A statement of the same node with the same key, made where there is another trail of the same entries.
+    let other = Scene::new();
+    let log = AuditLog::open(&other.audit(), bounds, 1_000).unwrap();
+    let statement = other.audit().join("retired.json");
+    while !statement.exists() {
+        fill(&log, 1);
+    }
+    drop(log);
+    assert_ne!(fs::read(&statement).unwrap(), fs::read(scene.audit().join("retired.json")).unwrap());
+    fs::copy(&statement, scene.audit().join("retired.json")).unwrap();
+    assert_eq!(scene.verify_alone().fault.unwrap().kind, FaultKind::SegmentMissing);
+}
+
+#[test]
+fn a_node_starts_in_spite_of_a_spoilt_statement_and_says_so() {
+    let scene = Scene::new();
+    fill(&scene.log(1_000_000), 3);
+    fs::write(scene.audit().join("retired.json"), "{}").unwrap();
+    let log = scene.log(1_000_000);
+    assert!(log.opening().damage.as_ref().unwrap().contains("retired.json"), "{:?}", log.opening());
+    drop(log);
+    assert_eq!(scene.verify_alone().fault.unwrap().kind, FaultKind::BadCheckpoints);
+}
