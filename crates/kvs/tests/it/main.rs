@@ -36,6 +36,7 @@ mod members;
 mod parser;
 mod paths;
 mod peers;
+mod rate_limit;
 mod readme;
 mod script;
 mod support;
