@@ -14,7 +14,9 @@
     reason = "a failing step must fail the test, and a skipped one must say so"
 )]
 
+mod accounts;
 mod audit;
+mod access_table;
 mod backup;
 mod check;
 mod cli;
@@ -40,3 +42,4 @@ mod rate_limit;
 mod readme;
 mod script;
 mod support;
+mod token_command;
