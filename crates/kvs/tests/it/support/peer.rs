@@ -62,6 +62,11 @@ impl Peer {
         answer
     }
 
+    /// A credential that this peer made for a call without a body, for whoever uses it elsewhere.
+    pub(crate) fn credential(&self, kind: CallKind) -> String {
+        self.authorization(&mut Wire::open(self.address), &format!("/peer/v1/{}", kind.name()), b"").1
+    }
+
     /// Sends the head of a call whose body is said to have this length, with more header fields, and then some bytes.
     pub(crate) fn call_with(&self, kind: CallKind, length: usize, fields: &str, body: &[u8]) -> Answer {
         let mut wire = Wire::open(self.address);
