@@ -31,6 +31,9 @@ pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Size of all segments above which the oldest are removed, in bytes.
 pub const TRAIL_BYTES_MAX: u64 = 1024 * 1024 * 1024;
 
+/// Greatest number in a segment's name: numbers up to here are exact in every reader of JSON, and no trail gets there.
+pub const FIRST_SEQ_MAX: u64 = (1 << 53) - 1;
+
 /// Most segments that are looked at in one folder.
 pub const SEGMENTS_MAX: usize = 100_000;
 

@@ -8,7 +8,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use crate::error::AuditError;
-use crate::limits::{LINE_BYTES_MAX, SEGMENTS_MAX};
+use crate::limits::{FIRST_SEQ_MAX, LINE_BYTES_MAX, SEGMENTS_MAX};
 
 const DIGITS: usize = 20;
 const EXTENSION: &str = ".jsonl";
@@ -75,7 +75,7 @@ pub fn list(dir: &Path) -> Result<Vec<Segment>, AuditError> {
 fn first_seq(name: &str) -> Option<u64> {
     let digits = name.strip_suffix(EXTENSION)?;
     let is_number = digits.len() == DIGITS && digits.bytes().all(|byte| byte.is_ascii_digit());
-    is_number.then(|| digits.parse().ok()).flatten().filter(|seq| *seq > 0)
+    is_number.then(|| digits.parse().ok()).flatten().filter(|seq| (1..=FIRST_SEQ_MAX).contains(seq))
 }
 
 /// A segment, line by line.

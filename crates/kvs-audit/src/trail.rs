@@ -16,6 +16,7 @@ use std::sync::Arc;
 use uuid::Uuid;
 
 use crate::checkpoint::{PublicKey, Retirement};
+use crate::checkpoint_file::read as read_checkpoints;
 use crate::entry::{parse_line, push_line};
 use crate::error::AuditError;
 use crate::event::{Event, EventKind, Outcome};
@@ -23,6 +24,7 @@ use crate::files::{
     key_file, make_private_dir, open_for_append, own_checkpoints, read_bounded, retired_file, sync_dir,
     write_error, write_whole,
 };
+use crate::hash::EntryHash;
 use crate::limits::{
     BUFFER_BYTES_KEPT_MAX, CHECKPOINT_BYTES_MAX, CHECKPOINT_INTERVAL_MS, PUBLIC_EVENTS_PER_SECOND_MAX,
     SEGMENT_BYTES_MAX, TRAIL_BYTES_MAX,
@@ -116,7 +118,7 @@ impl Trail {
         }
         let end = find_end(dir)?;
         damage = damage.or(end.damage);
-        let known = furthest_known(dir, retired)?;
+        let known = furthest_known(dir, key.public(), retired)?;
         let position = if known.seq > end.position.seq {
             let found = end.position.seq;
             damage.get_or_insert_with(|| {
@@ -335,16 +337,16 @@ fn finish_retirement(dir: &Path, retired_seq: u64) -> Result<(), AuditError> {
     sync_dir(dir)
 }
 
-/// The furthest place in the trail that this node ever signed, as far as its own files know.
-fn furthest_known(dir: &Path, retired: Option<Retirement>) -> Result<Position, AuditError> {
-    let own = crate::checkpoint_file::read(&own_checkpoints(dir))?.checkpoints;
+/// The furthest place in the trail that was ever signed with this key, as far as the node's own files know.
+fn furthest_known(dir: &Path, key: PublicKey, retired: Option<Retirement>) -> Result<Position, AuditError> {
+    let own = read_checkpoints(&own_checkpoints(dir))?.checkpoints;
     let signed = own.into_iter().map(|(_, checkpoint)| checkpoint).chain(retired.map(|retired| retired.0));
-    let furthest = signed.max_by_key(|checkpoint| checkpoint.seq);
+    let furthest = signed.filter(|checkpoint| checkpoint.key == key).max_by_key(|checkpoint| checkpoint.seq);
     Ok(furthest.map_or(Position::START, |checkpoint| Position { seq: checkpoint.seq, head: checkpoint.head }))
 }
 
 /// The hash of the last entry before a segment, as its first line names it.
-fn hash_before(segment: &Segment) -> Result<crate::hash::EntryHash, AuditError> {
+fn hash_before(segment: &Segment) -> Result<EntryHash, AuditError> {
     let unusable = AuditError::File { path: segment.path.clone(), reason: "its first line is no entry" };
     let mut line = Vec::new();
     match segment.lines()?.next(&mut line)? {

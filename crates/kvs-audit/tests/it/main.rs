@@ -6,6 +6,7 @@
     reason = "a failing step must fail the test"
 )]
 
+mod foreign;
 mod log;
 mod mutations;
 mod rollback;
