@@ -115,7 +115,8 @@ impl Call<'_> {
     ///
     /// It cannot be read.
     pub(crate) fn record(&self, place: Place) -> Result<Option<Record>, Problem> {
-        let record = self.node.vault.account(&place.path()?)?;
+        let path = place.path()?;
+        let record = self.node.read_pace.run(&self.node.clock, || self.node.vault.account(&path))?;
         Ok(record.filter(|record| record.is_live(self.now_ms())))
     }
 
