@@ -342,9 +342,12 @@ fn what_one_node_makes_and_revokes_the_others_know() {
     for index in 0..2 {
         assert_eq!(cluster.add(&[("auth_enabled", "true")]), index);
     }
-    let knows_both =
-        |index| cluster.client(index).get("/members/").expect(200).json().as_array().map(Vec::len) == Some(2);
-    until_true("the nodes to know each other", || knows_both(0) && knows_both(1));
+    // A node that still fetches what the cluster holds takes no writes of clients.
+    let takes_writes = |index| {
+        let health = cluster.client(index).get("/health").expect(200).json();
+        (&health["member_count"], &health["mode"]) == (&json!(2), &json!("normal"))
+    };
+    until_true("the nodes to be one cluster", || takes_writes(0) && takes_writes(1));
     let root = |index: usize| {
         let token = root_token(cluster.sandbox(), &format!("data-n{index}"));
         cluster.client(index).with_token(&token)
