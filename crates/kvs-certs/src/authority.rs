@@ -16,7 +16,10 @@ use crate::writing::{Content, Existing, make_folder, write};
 
 const CERTIFICATE_FILE: &str = "ca.pem";
 const KEY_FILE: &str = "ca.key";
+/// Behind it stands the beginning of the public key: two authorities are never taken for one another.
 const NAME: &str = "KVS authority";
+/// So many bytes of it.
+const NAME_KEY_BYTES: usize = 6;
 
 /// Whether an authority was there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -89,7 +92,10 @@ impl Authority {
         let key = KeyPair::generate().map_err(|error| CertsError::make(&error))?;
         let mut params = CertificateParams::default();
         params.distinguished_name = DistinguishedName::new();
-        params.distinguished_name.push(DnType::CommonName, NAME);
+        // The first byte of a point only says that it is not compressed.
+        let beginning = rcgen::PublicKeyData::der_bytes(&key).iter().skip(1).take(NAME_KEY_BYTES);
+        let beginning: String = beginning.map(|byte| format!("{byte:02x}")).collect();
+        params.distinguished_name.push(DnType::CommonName, format!("{NAME} {beginning}"));
         // Nodes and nothing below them.
         params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
         params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];

@@ -42,4 +42,6 @@ mod rate_limit;
 mod readme;
 mod script;
 mod support;
+mod tls;
+mod tls_cluster;
 mod token_command;

@@ -28,6 +28,11 @@ impl Client {
         Self { token: Some(token.to_owned()), ..self }
     }
 
+    /// A client on a connection that is there; it must not be closed before the last request.
+    pub(crate) fn over(address: SocketAddr, wire: Wire) -> Self {
+        Self { address, wire: Some(wire), token: None }
+    }
+
     /// Sends a request and returns the answer.
     #[track_caller]
     pub(crate) fn send(

@@ -12,5 +12,6 @@ pub(crate) mod node;
 pub(crate) mod peer;
 pub(crate) mod pid_file;
 pub(crate) mod sandbox;
+pub(crate) mod tls;
 pub(crate) mod wait;
 pub(crate) mod wire;

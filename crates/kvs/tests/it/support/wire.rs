@@ -4,16 +4,41 @@ use std::io::{self, ErrorKind, Read as _, Write as _};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
+use rustls::{ClientConnection, StreamOwned};
+
 use crate::support::answer::Answer;
 use crate::support::wait::{Deadline, SOON};
 
 /// Longest line of a chunk's size, and longest head.
 const HEAD_BYTES_MAX: usize = 256 * 1024;
 
+/// What bytes go through.
+#[derive(Debug)]
+enum Stream {
+    Plain(TcpStream),
+    Sealed(Box<StreamOwned<ClientConnection, TcpStream>>),
+}
+
+impl Stream {
+    fn socket(&self) -> &TcpStream {
+        match self {
+            Self::Plain(socket) => socket,
+            Self::Sealed(stream) => &stream.sock,
+        }
+    }
+
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(socket) => socket.read(buffer),
+            Self::Sealed(stream) => stream.read(buffer),
+        }
+    }
+}
+
 /// A connection.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    stream: TcpStream,
+    stream: Stream,
     unread: Vec<u8>,
 }
 
@@ -25,16 +50,34 @@ impl Wire {
 
     /// Connects, when somebody listens.
     pub(crate) fn try_open(address: SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(&address, SOON)?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(SOON))?;
-        stream.set_write_timeout(Some(SOON))?;
+        Ok(Self { stream: Stream::Plain(socket(address)?), unread: Vec::new() })
+    }
+
+    /// Connects and makes a handshake of TLS.
+    pub(crate) fn try_open_sealed(address: SocketAddr, mut session: ClientConnection) -> io::Result<Self> {
+        let mut socket = socket(address)?;
+        while session.is_handshaking() {
+            session.complete_io(&mut socket)?;
+        }
+        let stream = Stream::Sealed(Box::new(StreamOwned::new(session, socket)));
         Ok(Self { stream, unread: Vec::new() })
+    }
+
+    /// The certificate that the other side showed.
+    #[track_caller]
+    pub(crate) fn certificate(&self) -> Vec<u8> {
+        match &self.stream {
+            Stream::Plain(_) => panic!("there is no TLS"),
+            Stream::Sealed(stream) => stream.conn.peer_certificates().unwrap()[0].to_vec(),
+        }
     }
 
     /// Sends bytes; the other side may have closed the connection.
     pub(crate) fn try_send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.write_all(bytes)
+        match &mut self.stream {
+            Stream::Plain(socket) => socket.write_all(bytes),
+            Stream::Sealed(stream) => stream.write_all(bytes),
+        }
     }
 
     /// Sends bytes.
@@ -45,7 +88,7 @@ impl Wire {
 
     /// Says that nothing more will be sent.
     pub(crate) fn finish_sending(&self) {
-        self.stream.shutdown(Shutdown::Write).unwrap();
+        self.stream.socket().shutdown(Shutdown::Write).unwrap();
     }
 
     /// The next answer to a request that was no `HEAD`.
@@ -90,7 +133,7 @@ impl Wire {
         let deadline = Deadline::after(limit);
         let mut buffer = [0; 4096];
         while let Some(left) = deadline.left() {
-            self.stream.set_read_timeout(Some(left)).unwrap();
+            self.stream.socket().set_read_timeout(Some(left)).unwrap();
             match self.stream.read(&mut buffer) {
                 Ok(0) => return true,
                 Ok(_) => {}
@@ -168,6 +211,14 @@ impl Wire {
             }
         }
     }
+}
+
+fn socket(address: SocketAddr) -> io::Result<TcpStream> {
+    let socket = TcpStream::connect_timeout(&address, SOON)?;
+    socket.set_nodelay(true)?;
+    socket.set_read_timeout(Some(SOON))?;
+    socket.set_write_timeout(Some(SOON))?;
+    Ok(socket)
 }
 
 /// Whether the other side ended the connection.
