@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use crate::support::answer::Answer;
 use crate::support::client::Client;
-use crate::support::cluster::Cluster;
+use crate::support::cluster::{Cluster, has_everything};
 use crate::support::node::Node;
 use crate::support::sandbox::Sandbox;
 use crate::support::wait::until_true;
@@ -342,16 +342,15 @@ fn what_one_node_makes_and_revokes_the_others_know() {
     for index in 0..2 {
         assert_eq!(cluster.add(&[("auth_enabled", "true")]), index);
     }
-    // A node that still fetches what the cluster holds takes no writes of clients.
-    let takes_writes = |index| {
-        let health = cluster.client(index).get("/health").expect(200).json();
-        (&health["member_count"], &health["mode"]) == (&json!(2), &json!("normal"))
-    };
-    until_true("the nodes to be one cluster", || takes_writes(0) && takes_writes(1));
     let root = |index: usize| {
         let token = root_token(cluster.sandbox(), &format!("data-n{index}"));
         cluster.client(index).with_token(&token)
     };
+    // A node that still fetches what the cluster holds takes no writes of clients.
+    until_true("the nodes to be one cluster", || {
+        let settled = |index| has_everything(&root(index).get("/cluster/convergence").expect(200).json(), 1);
+        settled(0) && settled(1)
+    });
     let ann = user(&mut root(0), "ann");
     let [here, there] = [(); 2].map(|()| token(&mut root(0), &wish(&ann, &["read"])));
     cluster.client(1).with_token(&here).get("/auth/whoami").expect(200);
