@@ -28,6 +28,7 @@ mod config;
 mod conflict;
 mod daemon;
 mod data;
+mod forged;
 mod forgotten;
 mod framing;
 mod full_disk;

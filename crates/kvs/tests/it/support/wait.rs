@@ -57,3 +57,10 @@ pub(crate) fn unix_ms() -> u64 {
     let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     since.as_millis().try_into().unwrap()
 }
+
+/// How long something took, and what came of it; for comparisons within one run alone.
+pub(crate) fn timed<T>(work: impl FnOnce() -> T) -> (Duration, T) {
+    let before = now();
+    let done = work();
+    (now().saturating_duration_since(before), done)
+}
