@@ -381,7 +381,12 @@ fn guard_of(config: &Config, secrets: Option<&Secrets>) -> Guard {
                 may_write: config.allow_anonymous_write,
             };
             let keys = TokenKeys::new(&secrets.current, secrets.previous.as_ref());
-            Guard::On(Accounts::new(keys, secrets.current.cursor, anonymous, config.max_clock_skew.as_secs()))
+            Guard::On(Box::new(Accounts::new(
+                keys,
+                secrets.current.cursor,
+                anonymous,
+                config.max_clock_skew.as_secs(),
+            )))
         }
         _ => Guard::Off,
     }

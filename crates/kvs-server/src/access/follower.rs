@@ -52,15 +52,9 @@ impl Follower {
     ///
     /// It cannot be read.
     pub(crate) fn follow(&self, store: &Arc<Store>) -> Result<(), StoreError> {
-        self.load(store, Namespace::Meta, &mut |path, _| {
-            self.presence.add(path);
-            Ok(())
-        })?;
+        self.load(store, Namespace::Meta, &mut |path, _| self.presence.add(path))?;
         if let Some(accounts) = self.guard.accounts() {
-            self.load(store, Namespace::Auth, &mut |path, json| {
-                accounts.learn(path.as_str(), Some(json));
-                Ok(())
-            })?;
+            self.load(store, Namespace::Auth, &mut |path, json| accounts.learn(path.as_str(), Some(json)))?;
         }
         // It is set once: a node has one store.
         drop(self.store.set(Arc::downgrade(store)));
@@ -71,7 +65,7 @@ impl Follower {
         &self,
         store: &Store,
         namespace: Namespace,
-        each: &mut dyn FnMut(&Path, &[u8]) -> Result<(), StoreError>,
+        each: &mut dyn FnMut(&Path, &[u8]),
     ) -> Result<(), StoreError> {
         let view = store.view()?;
         let mut query = RangeQuery {
@@ -88,7 +82,7 @@ impl Follower {
             let page = range::page(&view, &query, self.clock.now_ms())?;
             for row in &page.rows {
                 if let PageRow::Key(path, record) = row {
-                    each(path, &store.json(record)?)?;
+                    each(path, &store.json(record)?);
                 }
             }
             query.after = page.next;

@@ -31,7 +31,7 @@ pub(crate) enum Guard {
     /// `auth_enabled: false`.
     Off,
     /// Accounts are asked for.
-    On(Accounts),
+    On(Box<Accounts>),
 }
 
 /// Accounts, and what was learnt of them.

@@ -69,7 +69,12 @@ fn connections(node: &Node, text: &mut MetricsText) {
 
 fn store(node: &Node, text: &mut MetricsText) {
     let status = node.vault.status();
-    text.single(Kind::Gauge, "kvs_keys", "Keys with a value.", status.keys);
+    text.single(
+        Kind::Gauge,
+        "kvs_keys",
+        "Records with a value, those of accounts and metadata included.",
+        status.keys,
+    );
     text.single(Kind::Gauge, "kvs_bytes", "Bytes of their JSON as sent.", status.bytes);
     text.single(Kind::Gauge, "kvs_tombstones", "Keys with a tombstone.", status.tombstones);
     text.single(Kind::Gauge, "kvs_disk_bytes", "Bytes that the store takes on the disk.", status.disk_bytes);
