@@ -16,6 +16,7 @@ use http::request::Parts;
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::{Body, Incoming};
 use hyper::service::Service;
+use kvs_audit::event::EventKind;
 use kvs_auth::caller::Caller;
 use kvs_core::record::Principal;
 use kvs_protocol::call::CallKind;
@@ -203,7 +204,13 @@ impl Door {
             Ok(route) => {
                 refused = Refused::begin(&entrance);
                 let answered = match entrance.admit(&self.node, &route, visit.id) {
-                    Ok(visitor) => handle(&self.node, &visitor, route, &parts, body).await,
+                    Ok(visitor) => {
+                        let answered = handle(&self.node, &visitor, route, &parts, body).await;
+                        if answered.is_ok() {
+                            note_order(&self.node, &visitor, &route);
+                        }
+                        answered
+                    }
                     Err(problem) => Err(problem),
                 };
                 (route.family(), route.takes_body(), answered)
@@ -292,6 +299,18 @@ impl Door {
         self.node.metrics.count_request(Family::Peer, answer.reply.status(), elapsed);
         answer.reply.into_response(asked, after)
     }
+}
+
+/// Notes what an administrator made the node do; changes of records are noted by the commit.
+fn note_order(node: &Node, visitor: &Visitor, route: &Route<'_>) {
+    let (kind, order) = match route {
+        Route::Join => (EventKind::Member, "join"),
+        Route::Leave => (EventKind::Member, "leave"),
+        Route::Forget => (EventKind::Member, "forget"),
+        Route::BackUp => (EventKind::Backup, "backup"),
+        _ => return,
+    };
+    node.recorder.note(kind, visitor.identity.caller().principal().as_str(), order);
 }
 
 fn problem_of(unrouted: Unrouted) -> Problem {
