@@ -36,6 +36,7 @@ mod guards;
 mod json;
 mod kill9;
 mod members;
+mod never_shown;
 mod no_right_gained;
 mod parser;
 mod paths;
