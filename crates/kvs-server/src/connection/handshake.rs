@@ -5,6 +5,7 @@
 
 use std::future::Future as _;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use kvs_store::clock::Clock as _;
@@ -12,6 +13,7 @@ use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
 
 use super::activity::Order;
+use super::noted::Noted;
 use super::orders::obey;
 use super::registry::Place;
 use super::socket::Socket;
@@ -46,7 +48,7 @@ pub(super) async fn open(socket: TcpStream, tls: &Tls, node: &Node, place: &Plac
         Some(_) | None => return Opening::Over,
     }
     let endpoint = tls.current();
-    let mut accepting = endpoint.acceptor.accept(socket);
+    let mut accepting = endpoint.acceptor.accept(Noted::new(socket, Arc::clone(activity)));
     let accepted = obey(activity, |context, order| match order {
         Order::Serve => Pin::new(&mut accepting).poll(context).map(Some),
         Order::Drain | Order::Close => Poll::Ready(None),

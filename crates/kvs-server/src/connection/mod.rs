@@ -6,6 +6,7 @@
 pub(crate) mod activity;
 mod handshake;
 pub(crate) mod head_watch;
+mod noted;
 mod orders;
 pub(crate) mod outbox;
 pub(crate) mod refusal;

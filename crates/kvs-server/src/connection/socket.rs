@@ -12,13 +12,15 @@ use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio_rustls::server::TlsStream;
 
+use super::noted::Noted;
+
 /// A socket, ready for HTTP.
 #[derive(Debug)]
 pub(crate) enum Socket {
     /// In the clear.
     Plain(TcpStream),
     /// Under TLS.
-    Sealed(Box<TlsStream<TcpStream>>),
+    Sealed(Box<TlsStream<Noted<TcpStream>>>),
 }
 
 impl Socket {
@@ -43,7 +45,7 @@ pub(super) enum Reader {
     /// In the clear.
     Plain(OwnedReadHalf),
     /// Under TLS.
-    Sealed(ReadHalf<TlsStream<TcpStream>>),
+    Sealed(ReadHalf<TlsStream<Noted<TcpStream>>>),
 }
 
 impl Reader {
@@ -71,7 +73,7 @@ pub(super) enum Writer {
     /// In the clear.
     Plain(OwnedWriteHalf),
     /// Under TLS.
-    Sealed(WriteHalf<TlsStream<TcpStream>>),
+    Sealed(WriteHalf<TlsStream<Noted<TcpStream>>>),
 }
 
 impl Writer {
@@ -111,7 +113,7 @@ impl Writer {
         }
     }
 
-    /// Whether an end without the alert of TLS would look like a cut.
+    /// Whether an end without the alert of TLS would look like a cut, and whether writes are noted below it.
     pub(super) const fn is_sealed(&self) -> bool {
         matches!(self, Self::Sealed(_))
     }
