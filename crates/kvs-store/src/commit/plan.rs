@@ -278,7 +278,9 @@ impl<'a> Plan<'a> {
         let outcome = match write.change {
             Change::Put { content, lifetime } => {
                 let stamp = self.stamp(index, current)?;
-                let owner = current.map_or_else(|| author.clone(), |record| record.owner.clone());
+                // A key stays whose it was; one that is nobody's and not there any more is made anew.
+                let remembered = current.filter(|record| live.is_some() || record.owner != Principal::nobody());
+                let owner = remembered.map_or_else(|| author.clone(), |record| record.owner.clone());
                 let expires_at_ms = lifetime.map_or(0, |lifetime| {
                     let lifetime_ms = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
                     self.scene.now_ms.saturating_add(lifetime_ms.max(1))

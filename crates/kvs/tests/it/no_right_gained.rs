@@ -124,6 +124,28 @@ fn writing_over_a_key_of_nobody_does_not_make_it_somebodys() {
 }
 
 #[test]
+fn what_was_nobodys_and_is_made_again_by_somebody_is_not_open_any_more() {
+    let world = World::new(&[("allow_anonymous_write", "true"), ("allow_anonymous_read", "true")]);
+    let (ann, eve) = cast(&world);
+    let mut nobody = world.stranger();
+    nobody.put("/kv/deleted", "1").expect(201);
+    nobody.put("/kv/expired?ttl=1s", "1").expect(201);
+    nobody.put("/kv/batched", "1").expect(201);
+    world.root().delete("/kv/deleted").expect(204);
+    until_true("the key to expire", || nobody.value("expired").is_none());
+    world.of(&ann).put("/kv/deleted", "\"ann\"").expect(201);
+    world.of(&ann).put("/kv/expired", "\"ann\"").expect(201);
+    let again = json!([{ "op": "delete", "path": "batched" }, { "op": "put", "path": "batched", "data": "ann" }]);
+    world.of(&ann).post("/kv/_batch", &json!({ "ops": again })).expect(200);
+    for path in ["deleted", "expired", "batched"] {
+        assert_eq!(owner(&world, path), ann.uuid, "{path}");
+        nobody.put(&format!("/kv/{path}"), "2").refused(401, "unauthorized");
+        assert_no_write(&mut world.of(&eve), path);
+        world.of(&eve).delete(&format!("/kv/{path}")).refused(403, "forbidden");
+    }
+}
+
+#[test]
 fn nothing_is_made_below_what_is_locked_however_its_path_is_written() {
     let world = World::new(&[]);
     let (ann, eve) = cast(&world);
