@@ -7,6 +7,9 @@ use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {
     if let Ok(checkpoint) = Checkpoint::decode(bytes) {
-        assert_eq!(Checkpoint::decode(checkpoint.encode().as_bytes()).map(|same| same.encode()).ok(), Some(checkpoint.encode()));
+        assert_eq!(
+            Checkpoint::decode(checkpoint.encode().as_bytes()).map(|same| same.encode()).ok(),
+            Some(checkpoint.encode())
+        );
     }
 });
