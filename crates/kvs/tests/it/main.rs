@@ -43,6 +43,7 @@ mod paths;
 mod peers;
 mod rate_limit;
 mod readme;
+mod revocation;
 mod script;
 mod support;
 mod tls;

@@ -67,9 +67,7 @@ impl World {
         let lines: Vec<(&str, &str)> = asks.chain(lines.iter().copied()).collect();
         let sandbox = Sandbox::new();
         let config = sandbox.configure("config.yaml", &lines);
-        let node = Node::start(&sandbox, &config);
-        let root = root_token(&sandbox.folder().join("data"));
-        Self { node, root, config, sandbox }
+        Self::started(sandbox, config)
     }
 
     /// The node.
@@ -128,6 +126,17 @@ impl World {
     pub(crate) fn restarted(self) -> Self {
         let Self { node, config, sandbox, .. } = self;
         node.stop();
+        Self::started(sandbox, config)
+    }
+
+    /// The same after a crash.
+    pub(crate) fn crashed(self) -> Self {
+        let Self { node, config, sandbox, .. } = self;
+        node.kill();
+        Self::started(sandbox, config)
+    }
+
+    fn started(sandbox: Sandbox, config: PathBuf) -> Self {
         let node = Node::start(&sandbox, &config);
         let root = root_token(&sandbox.folder().join("data"));
         Self { node, root, config, sandbox }

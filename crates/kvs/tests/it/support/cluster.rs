@@ -10,6 +10,7 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use serde_json::Value;
 
+use crate::support::access::root_token;
 use crate::support::client::{Client, encode_path};
 use crate::support::node::Node;
 use crate::support::sandbox::Sandbox;
@@ -152,10 +153,14 @@ impl Cluster {
         self.sandbox.folder().join(format!("data-{}", self.places[index].name))
     }
 
-    /// A client of a node that runs.
+    /// A client of a node that runs; root's, where there are accounts.
     #[track_caller]
     pub(crate) fn client(&self, index: usize) -> Client {
-        self.node(index).client()
+        let client = self.node(index).client();
+        if self.data_dir(index).join("root.token").exists() {
+            return client.with_token(&root_token(&self.data_dir(index)));
+        }
+        client
     }
 
     /// Kills a node as a crash would.

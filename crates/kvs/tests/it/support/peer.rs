@@ -106,6 +106,17 @@ impl Peer {
 
     /// The same with the digest of another content, in a record that is whole otherwise.
     pub(crate) fn record_of(&mut self, path: &str, stamp: Stamp, json: &str, digested: &str) -> KeyedRecord {
+        self.record_in(Namespace::Data, path, stamp, (json, digested))
+    }
+
+    /// A record of any namespace, with its content and the content that its digest is of.
+    pub(crate) fn record_in(
+        &mut self,
+        namespace: Namespace,
+        path: &str,
+        stamp: Stamp,
+        (json, digested): (&str, &str),
+    ) -> KeyedRecord {
         self.writes += 1;
         let record = Record {
             version: Version { stamp, origin_joined_ms: 1, uuid: Uuid::from_u128(u128::from(self.writes)) },
@@ -118,8 +129,8 @@ impl Peer {
             payload: Payload::Raw(Bytes::copy_from_slice(json.as_bytes())),
         };
         let path = Path::parse(path).unwrap();
-        let record = record_codec::encode(Namespace::Data, &path, &record).into();
-        KeyedRecord { namespace: Namespace::Data, path, record }
+        let record = record_codec::encode(namespace, &path, &record).into();
+        KeyedRecord { namespace, path, record }
     }
 
     /// Ships records as the next part of this peer's log, with the claim that they are all of it.
