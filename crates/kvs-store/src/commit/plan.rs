@@ -279,7 +279,8 @@ impl<'a> Plan<'a> {
             Change::Put { content, lifetime } => {
                 let stamp = self.stamp(index, current)?;
                 // A key stays whose it was; one that is nobody's and not there any more is made anew.
-                let remembered = current.filter(|record| live.is_some() || record.owner != Principal::nobody());
+                let remembered =
+                    current.filter(|record| live.is_some() || record.owner != Principal::nobody());
                 let owner = remembered.map_or_else(|| author.clone(), |record| record.owner.clone());
                 let expires_at_ms = lifetime.map_or(0, |lifetime| {
                     let lifetime_ms = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
