@@ -20,6 +20,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+use crate::bench::auth::options::AuthOptions;
 use crate::bench::bare_hyper;
 use crate::bench::bound_exec;
 use crate::bench::cluster::options::ClusterOptions;
@@ -49,6 +50,9 @@ enum Task {
     /// The measuring process of `bench cluster`
     #[command(hide = true)]
     BenchClusterWorker(ClusterOptions),
+    /// The measuring process of `bench auth`
+    #[command(hide = true)]
+    BenchAuthWorker(AuthOptions),
     /// Idle nodes in a network namespace; started by the measuring process
     #[command(hide = true)]
     BenchClusterIdle(idle::Options),
@@ -66,6 +70,8 @@ enum Bench {
     Node(NodeOptions),
     /// Three nodes on loopback, as their clients and peers see them
     Cluster(ClusterOptions),
+    /// What accounts, the audit trail, the limit of requests and TLS cost, and how fast a revocation travels
+    Auth(AuthOptions),
 }
 
 fn main() -> ExitCode {
@@ -78,9 +84,13 @@ fn main() -> ExitCode {
         Task::Bench(Bench::Cluster(options)) => {
             bench::launch::run("bench-cluster-worker", &simulated::examples(&options))
         }
+        Task::Bench(Bench::Auth(options)) => {
+            options.check().and_then(|()| bench::launch::run("bench-auth-worker", &[]))
+        }
         Task::BenchWorker(options) => bench::worker::run(&options),
         Task::BareHyper(options) => bare_hyper::run(&options),
         Task::BenchClusterWorker(options) => bench::cluster::worker::run(&options),
+        Task::BenchAuthWorker(options) => bench::auth::worker::run(&options),
         Task::BenchClusterIdle(options) => idle::run_inside(&options),
         Task::BoundExec(options) => bound_exec::run(&options),
     };

@@ -24,7 +24,7 @@ pub(crate) fn run(worker_name: &str, examples: &[Example]) -> anyhow::Result<()>
     for (package, name) in examples {
         run_command(cargo().args(["build", "--release", "--package", package, "--example", name]))?;
     }
-    // The same arguments for the other half: everything after `bench node` or `bench cluster`.
+    // The same arguments for the other half: everything after `bench node` and its like.
     let arguments: Vec<OsString> = std::env::args_os().skip(3).collect();
     let mut worker = cargo();
     worker.args(["run", "--release", "--quiet", "--package", "xtask", "--", worker_name]).args(arguments);

@@ -4,16 +4,16 @@
 //! memory, answers are counted and not kept, and the clock is read once per answer. Every run ends: by count or by time,
 //! then by the last answer, or by [`STALL`].
 
-use std::io::{ErrorKind, Read as _, Write as _};
+use std::io::ErrorKind;
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use mio::net::TcpStream;
 use mio::{Events, Interest, Poll, Token};
 
 use crate::bench::answer::{Answer, Progress, Protocol, Reader};
 use crate::bench::histogram::Histogram;
+use crate::bench::transport::{Transport, Way};
 use crate::clock;
 
 /// A server that answers nothing for this long has failed.
@@ -93,10 +93,10 @@ impl Outcome {
 pub(crate) type WriteRequest<'a> = dyn FnMut(u64, &mut Vec<u8>) + 'a;
 
 struct Connection {
-    stream: TcpStream,
+    transport: Transport,
     reader: Reader,
     request: Vec<u8>,
-    /// Bytes of `request` that the kernel has taken.
+    /// Bytes of `request` that the transport has taken.
     written: usize,
     /// When the request in flight was begun; `None` when there is none.
     sent_at: Option<Instant>,
@@ -113,14 +113,9 @@ enum Step {
 }
 
 impl Connection {
-    fn open(load: &Load) -> anyhow::Result<Self> {
-        let stream = std::net::TcpStream::connect(load.address)
-            .with_context(|| format!("no connection to {}", load.address))?;
-        stream.set_nodelay(true)?;
-        stream.set_nonblocking(true)?;
-        let stream = TcpStream::from_std(stream);
+    fn open(load: &Load, way: Way<'_>) -> anyhow::Result<Self> {
         Ok(Self {
-            stream,
+            transport: Transport::open(load.address, way)?,
             reader: Reader::new(load.protocol),
             request: Vec::new(),
             written: 0,
@@ -128,10 +123,10 @@ impl Connection {
         })
     }
 
-    /// Hands the rest of the request to the kernel, as far as it takes it.
+    /// Hands the rest of the request to the transport, as far as it takes it.
     fn flush(&mut self) -> Result<(), String> {
         while let Some(rest) = self.request.get(self.written..).filter(|rest| !rest.is_empty()) {
-            match self.stream.write(rest) {
+            match self.transport.write(rest) {
                 Ok(0) => return Err("the connection takes no more bytes".to_owned()),
                 Ok(count) => self.written += count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
@@ -139,7 +134,10 @@ impl Connection {
                 Err(error) => return Err(format!("writing failed: {error}")),
             }
         }
-        Ok(())
+        match self.transport.flush() {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => Err(format!("writing failed: {error}")),
+            _ => Ok(()),
+        }
     }
 
     /// Reads until the answer is complete or the kernel has no more bytes (events are edge-triggered).
@@ -148,7 +146,7 @@ impl Connection {
             return Step::Lost(reason);
         }
         loop {
-            let count = match self.stream.read(buffer) {
+            let count = match self.transport.read(buffer) {
                 Ok(0) => return Step::Lost("the server closed the connection".to_owned()),
                 Ok(count) => count,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Step::Waiting,
@@ -175,18 +173,31 @@ struct Run<'a, 'b> {
     outcome: Outcome,
 }
 
-/// Drives one server. Errors of single requests are counted in the outcome.
+/// Drives one server over plain connections. Errors of single requests are counted in the outcome.
 ///
 /// # Errors
 ///
 /// The server takes no connection, or nothing was answered for [`STALL`].
 pub(crate) fn run(load: Load, write_request: &mut WriteRequest<'_>) -> anyhow::Result<Outcome> {
+    run_over(Way::Plain, load, write_request)
+}
+
+/// As [`run`], over connections of this kind, all of which are open before the first request.
+///
+/// # Errors
+///
+/// As [`run`], and a handshake that fails.
+pub(crate) fn run_over(
+    way: Way<'_>,
+    load: Load,
+    write_request: &mut WriteRequest<'_>,
+) -> anyhow::Result<Outcome> {
     let mut poll = Poll::new()?;
     let mut connections = Vec::with_capacity(load.connections);
     for number in 0..load.connections {
-        let mut connection = Connection::open(&load)?;
+        let mut connection = Connection::open(&load, way)?;
         poll.registry().register(
-            &mut connection.stream,
+            connection.transport.socket(),
             Token(number),
             Interest::READABLE | Interest::WRITABLE,
         )?;
@@ -299,7 +310,7 @@ mod tests {
     /// Serves `connections` connections one after another on their own threads; each request (one line) is answered
     /// with `answer(request)`, split in two writes.
     fn serve(connections: usize, answer: fn(&str) -> String) -> SocketAddr {
-        use std::io::{BufRead as _, BufReader};
+        use std::io::{BufRead as _, BufReader, Write as _};
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         thread::spawn(move || {

@@ -2,11 +2,12 @@
 //!
 //! `launch` builds and starts the measuring process, `worker` is that process. The servers are other processes
 //! (`process`, `peers`, `node`); the load is `load` with the request bytes of `dialect` and the answer readers
-//! `http_reader` and `resp_reader`; the measured parts are `throughput`, `residence` and `disk`; what comes out goes
-//! through `figures`, `goals` and `table` to the terminal and to the document. `cluster` is `cargo xtask bench cluster`, with
-//! parts of its own on the same ground.
+//! `http_reader` and `resp_reader`, over a `transport`; the measured parts are `throughput`, `residence` and `disk`; what comes out goes
+//! through `figures`, `goals` and `table` to the terminal and to the document. `cluster` is `cargo xtask bench cluster` and
+//! `auth` is `cargo xtask bench auth`, with parts of their own on the same ground.
 
 pub(crate) mod answer;
+pub(crate) mod auth;
 pub(crate) mod bare_hyper;
 pub(crate) mod batches;
 pub(crate) mod bound_exec;
@@ -36,5 +37,6 @@ pub(crate) mod scratch;
 pub(crate) mod server;
 pub(crate) mod table;
 pub(crate) mod throughput;
+pub(crate) mod transport;
 pub(crate) mod values;
 pub(crate) mod worker;

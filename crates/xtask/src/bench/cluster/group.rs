@@ -1,7 +1,7 @@
 //! Nodes of one cluster: their configuration, their start all at once, and the waits for what they agree on.
 //!
 //! Everything that a node does by default is on, except what would get in the way of one client with many requests:
-//! accounts, rate limits, backups. Each has a home of its own, so they share a secret by their configuration.
+//! rate limits and backups, and accounts with their audit trail unless they are what is measured. Each has a home of its own, so they share a secret by their configuration.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -29,12 +29,22 @@ const POLL: Duration = Duration::from_millis(2);
 /// Shared by the nodes of a run.
 const SECRET: &str = "only-for-the-benchmark-on-loopback";
 
+/// Whether a token is asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Accounts {
+    /// Nobody is asked, and there is no audit trail.
+    Off,
+    /// As by default, with the audit trail.
+    On,
+}
+
 /// Nodes that were started together.
 pub(crate) struct Group {
     /// The running nodes.
     pub(crate) nodes: Vec<Server>,
     folder: PathBuf,
     ports: Vec<u16>,
+    accounts: Accounts,
     began: Instant,
 }
 
@@ -46,8 +56,22 @@ impl Group {
     ///
     /// The binary is missing, or a process could not be started.
     pub(crate) fn start(folder: PathBuf, ports: &[u16], count: usize) -> anyhow::Result<Self> {
+        Self::start_with(folder, ports, count, Accounts::Off)
+    }
+
+    /// As [`Group::start`], with or without accounts.
+    ///
+    /// # Errors
+    ///
+    /// As [`Group::start`].
+    pub(crate) fn start_with(
+        folder: PathBuf,
+        ports: &[u16],
+        count: usize,
+        accounts: Accounts,
+    ) -> anyhow::Result<Self> {
         let began = clock::now();
-        let mut group = Self { nodes: Vec::new(), folder, ports: ports.to_vec(), began };
+        let mut group = Self { nodes: Vec::new(), folder, ports: ports.to_vec(), accounts, began };
         for number in 0..count {
             let node = group.spawn(number)?;
             group.nodes.push(node);
@@ -62,7 +86,7 @@ impl Group {
     /// As [`Group::start`].
     pub(crate) fn spawn(&self, number: usize) -> anyhow::Result<Server> {
         let port = *self.ports.get(number).context("there is no such node")?;
-        let folder = self.folder.join(format!("node-{number}"));
+        let folder = self.folder_of(number);
         std::fs::create_dir_all(&folder)?;
         let path = folder.join("node.yaml");
         std::fs::write(&path, self.configuration(number, port, &folder))
@@ -78,15 +102,21 @@ impl Group {
         })
     }
 
+    /// Where the node of this number runs; its data directory lies within.
+    pub(crate) fn folder_of(&self, number: usize) -> PathBuf {
+        self.folder.join(format!("node-{number}"))
+    }
+
     fn configuration(&self, number: usize, port: u16, folder: &Path) -> String {
         let seeds = match self.ports.first() {
             Some(first) if number > 0 => format!("seed_nodes: [\"127.0.0.1:{first}\"]\n"),
             _ => String::new(),
         };
+        let accounts = self.accounts == Accounts::On;
         format!(
             "node_id: node-{number}\nbind_address: 127.0.0.1\nport: {port}\ndata_dir: {}\ndurability: always\n\
-             cluster_secret: {SECRET}\nauth_enabled: false\nrate_limiting_enabled: false\n\
-             tamper_logging_enabled: false\nbackup_enabled: false\n{seeds}",
+             cluster_secret: {SECRET}\nauth_enabled: {accounts}\nrate_limiting_enabled: false\n\
+             tamper_logging_enabled: {accounts}\nbackup_enabled: false\n{seeds}",
             node::data_dir(folder).display()
         )
     }
