@@ -235,6 +235,9 @@ pub const PEER_COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
 /// Peers about whom complaints are logged within that time.
 pub const PEER_COMPLAINTS_MAX: usize = 64;
 
+/// How often a node that was forgotten looks whether it can hand over the revocations that it saved.
+pub(crate) const CARRIED_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
 /// How often the token of root is looked at: it may have been revoked or removed.
 pub(crate) const ROOT_TOKEN_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 

@@ -26,6 +26,7 @@ use kvs_store::store::Store;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
+use crate::access::carried;
 use crate::access::follower::Follower;
 use crate::access::guard::{Accounts, Guard};
 use crate::access::presence::Presence;
@@ -191,6 +192,7 @@ async fn serve(
         tokio::spawn(sweep(Arc::clone(&node))),
         tokio::spawn(back_up(Arc::clone(&node), schedule)),
         tokio::spawn(exchange::keep(Arc::clone(&node))),
+        tokio::spawn(carried::hand_over(Arc::clone(&node), config.data_dir.clone())),
         tokio::spawn(root::keep(Arc::clone(&node), config.data_dir.clone())),
     ];
     let renewing = node.tls.clone().map(|tls| tokio::spawn(keeper::keep(tls, clock)));
@@ -236,6 +238,7 @@ async fn save_own(node: &Arc<Node>, config: &Config) -> Result<(), ServerError> 
     let now_ms = node.clock.now_ms();
     let saved = tokio::task::spawn_blocking(move || {
         let known = acknowledged(saving.vault.own())?;
+        carried::save(saving.vault.own(), &data_dir, now_ms)?;
         forgotten::save_own(saving.vault.own(), &known, &data_dir, now_ms)
     });
     saved
@@ -303,6 +306,8 @@ async fn open(
             if let Some(restored_ms) = store.restored_ms().map_err(ServerError::OpenStore)? {
                 accounts.refuse_all_until(restored_ms / 1000);
             }
+            carried::learn(&data_dir, accounts)
+                .map_err(|source| ServerError::Runtime { operation: "read saved revocations", source })?;
             let path = root_token::path(&data_dir);
             root::ensure(&data_dir, accounts, clock.now_ms() / 1000)
                 .map_err(|source| ServerError::RootToken { path, source })?;

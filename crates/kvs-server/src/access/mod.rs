@@ -3,6 +3,7 @@
 //! [`guard`] finds out who asks, [`vault`] stands in front of the store and asks the decision of `kvs-auth` before it gives
 //! anything out or takes anything in. Handlers hold a vault, never a store.
 
+pub(crate) mod carried;
 pub(crate) mod follower;
 pub(crate) mod guard;
 pub(crate) mod identity;

@@ -4,6 +4,7 @@ use std::fs;
 
 use serde_json::{Value, json};
 
+use crate::support::access::{SECRET, person};
 use crate::support::cluster::Cluster;
 use crate::support::wait::{until, until_true};
 
@@ -60,4 +61,38 @@ fn a_forgotten_node_saves_what_only_it_has_and_begins_again() {
     assert_eq!((&lines[0]["path"], &lines[0]["data"]), (&json!("own"), &json!({"only": "here"})));
     let health = cluster.client(2).get("/health").expect(200).json();
     assert_eq!(health["reasons"], json!(["unreplicated_writes_saved"]), "{health}");
+}
+
+#[test]
+fn what_a_forgotten_node_revoked_stays_revoked_everywhere() {
+    let mut cluster = Cluster::formed(3, &[("auth_enabled", "true"), ("cluster_secret", SECRET)]);
+    let ann = person(&mut cluster.client(0), "ann");
+    let before = uuid_of(&cluster, 2, "n2").unwrap();
+    let status = |cluster: &Cluster, index: usize| {
+        cluster.node(index).client().with_token(&ann.token).get("/auth/whoami").status
+    };
+    until_true("the user to be known", || {
+        cluster.client(2).get(&format!("/auth/users/{}", ann.uuid)).status == 200
+    });
+    cluster.stop(0);
+    cluster.stop(1);
+    // Nobody else hears of it.
+    cluster.client(2).delete(&format!("/auth/users/{}/tokens", ann.uuid)).expect(204);
+    assert_eq!(status(&cluster, 2), 401);
+    cluster.stop(2);
+    cluster.start(0);
+    cluster.start(1);
+    cluster.until_known();
+    for index in 0..2 {
+        assert_eq!(status(&cluster, index), 200);
+        let mut client = cluster.client(index);
+        until_true("n2 to be forgotten", || {
+            matches!(client.post("/members/forget", &json!({"id": "n2"})).status, 204 | 404)
+        });
+    }
+    cluster.start(2);
+    until_true("it to be another one", || uuid_of(&cluster, 0, "n2").is_some_and(|after| after != before));
+    for index in 0..3 {
+        until_true("the revocation to be known", || status(&cluster, index) == 401);
+    }
 }
