@@ -62,9 +62,9 @@ fn assert_refused(sandbox: &Sandbox, finished: &Finished, parts: &[&str]) {
     for part in parts {
         assert!(finished.stderr.contains(part), "no {part:?}: {finished:?}");
     }
-    let made = std::fs::read_dir(sandbox.folder()).unwrap().map(|found| found.unwrap().file_name());
+    let mut made = std::fs::read_dir(sandbox.folder()).unwrap().map(|found| found.unwrap().file_name());
     let is_data = |name: &std::ffi::OsString| name.as_encoded_bytes().starts_with(b"data");
-    assert_eq!(made.filter(is_data).next(), None, "a data directory was made");
+    assert_eq!(made.find(is_data), None, "a data directory was made");
 }
 
 #[test]
