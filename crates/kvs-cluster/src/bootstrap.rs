@@ -1,4 +1,8 @@
-//! How a node begins: it fetches everything from one peer, the newest first, and goes on where it was after a restart.
+//! How a node begins: it fetches everything from one peer, and goes on where it was after a restart.
+//!
+//! First comes what values depend on, metadata and accounts, then the recent values, then the older ones. Clients may read
+//! while it fetches: a value that came before its metadata would be shown to whoever has no right to it, and a revoked
+//! token would be taken until its revocation came.
 //!
 //! At the end the node has, of everything that the source had received at the beginning, each version or a newer one; so
 //! it may claim that. When the source is lost on the way, another one goes on with the keys that are left, and what may
@@ -8,7 +12,7 @@
 //! | --- | --- |
 //! | 1 | version, 1 |
 //! | 1 | 0 done; 1 fetching |
-//! | 1 | pass: 1 recent, 2 older |
+//! | 1 | pass: 3 what values depend on, 4 recent values, 5 older ones; with any other the fetching begins again |
 //! | 8 | the moment that divides them, ms since 1970 |
 //! | 8 | records fetched |
 //! | 2 + n | the last key fetched |
@@ -19,6 +23,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kvs_core::cursor::{Cursor, EndsEarly};
 use kvs_core::log_position::LogPosition;
+use kvs_core::namespace::Namespace;
 use kvs_core::vector::Vector;
 use kvs_protocol::call::CallId;
 use kvs_protocol::wire::page::{PageOf, PageReply, PageRequest};
@@ -33,6 +38,42 @@ use crate::receive;
 use crate::report::BootstrapReport;
 
 const VERSION: u8 = 1;
+
+/// Part of the fetching; each begins where the one before ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+enum Pass {
+    /// All namespaces but that of the values.
+    Rights = 3,
+    /// Values that were stamped since the moment.
+    Recent = 4,
+    /// Values that were stamped before it.
+    Older = 5,
+}
+
+impl Pass {
+    const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            3 => Some(Self::Rights),
+            4 => Some(Self::Recent),
+            5 => Some(Self::Older),
+            _ => None,
+        }
+    }
+
+    const fn next(self) -> Option<Self> {
+        match self {
+            Self::Rights => Some(Self::Recent),
+            Self::Recent => Some(Self::Older),
+            Self::Older => None,
+        }
+    }
+
+    /// Whether a row key lies behind the last one of this pass.
+    fn is_behind(self, row_key: &[u8]) -> bool {
+        self != Self::Rights && row_key.first().is_some_and(|number| *number > Namespace::Data.number())
+    }
+}
 
 /// The peer that is fetched from.
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +94,7 @@ pub(crate) enum Step {
 
 /// Where a bootstrap is.
 struct Place {
-    of: PageOf,
+    pass: Pass,
     after: Vec<u8>,
     fetched: u64,
 }
@@ -63,7 +104,7 @@ pub(crate) struct Bootstrap {
     source: Option<Source>,
     /// Whether the fetching began with this source; only then is its log read up to where it was.
     is_whole: bool,
-    of: PageOf,
+    pass: Pass,
     moment_ms: u64,
     after: Vec<u8>,
     claim: Option<Vector>,
@@ -84,7 +125,7 @@ impl Bootstrap {
         let fresh = Self {
             source: None,
             is_whole: true,
-            of: PageOf::Recent,
+            pass: Pass::Rights,
             moment_ms,
             after: Vec::new(),
             claim: None,
@@ -97,9 +138,9 @@ impl Bootstrap {
         let Some(note) = store.note(Note::Bootstrap)? else { return Ok(Some(fresh)) };
         match read_note(&note) {
             Ok(None) => Ok(None),
-            Ok(Some((of, moment_ms, fetched, after, claim))) => {
+            Ok(Some((pass, moment_ms, fetched, after, claim))) => {
                 let is_whole = claim.is_none();
-                Ok(Some(Self { of, moment_ms, fetched, after, claim, is_whole, ..fresh }))
+                Ok(Some(Self { pass, moment_ms, fetched, after, claim, is_whole, ..fresh }))
             }
             Err(EndsEarly) => {
                 tracing::warn!("the note of the bootstrap cannot be read: it begins again");
@@ -128,18 +169,26 @@ impl Bootstrap {
     pub(crate) fn lose_source(&mut self) {
         self.source = None;
         self.in_flight = None;
-        if !self.after.is_empty() || self.of == PageOf::Older {
+        if !self.after.is_empty() || self.pass != Pass::Rights {
             self.is_whole = false;
         }
     }
 
     /// What to ask the source next.
     pub(crate) fn request(&self) -> PageRequest {
-        let of = match self.source {
-            Some(Source { log_end: Some(_), .. }) => self.of,
-            _ => PageOf::Nothing,
+        let (of, moment_ms) = match (self.source, self.pass) {
+            (Some(Source { log_end: Some(_), .. }), Pass::Recent) => (PageOf::Recent, self.moment_ms),
+            (Some(Source { log_end: Some(_), .. }), Pass::Older) => (PageOf::Older, self.moment_ms),
+            // However old they are.
+            (Some(Source { log_end: Some(_), .. }), Pass::Rights) => (PageOf::Recent, 0),
+            _ => (PageOf::Nothing, self.moment_ms),
         };
-        PageRequest { of, moment_ms: self.moment_ms, after: self.after.clone() }
+        let after = match self.pass {
+            // No row key is as short as this.
+            Pass::Rights if self.after.is_empty() => vec![Namespace::Data.number() + 1],
+            _ => self.after.clone(),
+        };
+        PageRequest { of, moment_ms, after }
     }
 
     /// Takes a page.
@@ -171,15 +220,15 @@ impl Bootstrap {
             self.is_whole = false;
         }
         let mut next = Place {
-            of: self.of,
+            pass: self.pass,
             after: self.after.clone(),
             fetched: self.fetched + received.writes.len() as u64,
         };
         let mut done = Step::GoesOn;
-        if !reply.last.is_empty() {
+        if !reply.last.is_empty() && !self.pass.is_behind(&reply.last) {
             next.after = reply.last;
-        } else if next.of == PageOf::Recent {
-            (next.of, next.after) = (PageOf::Older, Vec::new());
+        } else if let Some(pass) = self.pass.next() {
+            (next.pass, next.after) = (pass, Vec::new());
         } else {
             done = Step::Done;
         }
@@ -195,7 +244,7 @@ impl Bootstrap {
         }
         store.commit(Transaction { writes: received.writes, marks })?;
         // Only now: a page that could not be committed is fetched again.
-        (self.of, self.after, self.fetched) = (next.of, next.after, next.fetched);
+        (self.pass, self.after, self.fetched) = (next.pass, next.after, next.fetched);
         if done == Step::Done || now.saturating_sub(self.told_at) >= PROGRESS_INTERVAL {
             self.told_at = now;
             let (fetched, total) = (self.fetched, self.total);
@@ -209,7 +258,7 @@ impl Bootstrap {
     }
 
     fn note(&self, place: &Place) -> Mark {
-        let mut out = vec![VERSION, 1, place.of.number()];
+        let mut out = vec![VERSION, 1, place.pass as u8];
         out.extend_from_slice(&self.moment_ms.to_be_bytes());
         out.extend_from_slice(&place.fetched.to_be_bytes());
         out.extend_from_slice(&u16::try_from(place.after.len()).unwrap_or(u16::MAX).to_be_bytes());
@@ -225,7 +274,7 @@ impl Bootstrap {
     }
 }
 
-type Noted = (PageOf, u64, u64, Vec<u8>, Option<Vector>);
+type Noted = (Pass, u64, u64, Vec<u8>, Option<Vector>);
 
 fn read_note(note: &Bytes) -> Result<Option<Noted>, EndsEarly> {
     let mut cursor = Cursor::new(note);
@@ -235,7 +284,7 @@ fn read_note(note: &Bytes) -> Result<Option<Noted>, EndsEarly> {
     if cursor.u8()? == 0 {
         return Ok(None);
     }
-    let of = PageOf::from_number(cursor.u8()?).ok_or(EndsEarly)?;
+    let pass = Pass::from_number(cursor.u8()?).ok_or(EndsEarly)?;
     let (moment_ms, fetched) = (cursor.u64()?, cursor.u64()?);
     let after_len = cursor.u16()?;
     let after = cursor.take(usize::from(after_len))?.to_vec();
@@ -243,5 +292,5 @@ fn read_note(note: &Bytes) -> Result<Option<Noted>, EndsEarly> {
         0 => None,
         _ => Some(Vector::decode(&mut cursor)?),
     };
-    Ok(Some((of, moment_ms, fetched, after, claim)))
+    Ok(Some((pass, moment_ms, fetched, after, claim)))
 }

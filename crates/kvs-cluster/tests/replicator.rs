@@ -378,6 +378,41 @@ fn a_new_node_fetches_everything_and_then_follows() {
 }
 
 #[test]
+fn a_new_node_knows_who_may_read_before_it_holds_what_is_read() {
+    let mut world = World::of(1);
+    // Set long ago, as metadata mostly is, and then the values.
+    for (namespace, key) in
+        [(Namespace::Meta, "k"), (Namespace::Auth, "revoked/x"), (Namespace::Cluster, "c")]
+    {
+        let content = world.nodes[0].store.prepare(Bytes::from_static(b"{}"));
+        let put = Change::Put { content, lifetime: None };
+        world.commit(0, Write { namespace, ..write(key, put) });
+    }
+    world.run(Duration::from_secs(2));
+    world.clock.0.fetch_add(2 * 3600 * 1000, Ordering::SeqCst);
+    for number in 0..9000 {
+        world.put(0, &format!("k/{number}"), "1");
+    }
+    world.settle();
+    let new = world.add(Begins::Joining);
+    world.tell_members();
+    let mut was_seen_under_way = false;
+    for _ in 0..300 {
+        world.run(Duration::from_millis(10));
+        let node = &world.nodes[new];
+        let holds = |namespace, key| node.store.read(namespace, &path(key)).unwrap().is_some();
+        let fetched = node.store.keys();
+        was_seen_under_way |= (4..9003).contains(&fetched);
+        if holds(Namespace::Data, "k/0") {
+            assert!(holds(Namespace::Meta, "k") && holds(Namespace::Auth, "revoked/x"), "{fetched} fetched");
+        }
+    }
+    assert!(was_seen_under_way, "the values came all at once: the test shows nothing");
+    assert_eq!(world.nodes[new].store.keys(), 9003);
+    world.assert_equal_roots();
+}
+
+#[test]
 fn a_bootstrap_goes_on_after_a_restart_and_with_another_source() {
     let mut world = World::of(2);
     for number in 0..40_000 {
