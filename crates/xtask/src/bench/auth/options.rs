@@ -28,7 +28,7 @@ pub(crate) struct AuthOptions {
     /// Only these parts
     #[arg(long, value_enum, value_delimiter = ',', value_name = "NAME,...")]
     pub(crate) only: Vec<Part>,
-    /// How often each node is driven: 5 times, once in a quick run; the table holds medians
+    /// How often each node is driven: 9 times, once in a quick run; the table holds medians
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..=20))]
     rounds: Option<u32>,
     /// Few and short rounds: for looking, not for the document
@@ -47,12 +47,12 @@ impl AuthOptions {
 
     /// How often each node is driven.
     pub(crate) fn rounds(&self) -> u32 {
-        self.rounds.unwrap_or(self.by_length(1, 5))
+        self.rounds.unwrap_or(self.by_length(1, 9))
     }
 
     /// How long it is driven each time.
     pub(crate) fn duration(&self) -> Duration {
-        Duration::from_secs(self.by_length(2, 5))
+        Duration::from_secs(self.by_length(2, 3))
     }
 
     /// How many tokens are revoked.

@@ -2,8 +2,11 @@
 //!
 //! For each of the others a watcher reads a key with the token again and again, without a pause. Once both were answered, so
 //! that both nodes have the token verified and remembered, it is revoked on the first node; each watcher goes on until it is
-//! answered 401, and the figure is the later of the two.
+//! answered 401, and the figure is the later of the two. Before each revocation a file of our own on the same disk is
+//! appended to and synced: a revocation is answered after syncs, and so are the copies of its record.
 
+use std::fs::File;
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
@@ -31,29 +34,51 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// Revocations before the first that counts.
 const WARM_UP: u32 = 5;
 
+/// Bytes that are appended and synced for comparison: about a record of a revocation.
+const APPENDED: [u8; 512] = [b'x'; 512];
+
 /// The statuses that are told apart.
 const TAKEN: u16 = 200;
 const REFUSED: u16 = 401;
+
+/// A revocation that takes longer is told on the terminal.
+const SLOW: Duration = Duration::from_millis(100);
+
+/// What a watcher saw.
+#[derive(Debug, Clone, Copy)]
+struct Seen {
+    /// When the awaited answer came.
+    at: Instant,
+    /// The longest that it waited for any answer until then.
+    longest: Duration,
+}
 
 /// A watcher, as whoever revokes sees it.
 struct Watcher {
     /// Takes who bears the next token.
     bearers: Sender<Caller>,
-    /// Gives two moments for each: when the token was taken, and when it was refused.
-    moments: Receiver<anyhow::Result<Instant>>,
+    /// Gives two for each: that the token was taken, and that it was refused.
+    sights: Receiver<anyhow::Result<Seen>>,
 }
 
 impl Watcher {
-    fn moment(&self) -> anyhow::Result<Instant> {
-        self.moments.recv().context("a watcher has ended")?
+    fn next(&self) -> anyhow::Result<Seen> {
+        self.sights.recv().context("a watcher has ended")?
     }
 }
 
-/// Times in nanoseconds, from the revocation's request until the second refusal and until its own answer.
+/// Times in nanoseconds.
 struct Times {
+    /// From the revocation's request until the second refusal.
     sent_to_refused: Histogram,
+    /// From its answer on.
     answered_to_refused: Histogram,
+    /// From its request until its answer.
     sent_to_answered: Histogram,
+    /// The longest that a watcher waited for one answer meanwhile: what the machine adds.
+    longest_answer: Histogram,
+    /// An append to a file with its sync, before each revocation.
+    append: Histogram,
 }
 
 /// Measures revocations and adds the times.
@@ -70,15 +95,16 @@ pub(crate) fn run(options: &AuthOptions, scratch: &Scratch, findings: &mut Findi
     put_key(first, &accounts.make_token(&user)?.bearer)?;
     quiet::wait(&group.nodes);
 
+    let mut file = File::create_new(group.folder_of(0).join("append"))?;
     let others = [group.node(1)?.address, group.node(2)?.address];
     let times = thread::scope(|scope| {
         let watchers = others.map(|address| {
-            let ((bearers, orders), (reports, moments)) = (channel(), channel());
+            let ((bearers, orders), (reports, sights)) = (channel(), channel());
             scope.spawn(move || watch(address, &orders, &reports));
-            Watcher { bearers, moments }
+            Watcher { bearers, sights }
         });
         // The watchers end when this does, with their channels.
-        revoke_all(options.revocations(), first, &accounts, &user, &watchers)
+        revoke_all(options.revocations(), first, &accounts, &user, &watchers, &mut file)
     })?;
     report(options.revocations(), &times, findings);
     group.stop()
@@ -98,12 +124,15 @@ fn revoke_all(
     accounts: &Accounts,
     user: &str,
     watchers: &[Watcher; 2],
+    file: &mut File,
 ) -> anyhow::Result<Times> {
     let mut talk = Talk::open(address, Protocol::Http)?;
     let mut times = Times {
         sent_to_refused: Histogram::new(),
         answered_to_refused: Histogram::new(),
         sent_to_answered: Histogram::new(),
+        longest_answer: Histogram::new(),
+        append: Histogram::new(),
     };
     let mut request = Vec::new();
     for number in 0..WARM_UP + count {
@@ -111,7 +140,11 @@ fn revoke_all(
         for watcher in watchers {
             watcher.bearers.send(token.bearer.clone()).context("a watcher has ended")?;
         }
-        watchers.iter().try_for_each(|watcher| watcher.moment().map(drop))?;
+        watchers.iter().try_for_each(|watcher| watcher.next().map(drop))?;
+        let begin = clock::now();
+        file.write_all(&APPENDED)?;
+        file.sync_data()?;
+        let append = begin.elapsed();
         request.clear();
         accounts.revoke(&token.jti, &mut request);
         let sent = clock::now();
@@ -119,43 +152,57 @@ fn revoke_all(
         let answered = clock::now();
         anyhow::ensure!(answer.success, "a revocation was answered with {}", answer.status);
         let [one, other] = watchers;
-        let refused = one.moment()?.max(other.moment()?);
-        if number >= WARM_UP {
-            times.sent_to_refused.record(nanoseconds(refused.saturating_duration_since(sent)));
-            times.answered_to_refused.record(nanoseconds(refused.saturating_duration_since(answered)));
-            times.sent_to_answered.record(nanoseconds(answered.duration_since(sent)));
+        let (one, other) = (one.next()?, other.next()?);
+        if number < WARM_UP {
+            continue;
         }
+        let (refused, longest) = (one.at.max(other.at), one.longest.max(other.longest));
+        let took = refused.saturating_duration_since(sent);
+        if took > SLOW {
+            println!(
+                "bench: revocation {number}: refused after {took:.1?}, answered after {:.1?}; a watcher waited {longest:.1?} for one answer; a synced append before took {append:.1?}",
+                answered.duration_since(sent)
+            );
+        }
+        times.sent_to_refused.record(nanoseconds(took));
+        times.answered_to_refused.record(nanoseconds(refused.saturating_duration_since(answered)));
+        times.sent_to_answered.record(nanoseconds(answered.duration_since(sent)));
+        times.longest_answer.record(nanoseconds(longest));
+        times.append.record(nanoseconds(append));
     }
     Ok(times)
 }
 
 /// Reads with each token until it is taken, and then until it is refused.
-fn watch(address: SocketAddr, bearers: &Receiver<Caller>, moments: &Sender<anyhow::Result<Instant>>) {
+fn watch(address: SocketAddr, bearers: &Receiver<Caller>, sights: &Sender<anyhow::Result<Seen>>) {
     let mut talk = Talk::open(address, Protocol::Http);
     for bearer in bearers {
         for awaited in [TAKEN, REFUSED] {
-            let moment = match &mut talk {
+            let seen = match &mut talk {
                 Ok(talk) => poll(talk, &bearer, awaited),
                 Err(error) => Err(anyhow::anyhow!("{error:#}")),
             };
-            let failed = moment.is_err();
-            if moments.send(moment).is_err() || failed {
+            let failed = seen.is_err();
+            if sights.send(seen).is_err() || failed {
                 return;
             }
         }
     }
 }
 
-/// Asks without a pause until the answer has this status; gives the moment.
-fn poll(talk: &mut Talk, bearer: &Caller, awaited: u16) -> anyhow::Result<Instant> {
+/// Asks without a pause until the answer has this status.
+fn poll(talk: &mut Talk, bearer: &Caller, awaited: u16) -> anyhow::Result<Seen> {
     let mut request = Vec::new();
     bearer.get(0, &mut request);
     let begin = clock::now();
+    let (mut asked, mut longest) = (begin, Duration::ZERO);
     loop {
         let answer = talk.ask(&request)?;
         let now = clock::now();
+        longest = longest.max(now.duration_since(asked));
+        asked = now;
         if answer.status == awaited {
-            return Ok(now);
+            return Ok(Seen { at: now, longest });
         }
         // A node that does not have the user or the key yet says so.
         if awaited == REFUSED && answer.status != TAKEN {
@@ -168,25 +215,25 @@ fn poll(talk: &mut Talk, bearer: &Caller, awaited: u16) -> anyhow::Result<Instan
 }
 
 fn report(count: u32, times: &Times, findings: &mut Findings) {
-    let p50 = milliseconds(&times.sent_to_refused, 500);
-    let p99 = milliseconds(&times.sent_to_refused, 990);
-    let worst = milliseconds(&times.sent_to_refused, 1000);
-    let beside = format!(
-        "the `DELETE` itself p50 {:.2} ms, p99 {:.2} ms",
-        milliseconds(&times.sent_to_answered, 500),
-        milliseconds(&times.sent_to_answered, 990)
-    );
+    let at = milliseconds;
     let name = format!("revocation sent to one node until both others refuse the token, {count} times, p50");
-    findings.add_beside(&name, p50, Unit::ms(2), Goal::Shown, beside);
-    let worst = format!("worst {worst:.2} ms");
-    findings.add_beside("the same, p99", p99, Unit::ms(2), Goal::AtMost(100.0), worst);
-    let late = milliseconds(&times.answered_to_refused, 990);
-    findings.add(
-        "from the revocation's answer until both others refuse, p99",
-        late,
-        Unit::ms(2),
-        Goal::Shown,
+    let own = format!(
+        "the `DELETE` itself p50 {:.2} ms, p99 {:.2} ms",
+        at(&times.sent_to_answered, 500),
+        at(&times.sent_to_answered, 990)
     );
+    findings.add_beside(&name, at(&times.sent_to_refused, 500), Unit::ms(2), Goal::Shown, own);
+    let worst = format!("worst {:.2} ms", at(&times.sent_to_refused, 1000));
+    let p99 = at(&times.sent_to_refused, 990);
+    findings.add_beside("the same, p99", p99, Unit::ms(2), Goal::AtMost(100.0), worst);
+    let name = "from the revocation's answer until both others refuse, p99";
+    findings.add(name, at(&times.answered_to_refused, 990), Unit::ms(2), Goal::Shown);
+    let name = "the longest that a watcher waited for one answer in each revocation, p99";
+    let middle = format!("p50 {:.2} ms", at(&times.longest_answer, 500));
+    findings.add_beside(name, at(&times.longest_answer, 990), Unit::ms(2), Goal::Shown, middle);
+    let name = "an append of 512 bytes synced to the same disk before each revocation, p99";
+    let middle = format!("p50 {:.2} ms", at(&times.append, 500));
+    findings.add_beside(name, at(&times.append, 990), Unit::ms(2), Goal::Shown, middle);
 }
 
 fn nanoseconds(duration: Duration) -> u64 {
