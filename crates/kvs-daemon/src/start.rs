@@ -32,12 +32,15 @@ pub struct Started {
     pub log: PathBuf,
 }
 
+/// The variable that gives clients their token.
+const CLIENT_TOKEN: &str = "KVS_TOKEN";
+
 /// Starts `program` with `args` as the daemon of the configuration at `config` (an absolute path as
 /// [`Config::source`](kvs_config::config::Config::source) has it), and waits until it announced its address and accepts
 /// a connection there.
 ///
-/// `program` is an absolute path. It runs with the environment of the caller, in the folder `/`, with nothing to read
-/// and its output appended to the log; it is expected to call [`detach`](crate::session::detach), then
+/// `program` is an absolute path. It runs with the environment of the caller but for `KVS_TOKEN`, in the folder `/`, with
+/// nothing to read and its output appended to the log; it is expected to call [`detach`](crate::session::detach), then
 /// [`acquire`](crate::pidfile::PidFile::acquire) and, once it listens,
 /// [`announce`](crate::pidfile::PidFile::announce).
 ///
@@ -84,6 +87,8 @@ fn spawn(program: &Path, args: &[OsString], log: &Log) -> Result<Child, DaemonEr
         .args(args)
         // The folder that the user is in must stay free to be moved or unmounted.
         .current_dir("/")
+        // A client's, which a process that runs for months has no use for and would show to whoever may look at it.
+        .env_remove(CLIENT_TOKEN)
         .stdin(Stdio::null())
         .stdout(log.for_child().map_err(failed)?)
         .stderr(log.for_child().map_err(failed)?)

@@ -14,9 +14,9 @@
     reason = "a failing step must fail the test, and a skipped one must say so"
 )]
 
+mod access_table;
 mod accounts;
 mod audit;
-mod access_table;
 mod backup;
 mod check;
 mod cli;
@@ -45,6 +45,8 @@ mod rate_limit;
 mod readme;
 mod revocation;
 mod script;
+mod secret_nowhere;
+mod strangers;
 mod support;
 mod tls;
 mod tls_cluster;

@@ -71,6 +71,9 @@ impl Scene {
     }
 }
 
+/// Method, target, header fields and body of a request about `PATH`.
+type Asked<'a> = (&'a str, String, Vec<(&'a str, &'a str)>, String);
+
 /// An answer without what differs between any two requests, and with one name for the key.
 fn comparable(answer: &Answer, path: &str) -> (u16, Vec<(String, String)>, String) {
     let varying = ["x-request-id", "date"];
@@ -87,7 +90,7 @@ fn a_hidden_key_answers_like_one_that_is_not_there() {
         let tagged = format!("\"{version}\"");
         let batch = |op: &str| format!(r#"{{"ops":[{{"op":"{op}","path":"PATH"}}]}}"#);
         let conditional = format!(r#"{{"ops":[{{"op":"delete","path":"PATH","if_match":"{version}"}}]}}"#);
-        let asked: Vec<(&str, String, Vec<(&str, &str)>, String)> = vec![
+        let asked: Vec<Asked<'_>> = vec![
             ("GET", "/kv/PATH".into(), vec![], String::new()),
             ("HEAD", "/kv/PATH".into(), vec![], String::new()),
             ("GET", "/kv/PATH".into(), vec![("If-None-Match", &tagged)], String::new()),

@@ -80,11 +80,6 @@ impl World {
         &self.sandbox
     }
 
-    /// Its data directory.
-    pub(crate) fn data(&self) -> PathBuf {
-        self.sandbox.folder().join("data")
-    }
-
     /// The token of root.
     pub(crate) fn root_token(&self) -> &str {
         &self.root
