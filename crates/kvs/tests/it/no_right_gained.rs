@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use crate::support::access::{Person, SECRET, World, group, minted};
+use crate::support::access::{Person, SCOPES, SECRET, World, group, minted};
 use crate::support::client::Client;
 use crate::support::forger::Forger;
 use crate::support::wait::until_true;
@@ -334,6 +334,58 @@ fn bodies_about_accounts_say_each_thing_once() {
     let listed = root.get("/auth/users").expect(200).json();
     assert_eq!(listed["users"].as_array().unwrap().len(), 1, "{listed}");
     assert_eq!(root.get(&grouped).expect(200).json()["members"], json!([]));
+}
+
+#[test]
+fn a_token_does_no_more_than_its_scopes_and_paths() {
+    let world = World::new(&[]);
+    let ann = world.person("ann");
+    let mut hers = world.of(&ann);
+    let version = hers.put("/kv/in/a", "1").expect(201).uuid();
+    for path in ["in/a", "in/b", "inner", "out/a"] {
+        hers.put(&format!("/kv/{path}"), "\"ann\"");
+    }
+    let restore = format!("/history/in/a/{version}/restore");
+    let deletes = json!({ "ops": [{ "op": "delete", "path": "in/b" }] });
+    let puts = json!({ "ops": [{ "op": "put", "path": "in/b", "data": 1 }] });
+    // Of its own keys: reading, writing, metadata, deleting, restoring, batches of puts and of deletes.
+    for (scopes, statuses) in [
+        (vec!["read"], [200, 403, 403, 403, 403, 403, 403]),
+        (vec!["write"], [403, 200, 200, 403, 403, 200, 403]),
+        (vec!["delete"], [403, 403, 403, 204, 403, 403, 200]),
+        (vec!["read", "write"], [200, 200, 200, 403, 200, 200, 403]),
+    ] {
+        let token = minted(&mut hers, &json!({ "scopes": scopes }));
+        let mut client = world.bearer(&token);
+        let told = [
+            client.get("/kv/in/a").status,
+            client.put("/kv/in/a", "2").status,
+            client.put("/meta/in/a", "{}").status,
+            client.delete("/kv/in/a").status,
+            client.send("POST", &restore, &[], b"").status,
+            client.post("/kv/_batch", &puts).status,
+            client.post("/kv/_batch", &deletes).status,
+        ];
+        assert_eq!(told, statuses, "{scopes:?}");
+        hers.put("/kv/in/a", "\"ann\"");
+        hers.put("/kv/in/b", "\"ann\"");
+    }
+    // Of a subtree, where names that begin alike are outside, and so is what lies above.
+    let token = minted(&mut hers, &json!({ "scopes": SCOPES, "paths": ["in"] }));
+    let mut client = world.bearer(&token);
+    assert_eq!(client.keys(), ["in/a", "in/b"]);
+    for path in ["inner", "out/a", "new", "i"] {
+        client.get(&format!("/kv/{path}")).refused(404, "not_found");
+        client.delete(&format!("/kv/{path}")).refused(404, "not_found");
+        client.get(&format!("/history/{path}")).refused(404, "not_found");
+        client.get(&format!("/meta/{path}")).refused(404, "not_found");
+        assert_no_write(&mut client, path);
+    }
+    assert_eq!(client.delete("/kv/out?recursive=true").expect(200).json()["deleted"], 0);
+    client.get("/kv/in/a").expect(200);
+    client.put("/kv/in/new/deep", "1").expect(201);
+    assert_eq!(client.delete("/kv/in?recursive=true").expect(200).json()["deleted"], 3);
+    assert_eq!(hers.keys(), ["inner", "out/a"]);
 }
 
 #[test]
