@@ -109,18 +109,30 @@ impl Directory {
     /// Whether an authentic token is refused, and why.
     #[must_use]
     pub fn is_revoked(&self, claims: &Claims) -> Option<Revoked> {
-        if self.revoked.contains(&claims.jti) {
+        self.refusal(claims.subject, claims.jti, claims.issued_at_s)
+    }
+
+    /// Whether a token that was good when it was presented is refused by now, and why.
+    #[must_use]
+    pub fn is_refused_by_now(&self, bearer: &Bearer) -> Option<Revoked> {
+        // A subject is what every bearer was made of.
+        let subject = Subject::parse(bearer.user.as_str())?;
+        self.refusal(subject, bearer.jti, bearer.issued_at_s)
+    }
+
+    fn refusal(&self, subject: Subject, jti: Uuid, issued_at_s: u64) -> Option<Revoked> {
+        if self.revoked.contains(&jti) {
             return Some(Revoked::Listed);
         }
-        match self.floors.get(&claims.subject) {
+        match self.floors.get(&subject) {
             Some(&FLOOR_FOR_EVER) => return Some(Revoked::UserDeleted),
-            Some(&floor) if claims.issued_at_s <= floor => return Some(Revoked::BelowFloor),
+            Some(&floor) if issued_at_s <= floor => return Some(Revoked::BelowFloor),
             Some(_) | None => {}
         }
-        if self.all_floor_s.is_some_and(|floor| claims.issued_at_s <= floor) {
+        if self.all_floor_s.is_some_and(|floor| issued_at_s <= floor) {
             return Some(Revoked::BeforeRestore);
         }
-        let user = claims.subject.user()?;
+        let user = subject.user()?;
         if self.unreadable.contains(&user) {
             return Some(Revoked::UserUnreadable);
         }

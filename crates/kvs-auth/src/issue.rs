@@ -64,7 +64,8 @@ pub enum NotIssued {
 /// What a token with this random number may say, if this caller may have it.
 ///
 /// An administrator of the whole node may have any token for root and for any user that is known. Everybody else may
-/// have tokens for themselves that do not reach beyond the one that they present.
+/// have tokens for themselves that do not reach beyond the one that they present. Those count as issued when that one was:
+/// a floor that refuses it refuses them too, also where they are made on a node that has not heard of the floor yet.
 ///
 /// # Errors
 ///
@@ -87,16 +88,25 @@ pub fn claims_for(
     if !is_admin && subject != own {
         return Err(NotIssued::Denied(Denied::Forbidden));
     }
-    if is_admin {
+    let issued_at_s = if is_admin {
         expect_user(directory, subject)?;
+        first_issue(directory, subject, moment)?
+    } else {
+        // It may have been revoked since it was verified.
+        if directory.is_refused_by_now(bearer).is_some() {
+            return Err(NotIssued::Denied(Denied::Unauthorized));
+        }
+        bearer.issued_at_s
+    };
+    let lifetime_s = wish.lifetime_s.unwrap_or(TOKEN_LIFETIME_DEFAULT_S);
+    if lifetime_s == 0 {
+        return Err(TokenError::Lifetime.into());
     }
-    let issued_at_s = first_issue(directory, subject, moment)?;
-    let wished_end_s = |lifetime_s: u64| issued_at_s.saturating_add(lifetime_s);
     let mut claims = Claims {
         subject,
         jti,
         issued_at_s,
-        expires_at_s: wished_end_s(wish.lifetime_s.unwrap_or(TOKEN_LIFETIME_DEFAULT_S)),
+        expires_at_s: issued_at_s.max(moment.now_s).saturating_add(lifetime_s),
         scopes: wish.scopes,
         paths: wish.paths.clone(),
     };
@@ -158,7 +168,7 @@ mod tests {
     use crate::accounts::place::{FLOOR_FOR_EVER, Place};
     use crate::caller::{AnonymousRights, Bearer, Caller};
     use crate::decision::Denied;
-    use crate::directory::Directory;
+    use crate::directory::{Directory, Revoked};
     use crate::limits::{TOKEN_LIFETIME_DEFAULT_S, TOKEN_LIFETIME_MAX_S};
     use crate::scopes::{Scope, Scopes};
     use crate::subject::Subject;
@@ -250,6 +260,21 @@ mod tests {
         assert!(asked(&ann, &lives(3600)).is_ok());
         assert_eq!(asked(&ann, &lives(3601)), Err(NotIssued::Wider));
         assert_eq!(asked(&ann, &lives(0)), Err(NotIssued::Token(TokenError::Lifetime)));
+    }
+
+    #[test]
+    fn a_floor_that_refuses_a_token_refuses_what_was_made_with_it() {
+        let ann = bearer(ANN, scopes(&[Scope::Read]), None);
+        let made = asked(&ann, &wish(None, ann.scopes)).unwrap();
+        // Before anybody here has heard of the floor, and after the second that it names.
+        let mut later = directory();
+        let floor = Place::Floor { of: ANN, seconds: ann.issued_at_s };
+        later.apply(&floor.to_string(), Some(b"{}")).unwrap();
+        assert_eq!(later.is_revoked(&made), Some(Revoked::BelowFloor));
+        let again = claims_for(&Caller::Bearer(&ann), &wish(None, ann.scopes), &later, JTI, NOW);
+        assert_eq!(again, Err(NotIssued::Denied(Denied::Unauthorized)));
+        let minute = Wish { lifetime_s: Some(60), ..wish(None, ann.scopes) };
+        assert_eq!(asked(&ann, &minute).unwrap().expires_at_s, NOW.now_s + 60);
     }
 
     #[test]

@@ -76,6 +76,17 @@ impl Call<'_> {
             .ok_or_else(|| Problem::internal(format!("a verified token speaks for {:?}", bearer.user)))
     }
 
+    /// Refuses when the token that was presented has been revoked since.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unauthorized`].
+    pub(crate) fn expect_good(&self) -> Result<(), Problem> {
+        let bearer = self.visitor.identity.bearer();
+        let is_good = bearer.is_some_and(|it| self.accounts.directory().is_refused_by_now(it).is_none());
+        if is_good { Ok(()) } else { Err(refused(Denied::Unauthorized)) }
+    }
+
     /// Reads a subject of the path and lets administrators and itself through.
     ///
     /// # Errors

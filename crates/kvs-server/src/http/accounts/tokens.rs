@@ -60,6 +60,8 @@ pub(crate) async fn create(call: Call<'_>, body: Incoming) -> Result<Reply, Prob
     let issued = Issued::of(&claims);
     let step = call.put(Place::Token(jti), issued.write()).for_seconds(life_s(&claims, moment.now_s));
     call.commit(vec![step]).await?;
+    // All tokens of whoever asks may have been revoked meanwhile. What nobody was told is no token.
+    call.expect_good()?;
     let minted = Minted { token, jti: jti.to_string(), expires_at: issued.expires_at_ms };
     json(StatusCode::CREATED, &minted)
 }

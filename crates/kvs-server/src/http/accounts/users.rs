@@ -137,14 +137,19 @@ pub(crate) async fn delete(call: Call<'_>, raw: &str) -> Result<Reply, Problem> 
 
 /// Answers `DELETE /auth/users/{uuid}/tokens`: none of the tokens that the user has now is ever good again. Works for
 /// `root`, and for users that this node does not know (yet), so that nobody has to wait with it.
+///
+/// The floor first: whoever holds one of the tokens makes no further ones from then on, and those that it made until then
+/// above the floor are on the list when the rest is read. If that fails, the floor stays.
 pub(crate) async fn revoke_all(call: Call<'_>, raw: &str) -> Result<Reply, Problem> {
     let subject = call.expect_self_or_admin(raw)?;
     call.expect_writable()?;
     Query::read(call.query, &[])?;
     let floor = next_floor(call.accounts.directory().floor(subject), call.moment());
-    let mut steps = vec![call.put(Place::Floor { of: subject, seconds: floor }, FLOOR_JSON.to_vec())];
-    steps.extend(issued::revocations_above(call, subject, floor).await?);
-    call.commit(steps).await?;
+    call.commit(vec![call.put(Place::Floor { of: subject, seconds: floor }, FLOOR_JSON.to_vec())]).await?;
+    let above = issued::revocations_above(call, subject, floor).await?;
+    if !above.is_empty() {
+        call.commit(above).await?;
+    }
     Ok(Reply::empty(StatusCode::NO_CONTENT))
 }
 
