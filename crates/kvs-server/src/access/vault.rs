@@ -100,15 +100,14 @@ impl Vault {
         decide_scope(caller, Action::Read).map_err(refused)?;
         let fill = match self.answers.look_up(path) {
             Lookup::Found(answer) => {
-                metrics.count_lookup(CacheLookup::Hit);
-                if !answer.is_live(|| now_ms) {
-                    return Ok(None);
+                let answer = Some(answer).filter(|answer| answer.is_live(|| now_ms));
+                if let Some(Ok(answer)) = answer.map(|answer| open_cached(caller, path.as_bytes(), answer)) {
+                    metrics.count_lookup(CacheLookup::Hit);
+                    return Ok(Some(answer));
                 }
-                match open_cached(caller, path.as_bytes(), answer) {
-                    Ok(answer) => return Ok(Some(answer)),
-                    // What may not be read costs what a key that is not there costs.
-                    Err(_) => None,
-                }
+                // What may not be read, or is over, costs and counts what a key that is not there does.
+                metrics.count_lookup(CacheLookup::Miss);
+                None
             }
             Lookup::Missing(fill) => {
                 metrics.count_lookup(CacheLookup::Miss);
@@ -150,13 +149,27 @@ impl Vault {
         now_ms: u64,
     ) -> Result<Vec<Revision>, Problem> {
         decide_scope(caller, Action::Read).map_err(refused)?;
+        // Whoever may not know of the key does not wait for its versions to be read, which are many or none.
+        if self.unseal_read(caller, path, now_ms, Sealed::new(()))?.is_none() {
+            return Ok(Vec::new());
+        }
+        // What counts are the rights from after they were read.
         let revisions = Sealed::new(self.store.history(Namespace::Data, path)?);
+        Ok(self.unseal_read(caller, path, now_ms, revisions)?.unwrap_or_default())
+    }
+
+    /// Opens what is about a path, by the rights of now; `None` where the caller may not read it.
+    fn unseal_read<T>(
+        &self,
+        caller: &Caller<'_>,
+        path: &Path,
+        now_ms: u64,
+        sealed: Sealed<T>,
+    ) -> Result<Option<T>, StoreError> {
         let record = self.store.read(Namespace::Data, path)?;
         let rights = self.rights(path, record.as_ref(), now_ms)?;
         let resource = resource_of(path.as_bytes(), rights.as_ref());
-        Ok(authorize(caller, Action::Read, &resource, revisions)
-            .map(Authorized::into_inner)
-            .unwrap_or_default())
+        Ok(authorize(caller, Action::Read, &resource, sealed).map(Authorized::into_inner).ok())
     }
 
     /// A page of a range, without what the caller may not read. Reads from the disk.

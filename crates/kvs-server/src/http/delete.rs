@@ -135,12 +135,14 @@ fn page_below(
     while paths.len() + CHUNK_ROWS_MAX <= SUBTREE_PAGE_KEYS {
         // Values come with the keys, so only a few at a time.
         let page = node.vault.page_for(&caller, Action::Delete, &view, &query, now_ms)?;
+        let is_whole = page.rows.len() == query.limit;
         paths.extend(page.rows.into_iter().filter_map(|row| match row {
             PageRow::Key(path, _) => Some(path),
             PageRow::Prefix(_) => None,
         }));
         query.after = page.next;
-        if query.after.is_none() {
+        // A short piece with more to come has looked at as much as one turn may: other large reads wait meanwhile.
+        if query.after.is_none() || !is_whole {
             break;
         }
     }
