@@ -31,7 +31,7 @@ use crate::clock;
 /// A token that is not yet taken, or not yet refused, after this has failed.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Revocations before the first that counts: what nodes write at their start is on the disk by then.
+/// Revocations before the first that counts, so that connections, caches and files are in use.
 const WARM_UP: u32 = 20;
 
 /// Bytes that are appended and synced for comparison: about a record of a revocation.
