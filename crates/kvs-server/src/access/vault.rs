@@ -12,13 +12,14 @@ use kvs_auth::decision::{
     Action, Authorized, Denied, Resource, Sealed, State as KeyState, authorize, authorize_admin,
     authorize_scope, decide, decide_scope,
 };
-use kvs_auth::rights::{Rights, rights_of};
+use kvs_auth::rights::{Lookup as _, Rights, rights_of};
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_core::precondition::Precondition;
 use kvs_core::record::{Principal, Record};
 use kvs_store::commit::write::{Change, Outcome, Write};
 use kvs_store::compression::Content;
+use kvs_store::engine::contract::Order;
 use kvs_store::error::StoreError;
 use kvs_store::node::Identity as NodeIdentity;
 use kvs_store::read::history::Revision;
@@ -38,6 +39,9 @@ use crate::answer_cache::{AnswerCache, Lookup};
 use crate::metrics::{CacheLookup, Metrics};
 use crate::problem::Problem;
 use crate::writer;
+
+/// Pages of a subtree that are looked through before metadata is laid over it.
+const COVERED_PAGES_MAX: usize = 5;
 
 /// The store, the answers that were framed from it, and who may have them.
 pub(crate) struct Vault {
@@ -240,6 +244,57 @@ impl Vault {
     pub(crate) fn governing(&self, path: &Path, now_ms: u64) -> Result<Rights, StoreError> {
         let record = self.store.read(Namespace::Data, path)?;
         self.rights_anyway(path, record.as_ref(), now_ms)
+    }
+
+    /// Whether metadata on a path would come to govern keys below it that others than the caller have made. It does not
+    /// where the caller owns the metadata that governs them now. Reads from the disk; a subtree that is too large to be
+    /// looked through counts as one with such keys.
+    ///
+    /// # Errors
+    ///
+    /// The disk cannot be read.
+    pub(crate) fn would_cover_others(
+        &self,
+        caller: &Caller<'_>,
+        path: &Path,
+        now_ms: u64,
+    ) -> Result<bool, StoreError> {
+        let own = caller.principal();
+        let governs = |rights: &Rights| matches!(rights, Rights::Governed(metadata) if metadata.owner == own);
+        if governs(&self.rights_anyway(path, None, now_ms)?) {
+            return Ok(false);
+        }
+        let read = |namespace, path: &Path| self.store.read(namespace, path);
+        let mut rows = Rows { read, presence: &self.presence, now_ms };
+        let mut is_covered = |key: &Path| -> Result<bool, StoreError> {
+            for at in std::iter::once(key.clone()).chain(key.ancestors()).take_while(|at| at != path) {
+                if rows.metadata(&at)?.is_some() {
+                    return Ok(false);
+                }
+            }
+            Ok(true)
+        };
+        let view = self.store.view()?;
+        let mut query = RangeQuery {
+            namespace: Namespace::Data,
+            start: Bytes::new(),
+            end: Bytes::new(),
+            prefix: Bytes::from(format!("{path}/")),
+            delimiter: None,
+            limit: 1,
+            order: Order::Ascending,
+            after: None,
+        };
+        for _ in 0..COVERED_PAGES_MAX {
+            let page = range::page_of(&view, &query, now_ms, &mut |key, record| {
+                Ok(record.owner != Principal::nobody() && record.owner != own && is_covered(key)?)
+            })?;
+            if !page.rows.is_empty() || page.next.is_none() {
+                return Ok(!page.rows.is_empty());
+            }
+            query.after = page.next;
+        }
+        Ok(true)
     }
 
     /// Allows a write to the data namespace as far as the scope goes; the commit decides about the key.

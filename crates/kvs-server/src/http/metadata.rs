@@ -11,7 +11,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{HeaderMap, StatusCode};
 use hyper::body::Incoming;
-use kvs_auth::caller::ROOT;
+use kvs_auth::caller::{Caller, ROOT};
 use kvs_auth::decision::Action;
 use kvs_auth::metadata;
 use kvs_auth::mode::Mode;
@@ -109,6 +109,7 @@ pub(crate) async fn write(
     let (reading, key) = (Arc::clone(node), path.clone());
     // Only to know what stays as it is. Whether the caller may change it is decided by the commit.
     let before = node.scans.run(move || Ok(reading.vault.governing(&key, reading.clock.now_ms())?)).await?;
+    expect_own_below(node, visitor, &path, &before).await?;
     let (changed, action) = apply(node, visitor, &asked, &before)?;
     let content = node.vault.prepare(Bytes::from(metadata::encode(&changed)));
     let put = Change::Put { content, lifetime: None };
@@ -116,6 +117,37 @@ pub(crate) async fn write(
     let write = node.vault.allow_in(visitor, action, Otherwise::Refuse, write)?;
     node.vault.commit(vec![write]).await?;
     show(&Rights::Governed(changed))
+}
+
+/// Refuses an owner whose metadata would come to govern what others have made below the path: whoever makes a key above
+/// theirs would give itself rights to them. Of anybody else the commit decides.
+async fn expect_own_below(
+    node: &Arc<Node>,
+    visitor: &Visitor,
+    path: &Path,
+    before: &Rights,
+) -> Result<(), Problem> {
+    let caller = visitor.identity.caller();
+    let is_admin = match &caller {
+        Caller::Everybody | Caller::Anonymous(_) => return Ok(()),
+        Caller::Bearer(bearer) => bearer.is_admin(),
+    };
+    let is_owner = matches!(before, Rights::Governed(metadata) if metadata.owner == caller.principal());
+    if is_admin || !is_owner {
+        return Ok(());
+    }
+    let (looking, asking, path) = (Arc::clone(node), visitor.clone(), path.clone());
+    let covers = node.scans.run(move || {
+        let now_ms = looking.clock.now_ms();
+        Ok(looking.vault.would_cover_others(&asking.identity.caller(), &path, now_ms)?)
+    });
+    if covers.await? {
+        return Err(Problem::new(
+            Code::Forbidden,
+            "others have keys below this path that would be governed by it: this takes an administrator",
+        ));
+    }
+    Ok(())
 }
 
 /// What the metadata becomes, and which right that takes.

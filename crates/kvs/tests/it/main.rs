@@ -36,6 +36,7 @@ mod guards;
 mod json;
 mod kill9;
 mod members;
+mod metadata_above;
 mod never_shown;
 mod no_right_gained;
 mod parser;
