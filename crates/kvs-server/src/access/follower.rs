@@ -4,19 +4,23 @@
 //! Runs on the committer's thread. Records of accounts and metadata are rare and small; reading one back takes
 //! microseconds.
 
+use std::ops::Bound;
 use std::sync::{Arc, OnceLock, Weak};
 
 use bytes::Bytes;
+use kvs_auth::accounts::place::Place;
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_store::clock::Clock;
 use kvs_store::engine::contract::Order;
 use kvs_store::error::StoreError;
+use kvs_store::keys::read_record_key;
 use kvs_store::observer::Key;
 use kvs_store::read::range::{self, PageRow, RangeQuery};
 use kvs_store::store::Store;
+use kvs_store::table::Table;
 
-use crate::access::guard::Guard;
+use crate::access::guard::{Accounts, Guard};
 use crate::access::presence::Presence;
 use crate::answer_cache::AnswerCache;
 use crate::clock::SystemClock;
@@ -55,6 +59,7 @@ impl Follower {
         self.load(store, Namespace::Meta, &mut |path, _| self.presence.add(path))?;
         if let Some(accounts) = self.guard.accounts() {
             self.load(store, Namespace::Auth, &mut |path, json| accounts.learn(path.as_str(), Some(json)))?;
+            learn_revocations(store, accounts)?;
         }
         // It is set once: a node has one store.
         drop(self.store.set(Arc::downgrade(store)));
@@ -92,10 +97,19 @@ impl Follower {
         }
     }
 
-    /// These keys are about to change.
+    /// These keys are about to change. A revocation is heard now, before it is on the disk: that some record is to lie at
+    /// its place says all, and refusing too early is safe where the commit fails.
     pub(crate) fn committing(&self, keys: &[Key]) {
-        for key in keys.iter().filter(|key| key.namespace == Namespace::Meta) {
-            self.presence.add(&key.path);
+        for key in keys {
+            match key.namespace {
+                Namespace::Meta => self.presence.add(&key.path),
+                Namespace::Auth if is_revocation(&key.path) => {
+                    if let Some(accounts) = self.guard.accounts() {
+                        accounts.learn(key.path.as_str(), Some(b"{}"));
+                    }
+                }
+                Namespace::Auth | Namespace::Data | Namespace::Cluster => {}
+            }
         }
     }
 
@@ -124,4 +138,22 @@ impl Follower {
             }
         }
     }
+}
+
+fn is_revocation(path: &Path) -> bool {
+    matches!(Place::parse(path.as_str()), Some(Place::Revoked(_) | Place::Floor { .. }))
+}
+
+/// Learns every revocation that there is any record of, the mark of a delete included: nothing takes one back.
+fn learn_revocations(store: &Store, accounts: &Accounts) -> Result<(), StoreError> {
+    let view = store.view()?;
+    let from = Bound::Included(vec![Namespace::Auth.number()]);
+    let to = Bound::Excluded(vec![Namespace::Auth.number() + 1]);
+    for stored in view.range(Table::Records, (from, to), Order::Ascending) {
+        let (row_key, _) = stored?;
+        if let Some(key) = read_record_key(&row_key).filter(|key| is_revocation(&key.path)) {
+            accounts.learn(key.path.as_str(), Some(b"{}"));
+        }
+    }
+    Ok(())
 }
