@@ -37,7 +37,7 @@ pub const FIRST_SEQ_MAX: u64 = (1 << 53) - 1;
 /// Most segments that are looked at in one folder.
 pub const SEGMENTS_MAX: usize = 100_000;
 
-/// Most entries per second about what strangers do; beyond it only their number is noted.
+/// Most entries of each kind per second about what strangers do; beyond it only their number is noted.
 pub const PUBLIC_EVENTS_PER_SECOND_MAX: u32 = 20;
 
 /// Time from one checkpoint to the next, in milliseconds.

@@ -45,7 +45,7 @@ pub struct Options {
     pub segment_bytes_max: u64,
     /// Size of all segments above which the oldest are removed, in bytes. The last two always stay.
     pub trail_bytes_max: u64,
-    /// Most entries per second about what strangers do.
+    /// Most entries of each kind per second about what strangers do.
     pub public_events_per_second_max: u32,
     /// Time from one checkpoint to the next, in milliseconds.
     pub checkpoint_interval_ms: u64,
