@@ -297,10 +297,23 @@ async fn open(
     });
     let (data_dir, settings) = (config.data_dir.clone(), store_settings(config, &cache, keyring.as_ref()));
     let (accounts_of, trail) = (Arc::clone(&guard), config.tamper_logging_enabled);
+    let noting = Arc::clone(&recorder);
     let opening = tokio::task::spawn_blocking(move || {
         let opened = Store::open(&data_dir, settings, Arc::new(clock), observer);
         let store = Arc::new(opened.map_err(ServerError::OpenStore)?);
         follower.follow(&store).map_err(ServerError::OpenStore)?;
+        if trail {
+            let options = Options::new(store.node(), random_bytes()?);
+            let log =
+                AuditLog::open(&audit_dir(&data_dir), options, clock.now_ms()).map_err(ServerError::Audit)?;
+            if let Some(damage) = &log.opening().damage {
+                tracing::error!(
+                    damage,
+                    "the audit trail is damaged: kvs audit verify says where; it goes on behind that"
+                );
+            }
+            noting.begin(Arc::new(log));
+        }
         if let Some(accounts) = accounts_of.accounts() {
             // A backup may lack revocations: what was issued before it was restored is not taken any more.
             if let Some(restored_ms) = store.restored_ms().map_err(ServerError::OpenStore)? {
@@ -309,27 +322,14 @@ async fn open(
             carried::learn(&data_dir, accounts)
                 .map_err(|source| ServerError::Runtime { operation: "read saved revocations", source })?;
             let path = root_token::path(&data_dir);
-            root::ensure(&data_dir, accounts, clock.now_ms() / 1000)
+            root::ensure(&data_dir, accounts, &noting, clock.now_ms() / 1000)
                 .map_err(|source| ServerError::RootToken { path, source })?;
         }
-        let log = trail.then(|| {
-            let options = Options::new(store.node(), random_bytes()?);
-            AuditLog::open(&audit_dir(&data_dir), options, clock.now_ms()).map_err(ServerError::Audit)
-        });
-        Ok::<_, ServerError>((store, log.transpose()?))
+        Ok::<_, ServerError>(store)
     });
-    let (store, log) = opening
+    let store = opening
         .await
         .map_err(|error| ServerError::Runtime { operation: "open the store", source: error.into() })??;
-    if let Some(log) = log {
-        if let Some(damage) = &log.opening().damage {
-            tracing::error!(
-                damage,
-                "the audit trail is damaged: kvs audit verify says where; it goes on behind that"
-            );
-        }
-        recorder.begin(Arc::new(log));
-    }
     let root_key = keyring.as_ref().map(|keyring| keyring.current().root).unwrap_or_default();
     let peer_reserve = if keyring.is_some() { CONNECTIONS_PEER_RESERVE } else { 0 };
     let gate = keyring.map(|keyring| Gate::new(keyring, store.identity().origin.node)).transpose()?;

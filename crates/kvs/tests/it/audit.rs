@@ -190,6 +190,9 @@ fn strangers_leave_a_trace_and_tokens_do_not() {
     assert_eq!(of("login_failed").len(), 1, "{all:?}");
     assert!(of("login_failed")[0]["result"].as_str().unwrap().starts_with("refused: "), "{all:?}");
     assert_eq!(of("put")[0]["who"], "root", "{all:?}");
+    // The token that the node made for root is told by its number.
+    assert_eq!(of("token_issued").len(), 1, "{all:?}");
+    assert!(of("token_issued")[0]["detail"].as_str().unwrap().starts_with("root.token "), "{all:?}");
     let bytes = all_bytes(&data_dir.join("audit"));
     let (_, signature) = token.rsplit_once('.').unwrap();
     assert!(!holds(&bytes, signature) && !holds(&bytes, forged));
