@@ -158,6 +158,19 @@ impl Accounts {
         }
     }
 
+    /// Whether a token that was good at the beginning of its request was not revoked since. A body may come slowly, and
+    /// what it asks for is not done once its token is revoked.
+    ///
+    /// # Errors
+    ///
+    /// [`Code::Unauthorized`].
+    pub(crate) fn expect_good(&self, bearer: &Bearer) -> Result<(), Problem> {
+        match self.directory().is_refused_by_now(bearer) {
+            Some(reason) => Err(bad_token(format!("the token was revoked meanwhile ({reason:?})"))),
+            None => Ok(()),
+        }
+    }
+
     fn identify(&self, headers: &HeaderMap, now_s: u64) -> Result<Identity, Problem> {
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let Some(first) = given.next() else { return Ok(Identity::Anonymous(self.anonymous)) };

@@ -297,11 +297,24 @@ impl Vault {
         Ok(true)
     }
 
+    /// Refuses a visitor whose token was revoked since the request began. To be asked after its body was read, where
+    /// nothing else here is that asks.
+    ///
+    /// # Errors
+    ///
+    /// It was.
+    pub(crate) fn expect_good(&self, visitor: &Visitor) -> Result<(), Problem> {
+        match (self.guard.accounts(), visitor.identity.bearer()) {
+            (Some(accounts), Some(bearer)) => accounts.expect_good(bearer),
+            _ => Ok(()),
+        }
+    }
+
     /// Allows a write to the data namespace as far as the scope goes; the commit decides about the key.
     ///
     /// # Errors
     ///
-    /// The scope is missing.
+    /// The scope is missing, or the token was revoked meanwhile.
     pub(crate) fn allow(
         &self,
         visitor: &Visitor,
@@ -318,7 +331,7 @@ impl Vault {
     ///
     /// # Errors
     ///
-    /// The scope is missing.
+    /// The scope is missing, or the token was revoked meanwhile.
     pub(crate) fn allow_in(
         &self,
         visitor: &Visitor,
@@ -326,6 +339,7 @@ impl Vault {
         otherwise: Otherwise,
         (namespace, path, change, precondition): (Namespace, Path, Change, Precondition),
     ) -> Result<Authorized<Write>, Problem> {
+        self.expect_good(visitor)?;
         let caller = visitor.identity.caller();
         let warrant = (!matches!(caller, Caller::Everybody)).then(|| {
             let identity = visitor.identity.clone();

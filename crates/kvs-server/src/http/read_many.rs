@@ -50,6 +50,7 @@ pub(crate) async fn read_many(
     Query::read(query, &[])?;
     body::expect_json(headers)?;
     let body = body::read(headers, body, READ_MANY_BODY_BYTES_MAX, &node.budget).await?;
+    node.vault.expect_good(visitor)?;
     let asked: Asked<'_> = serde_json::from_slice(&body.bytes).map_err(|error| bad_json(&error))?;
     let paths = asked
         .paths

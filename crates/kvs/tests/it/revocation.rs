@@ -19,6 +19,7 @@ use crate::support::network::{Network, in_network};
 use crate::support::node::Node;
 use crate::support::peer::Peer;
 use crate::support::wait::{unix_ms, until_true};
+use crate::support::wire::Wire;
 
 /// What makes the nodes of a cluster ask for tokens.
 const ASKING: [(&str, &str); 2] = [("auth_enabled", "true"), ("cluster_secret", SECRET)];
@@ -172,6 +173,47 @@ fn no_older_backup_makes_a_token_good_again() {
         node.client().with_token(&new).get("/kv/a").expect(200);
         node.stop();
     }
+}
+
+#[test]
+fn a_request_that_was_begun_before_the_revocation_does_nothing_after_it() {
+    let world = World::new(&[]);
+    let (ann, eve) = (world.person("ann"), world.person("eve"));
+    let mut root = world.root();
+    let admins = json!({ "user_uuid": eve.uuid, "scopes": ["admin"] });
+    let admin = minted(&mut root, &admins);
+    root.put("/kv/a", "1").expect(201);
+    let begun: Vec<(Wire, &str)> = [
+        ("PUT /kv/b", "1", &ann.token),
+        ("POST /kv/_batch", r#"{"ops":[{"op":"put","path":"b","data":1}]}"#, &ann.token),
+        ("POST /kv/_get", r#"{"paths":["a"]}"#, &ann.token),
+        ("POST /auth/tokens", r#"{"scopes":["read"]}"#, &ann.token),
+        ("POST /auth/tokens", r#"{"scopes":["admin"],"user_uuid":"root"}"#, &admin),
+        ("POST /auth/users", r#"{"nickname":"mallory"}"#, &admin),
+        ("PUT /meta/a", r#"{"mode":4095}"#, &admin),
+    ]
+    .into_iter()
+    .map(|(target, body, token)| {
+        let mut wire = Wire::open(world.node().address());
+        let (host, length) = (world.node().address(), body.len());
+        wire.send(format!(
+            "{target} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {token}\r\nExpect: 100-continue\r\n\
+             Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n"
+        ));
+        // The node has looked at the token and waits for the body.
+        assert_eq!(wire.answer().status, 100, "{target}");
+        (wire, body)
+    })
+    .collect();
+    root.delete(&format!("/auth/users/{}/tokens", ann.uuid)).expect(204);
+    root.delete(&format!("/auth/users/{}", eve.uuid)).expect(204);
+    for (mut wire, body) in begun {
+        wire.send(body);
+        wire.answer().refused(401, "unauthorized");
+    }
+    assert_eq!(root.value("b"), None);
+    assert_eq!(root.get("/auth/users?nickname=mallory").expect(200).json()["users"], json!([]));
+    assert_eq!(root.get("/meta/a").expect(200).json()["mode"], json!("cdwr|---r|---r"));
 }
 
 #[test]

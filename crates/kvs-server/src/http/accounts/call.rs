@@ -76,17 +76,6 @@ impl Call<'_> {
             .ok_or_else(|| Problem::internal(format!("a verified token speaks for {:?}", bearer.user)))
     }
 
-    /// Refuses when the token that was presented has been revoked since.
-    ///
-    /// # Errors
-    ///
-    /// [`Code::Unauthorized`].
-    pub(crate) fn expect_good(&self) -> Result<(), Problem> {
-        let bearer = self.visitor.identity.bearer();
-        let is_good = bearer.is_some_and(|it| self.accounts.directory().is_refused_by_now(it).is_none());
-        if is_good { Ok(()) } else { Err(refused(Denied::Unauthorized)) }
-    }
-
     /// Reads a subject of the path and lets administrators and itself through.
     ///
     /// # Errors
@@ -141,8 +130,19 @@ impl Call<'_> {
     ///
     /// # Errors
     ///
-    /// [`Code::Conflict`] when a record was changed meanwhile; the store's, nothing was written then.
+    /// [`Code::Conflict`] when a record was changed meanwhile, [`Code::Unauthorized`] when the token was revoked; the store's.
+    /// Nothing was written then.
     pub(crate) async fn commit(&self, steps: Vec<Step>) -> Result<Vec<Outcome>, Problem> {
+        self.node.vault.expect_good(self.visitor)?;
+        self.commit_rest(steps).await
+    }
+
+    /// The same for the rest of a call, whose beginning may have revoked the very token that asks for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::commit`], but for the token.
+    pub(crate) async fn commit_rest(&self, steps: Vec<Step>) -> Result<Vec<Outcome>, Problem> {
         let changes = steps
             .into_iter()
             .map(|step| Ok((step.place.path()?, step.change, step.precondition)))

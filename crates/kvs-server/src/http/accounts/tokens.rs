@@ -61,7 +61,7 @@ pub(crate) async fn create(call: Call<'_>, body: Incoming) -> Result<Reply, Prob
     let step = call.put(Place::Token(jti), issued.write()).for_seconds(life_s(&claims, moment.now_s));
     call.commit(vec![step]).await?;
     // All tokens of whoever asks may have been revoked meanwhile. What nobody was told is no token.
-    call.expect_good()?;
+    call.node.vault.expect_good(call.visitor)?;
     let minted = Minted { token, jti: jti.to_string(), expires_at: issued.expires_at_ms };
     json(StatusCode::CREATED, &minted)
 }

@@ -148,7 +148,7 @@ pub(crate) async fn revoke_all(call: Call<'_>, raw: &str) -> Result<Reply, Probl
     call.commit(vec![call.put(Place::Floor { of: subject, seconds: floor }, FLOOR_JSON.to_vec())]).await?;
     let above = issued::revocations_above(call, subject, floor).await?;
     if !above.is_empty() {
-        call.commit(above).await?;
+        call.commit_rest(above).await?;
     }
     Ok(Reply::empty(StatusCode::NO_CONTENT))
 }
