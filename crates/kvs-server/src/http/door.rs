@@ -258,7 +258,8 @@ impl Refused {
         let Some(address) = self.address else { return };
         let (address, request) = (address.to_string(), id.to_string());
         match (problem.code, &self.who) {
-            (Code::Unauthorized, None) => {
+            // A token was sent: it is not good, or not any more.
+            (Code::Unauthorized, _) if problem.inner.is_some() => {
                 node.recorder.login_failed(&address, &request, problem.inner.as_deref().unwrap_or_default());
             }
             (Code::Forbidden, Some(who)) => {
