@@ -11,6 +11,7 @@ use kvs_store::error::StoreError;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 
+use crate::access::visitor::Visitor;
 use crate::cluster::handle::Cluster;
 use crate::cluster::members::Forgetting;
 use crate::context::Node;
@@ -77,6 +78,7 @@ fn joined(joined_ms: u64) -> Option<u64> {
 /// Answers `POST /members/join`.
 pub(crate) async fn join(
     node: &Node,
+    visitor: &Visitor,
     query: Option<&str>,
     headers: &http::HeaderMap,
     body: Incoming,
@@ -90,6 +92,7 @@ pub(crate) async fn join(
     body::expect_json(headers)?;
     let cluster = cluster(node)?;
     let body = body::read(headers, body, JOIN_BYTES_MAX, &node.budget).await?;
+    node.vault.expect_good(visitor)?;
     let join: Join = serde_json::from_slice(&body.bytes).map_err(|error| bad_json(&error))?;
     let has_port = join
         .address
@@ -105,6 +108,7 @@ pub(crate) async fn join(
 /// Answers `POST /members/forget`.
 pub(crate) async fn forget(
     node: &Node,
+    visitor: &Visitor,
     query: Option<&str>,
     headers: &http::HeaderMap,
     body: Incoming,
@@ -118,6 +122,7 @@ pub(crate) async fn forget(
     body::expect_json(headers)?;
     let cluster = cluster(node)?;
     let body = body::read(headers, body, JOIN_BYTES_MAX, &node.budget).await?;
+    node.vault.expect_good(visitor)?;
     let forget: Forget = serde_json::from_slice(&body.bytes).map_err(|error| bad_json(&error))?;
     match cluster.forget(forget.id).await.ok_or_else(stopping)? {
         Forgetting::Done => Ok(Reply::empty(StatusCode::NO_CONTENT)),
