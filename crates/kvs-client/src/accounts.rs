@@ -20,7 +20,7 @@ struct User {
     uuid: String,
 }
 
-/// The uuids of the users with this very nickname, which names as many as it likes; the first [`NAMESAKES_MAX`] of them.
+/// The uuids of the users with this very nickname, which names as many as it likes; the first `NAMESAKES_MAX` of them.
 ///
 /// # Errors
 ///

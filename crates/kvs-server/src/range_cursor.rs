@@ -25,6 +25,9 @@ const NONCE_BYTES: usize = 24;
 /// Bytes by which hiding makes a cursor longer: nonce and tag.
 const HIDING_BYTES: usize = NONCE_BYTES + 16;
 
+/// A hidden cursor is filled up to a multiple of so many bytes, so that its length tells little of the key's.
+const HIDDEN_BLOCK_BYTES: usize = 512;
+
 /// Writes a cursor that only a node of this cluster can read: `2` and hexadecimal digits. A listing that leaves keys out
 /// may end behind one of them, and its cursor must not name it.
 ///
@@ -34,7 +37,9 @@ const HIDING_BYTES: usize = NONCE_BYTES + 16;
 pub(crate) fn encode_hidden(position: &Position, order: Order, key: &[u8; 32]) -> Result<String, Problem> {
     let failed = |_| Problem::internal("a cursor cannot be hidden");
     let nonce: [u8; NONCE_BYTES] = random_bytes().map_err(|error| Problem::internal(error.to_string()))?;
-    let plain = encode(position, order);
+    let mut plain = encode(position, order);
+    let filled = plain.len().next_multiple_of(HIDDEN_BLOCK_BYTES);
+    plain.extend(std::iter::repeat_n(' ', filled - plain.len()));
     let cipher = XChaCha20Poly1305::new(key.into());
     let hidden = cipher.encrypt(&nonce.into(), plain.as_bytes()).map_err(failed)?;
     let mut text = String::from("2");
@@ -51,13 +56,13 @@ pub(crate) fn encode_hidden(position: &Position, order: Order, key: &[u8; 32]) -
 pub(crate) fn decode_any(text: &str, order: Order, key: Option<&[u8; 32]>) -> Result<Position, Problem> {
     let refused = || Problem::new(Code::BadCursor, "the cursor is not one of this listing");
     let Some(hex) = text.strip_prefix('2') else { return decode(text, order) };
-    let bytes_max = PATH_BYTES_MAX * 2 + 3 + HIDING_BYTES;
+    let bytes_max = (PATH_BYTES_MAX * 2 + 3).next_multiple_of(HIDDEN_BLOCK_BYTES) + HIDING_BYTES;
     let bytes =
         (hex.len() <= bytes_max * 2).then(|| bytes_of(hex.as_bytes())).flatten().ok_or_else(refused)?;
     let (nonce, hidden) = bytes.split_first_chunk::<NONCE_BYTES>().ok_or_else(refused)?;
     let cipher = XChaCha20Poly1305::new(key.ok_or_else(refused)?.into());
     let plain = cipher.decrypt(nonce.into(), hidden).map_err(|_| refused())?;
-    decode(std::str::from_utf8(&plain).map_err(|_| refused())?, order)
+    decode(std::str::from_utf8(&plain).map_err(|_| refused())?.trim_end_matches(' '), order)
 }
 
 /// Writes a cursor.
@@ -141,6 +146,12 @@ mod tests {
         assert_ne!(text, super::encode_hidden(&position, Order::Ascending, &[7; 32]).unwrap());
         let read = |key: Option<[u8; 32]>, order| super::decode_any(&text, order, key.as_ref());
         assert_eq!(read(Some([7; 32]), Order::Ascending).unwrap(), position);
+        let longer = Position::Key(Bytes::from_static(b"secret/name/that/goes/on"));
+        let longer = super::encode_hidden(&longer, Order::Ascending, &[7; 32]).unwrap();
+        assert_eq!(longer.len(), text.len());
+        let longest = Position::Key(Bytes::from(vec![b'x'; super::PATH_BYTES_MAX]));
+        let longest_text = super::encode_hidden(&longest, Order::Ascending, &[7; 32]).unwrap();
+        assert_eq!(super::decode_any(&longest_text, Order::Ascending, Some(&[7; 32])).unwrap(), longest);
         assert!(read(Some([8; 32]), Order::Ascending).is_err());
         assert!(read(Some([7; 32]), Order::Descending).is_err());
         assert!(read(None, Order::Ascending).is_err());

@@ -221,7 +221,10 @@ fn a_disabled_user_is_refused_until_it_is_enabled() {
     root.put(&target, r#"{"nickname":"ann","disabled":true}"#).expect(200);
     unauthorized(node.client().with_token(&token).get("/auth/whoami"));
     root.post("/auth/tokens", &wish(&ann, &["read"])).refused(409, "conflict");
-    root.put(&target, r#"{"nickname":"ann"}"#).expect(200);
+    // A new name enables nobody.
+    root.put(&target, r#"{"nickname":"anna"}"#).expect(200);
+    unauthorized(node.client().with_token(&token).get("/auth/whoami"));
+    root.put(&target, r#"{"nickname":"ann","disabled":false}"#).expect(200);
     node.client().with_token(&token).get("/auth/whoami").expect(200);
 }
 

@@ -37,8 +37,9 @@ pub(crate) struct NewUser {
 #[serde(deny_unknown_fields)]
 pub(crate) struct ChangedUser {
     nickname: String,
-    #[serde(default)]
-    disabled: bool,
+    /// Without it the user stays as it is: a new name enables nobody.
+    #[serde(default, deserialize_with = "present")]
+    disabled: Option<bool>,
 }
 
 /// `POST /auth/groups`, `PUT /auth/groups/{uuid}`.
@@ -75,14 +76,14 @@ impl NewUser {
 }
 
 impl ChangedUser {
-    /// The name, and whether the user's tokens are taken.
+    /// The name, and whether the user's tokens are taken; `None` where that stays as it is.
     ///
     /// # Errors
     ///
     /// [`Code::BadJson`].
-    pub(crate) fn parts(self) -> Result<(Nickname, Standing), Problem> {
-        let standing = if self.disabled { Standing::Disabled } else { Standing::Enabled };
-        Ok((nickname_of(self.nickname)?, standing))
+    pub(crate) fn parts(self) -> Result<(Nickname, Option<Standing>), Problem> {
+        let standing = |disabled| if disabled { Standing::Disabled } else { Standing::Enabled };
+        Ok((nickname_of(self.nickname)?, self.disabled.map(standing)))
     }
 }
 
@@ -229,8 +230,8 @@ mod tests {
     fn users_and_groups_say_everything_once() {
         let user =
             |text: &str| read_object::<ChangedUser>(text.as_bytes()).map(|body| body.parts().unwrap().1);
-        assert_eq!(user(r#"{"nickname":"ann"}"#).unwrap(), Standing::Enabled);
-        assert_eq!(user(r#"{"nickname":"ann","disabled":true}"#).unwrap(), Standing::Disabled);
+        assert_eq!(user(r#"{"nickname":"ann"}"#).unwrap(), None);
+        assert_eq!(user(r#"{"nickname":"ann","disabled":true}"#).unwrap(), Some(Standing::Disabled));
         assert!(user(r#"{"nickname":"ann","disabled":true,"disabled":false}"#).is_err());
         assert!(user(r#"{"nickname":"ann","disabled":null}"#).is_err());
         assert!(read_object::<NewUser>(br#"{"nickname":"ann","nickname":"eve"}"#).is_err());

@@ -111,12 +111,13 @@ pub(crate) async fn replace(call: Call<'_>, raw: &str, body: Incoming) -> Result
     let (nickname, standing) = body::read::<ChangedUser>(call.node, call.headers, body).await?.parts()?;
     let place = Place::User(uuid);
     let record = call.record(place)?.ok_or_else(no_such_user)?;
-    let created_at_ms = match call.accounts.directory().user(uuid) {
-        Some(user) => user.created_at_ms,
-        // Its record could not be read until now, or is being deleted, which the condition of the write tells.
-        None => call.now_ms(),
+    let (created_at_ms, before) = match call.accounts.directory().user(uuid) {
+        Some(user) => (user.created_at_ms, user.standing),
+        // Its record could not be read until now, for which it was refused, or is being deleted, which the condition of
+        // the write tells.
+        None => (call.now_ms(), Standing::Disabled),
     };
-    let user = User { nickname, created_at_ms, standing };
+    let user = User { nickname, created_at_ms, standing: standing.unwrap_or(before) };
     call.commit(vec![call.put(place, user.write()).over(&record)]).await?;
     told(call, uuid)
 }
