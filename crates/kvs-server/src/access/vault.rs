@@ -397,7 +397,7 @@ impl Vault {
         authorize_admin(caller, Sealed::new(&self.store)).map(Authorized::into_inner).map_err(refused)
     }
 
-    /// The store itself, for the node's own work.
+    /// The store itself, for the node's own work; no handler of a request asks for it.
     pub(crate) const fn own(&self) -> &Arc<Store> {
         &self.store
     }
@@ -433,6 +433,11 @@ impl Vault {
     /// The store in numbers.
     pub(crate) fn status(&self) -> Status {
         self.store.status()
+    }
+
+    /// Records that wait for their time.
+    pub(crate) fn parked(&self) -> u64 {
+        self.store.standing().parked
     }
 
     /// Who this node is.

@@ -11,6 +11,7 @@ use http::StatusCode;
 use kvs_store::backup::manifest::Manifest;
 use serde::Serialize;
 
+use crate::access::visitor::Visitor;
 use crate::context::Node;
 use crate::http::query::Query;
 use crate::http::reply::{AnswerBody, Reply};
@@ -57,11 +58,15 @@ impl<'a> Shown<'a> {
 }
 
 /// Answers a request for a backup, once it is made and verified. A caller that goes away does not stop it.
-pub(crate) async fn create(node: &Arc<Node>, query: Option<&str>) -> Result<Reply, Problem> {
+pub(crate) async fn create(
+    node: &Arc<Node>,
+    visitor: &Visitor,
+    query: Option<&str>,
+) -> Result<Reply, Problem> {
     Query::read(query, &[])?;
+    let store = Arc::clone(node.vault.whole(&visitor.identity.caller())?);
     let making = Arc::clone(node);
-    let made =
-        tokio::task::spawn_blocking(move || making.backups.make(making.vault.own(), &making.clock)).await;
+    let made = tokio::task::spawn_blocking(move || making.backups.make(&store, &making.clock)).await;
     let verified = made.map_err(|error| Problem::internal(format!("a backup ended early: {error}")))??;
     json(StatusCode::CREATED, &Shown::new(verified.path(), verified.size_bytes(), Some(verified.manifest())))
 }

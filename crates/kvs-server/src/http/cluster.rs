@@ -149,14 +149,14 @@ fn cluster(node: &Node) -> Result<&Arc<Cluster>, Problem> {
 }
 
 /// Answers `GET /sync/merkle/root`. May read some hundred records.
-pub(crate) fn merkle_root(node: &Node, query: Option<&str>) -> Result<Reply, Problem> {
+pub(crate) fn merkle_root(node: &Node, visitor: &Visitor, query: Option<&str>) -> Result<Reply, Problem> {
     #[derive(Serialize)]
     struct Root {
         root: String,
         count: u64,
     }
     let query = Query::read(query, &["prefix"])?;
-    let digest = node.vault.own().digest();
+    let digest = node.vault.whole(&visitor.identity.caller())?.digest();
     let sum = match query.value("prefix") {
         None | Some("") => digest.lasting(),
         Some(prefix) => digest.prefix(Namespace::Data, prefix.strip_prefix('/').unwrap_or(prefix).as_bytes()),
@@ -241,7 +241,7 @@ pub(crate) async fn convergence(node: &Node, query: Option<&str>) -> Result<Repl
     json(&Convergence {
         node_id: node.settings.node_id.clone(),
         mode: node.mode().name(),
-        parked: node.vault.own().standing().parked,
+        parked: node.vault.parked(),
         peers: peers.collect(),
         bootstrap: report.bootstrap.map(|it| Fetching { fetched: it.fetched, total: it.total }),
         sessions: Sessions {
@@ -255,7 +255,11 @@ pub(crate) async fn convergence(node: &Node, query: Option<&str>) -> Result<Repl
 }
 
 /// Answers `GET /cluster/tombstones`.
-pub(crate) async fn tombstones(node: &Node, query: Option<&str>) -> Result<Reply, Problem> {
+pub(crate) async fn tombstones(
+    node: &Node,
+    visitor: &Visitor,
+    query: Option<&str>,
+) -> Result<Reply, Problem> {
     #[derive(Serialize)]
     struct Blocker {
         id: String,
@@ -272,7 +276,7 @@ pub(crate) async fn tombstones(node: &Node, query: Option<&str>) -> Result<Reply
         blocked_by: Vec<Blocker>,
     }
     Query::read(query, &[])?;
-    let count = node.vault.own().tombstones();
+    let count = node.vault.whole(&visitor.identity.caller())?.tombstones();
     let report = match &node.cluster {
         Some(cluster) => cluster.tombstones().await.ok_or_else(stopping)?.map_err(Problem::from)?,
         None => kvs_cluster::report::TombstoneReport::default(),

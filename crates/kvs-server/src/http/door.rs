@@ -351,11 +351,11 @@ async fn handle(
         Route::Join => cluster::join(node, visitor, query, headers, body).await,
         Route::Forget => cluster::forget(node, visitor, query, headers, body).await,
         Route::Leave => cluster::leave(node, query),
-        Route::MerkleRoot => tokio::task::block_in_place(|| cluster::merkle_root(node, query)),
+        Route::MerkleRoot => tokio::task::block_in_place(|| cluster::merkle_root(node, visitor, query)),
         Route::Convergence => cluster::convergence(node, query).await,
-        Route::Tombstones => cluster::tombstones(node, query).await,
+        Route::Tombstones => cluster::tombstones(node, visitor, query).await,
         Route::Backups => backup::list(node, query).await,
-        Route::BackUp => backup::create(node, query).await,
+        Route::BackUp => backup::create(node, visitor, query).await,
         // Answered on a way of their own.
         Route::Peer(_) => Err(Problem::no_such_route()),
     }

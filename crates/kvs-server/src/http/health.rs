@@ -60,7 +60,7 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
     if let Some(cluster) = &node.cluster {
         member_count = cluster.visible().len().max(1);
         bootstrap = cluster.bootstrap().map(|it| Progress { fetched: it.fetched, total: it.total });
-        if node.vault.own().standing().parked > 0 {
+        if node.vault.parked() > 0 {
             reasons.push("records_parked");
         }
         if cluster.is_ahead() {
