@@ -138,7 +138,9 @@ fn subtrees_of(roots: &[String]) -> Result<Subtrees, Problem> {
     if roots.is_empty() || roots.len() > SUBTREES_MAX {
         return Err(Problem::new(Code::BadJson, format!("paths takes 1 to {SUBTREES_MAX} subtrees")));
     }
-    let roots = roots.iter().map(|root| Path::parse(root)).collect::<Result<Vec<_>, _>>()?;
+    // A subtree may be written with a slash at its end, as a prefix of a listing is.
+    let root = |text: &String| Path::parse(text.strip_suffix('/').unwrap_or(text));
+    let roots = roots.iter().map(root).collect::<Result<Vec<_>, _>>()?;
     Subtrees::new(roots).ok_or_else(|| Problem::internal("counted subtrees are too many"))
 }
 
@@ -185,7 +187,7 @@ mod tests {
     #[test]
     fn a_wish_is_read_as_documented() {
         let text = format!(
-            r#"{{"user_uuid":"{UUID}","scopes":["write","read"],"ttl":"1h30m","paths":["/home/ann","pub"]}}"#
+            r#"{{"user_uuid":"{UUID}","scopes":["write","read"],"ttl":"1h30m","paths":["/home/ann","pub/"]}}"#
         );
         let wished = wish(&text).unwrap();
         assert_eq!(wished.subject, Subject::parse(UUID));
@@ -214,6 +216,8 @@ mod tests {
             (r#"{"scopes":["read"],"paths":null}"#, Code::BadJson),
             (r#"{"scopes":["read"],"paths":[]}"#, Code::BadJson),
             (r#"{"scopes":["read"],"paths":["a//b"]}"#, Code::BadPath),
+            (r#"{"scopes":["read"],"paths":["a//"]}"#, Code::BadPath),
+            (r#"{"scopes":["read"],"paths":["/"]}"#, Code::BadPath),
             (r#"{"scopes":["read"],"paths":["_x"]}"#, Code::BadPath),
             (r#"{"scopes":["read"],"ttl":"0"}"#, Code::BadTtl),
             (r#"{"scopes":["read"],"ttl":null}"#, Code::BadTtl),
