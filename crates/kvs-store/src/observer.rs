@@ -1,4 +1,4 @@
-//! Who is told about commits: caches that must forget, metrics, and later the replicator.
+//! Who is told about commits: the audit trail that comes first, caches that must forget, metrics, the replicator.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -80,7 +80,8 @@ pub struct Resolution {
     pub loser: Version,
 }
 
-/// Told of every commit, on the committer's thread: implementations must be short and must not block.
+/// Told of every commit, on the committer's thread: implementations must be short and must not block, but for
+/// [`Observer::recording`] and [`Observer::recorded`], which a commit waits for as it waits for its disk.
 pub trait Observer: Send + Sync + 'static {
     /// Writes down what a batch does at the request of clients, before it is committed. May write to a file, and need not
     /// wait for the disk before [`Observer::recorded`].

@@ -130,8 +130,13 @@ impl Accounts {
             Ok(Learnt::Rights | Learnt::Nothing) => {}
             Err(error) => tracing::error!(path, %error, "a record of the accounts cannot be used"),
         }
-        let generation = directory.generation();
-        drop(directory);
+        self.void_remembered(&directory);
+    }
+
+    /// Voids what was remembered if it was made with another directory. Takes it locked: were the number published
+    /// behind the lock, an older one could come last and make void entries good again.
+    fn void_remembered(&self, locked: &Directory) {
+        let generation = locked.generation();
         if self.generation.swap(generation, Ordering::AcqRel) != generation {
             self.remembered.clear();
         }
@@ -141,7 +146,7 @@ impl Accounts {
     pub(crate) fn refuse_all_until(&self, seconds: u64) {
         let mut directory = self.directory.write().unwrap_or_else(PoisonError::into_inner);
         directory.refuse_all_until(seconds);
-        self.generation.store(directory.generation(), Ordering::Release);
+        self.void_remembered(&directory);
     }
 
     /// Whether a token is good at `now_s`.

@@ -133,10 +133,9 @@ pub(crate) async fn revoke(call: Call<'_>, raw: &str) -> Result<Reply, Problem> 
         let directory = call.accounts.directory();
         (directory.lists(jti), directory.revocations())
     };
-    if is_revoked {
-        return Ok(Reply::empty(StatusCode::NO_CONTENT));
-    }
-    if count >= REVOCATIONS_MAX {
+    // One that is refused already is written all the same: it is refused from before its commit, which may have failed, and
+    // only a commit makes the answer true.
+    if !is_revoked && count >= REVOCATIONS_MAX {
         return Err(Problem::new(
             Code::Conflict,
             format!("{REVOCATIONS_MAX} tokens are revoked one by one: revoke all of the user instead"),
