@@ -5,7 +5,8 @@
 //! token would be taken until its revocation came.
 //!
 //! At the end the node has, of everything that the source had received at the beginning, each version or a newer one; so
-//! it may claim that. When the source is lost on the way, another one goes on with the keys that are left, and what may
+//! it may claim that, unless some of what came had to wait or was void: then it holds nothing of those keys, or something
+//! older, and claims nothing at all. When the source is lost on the way, another one goes on with the keys that are left, and what may
 //! be claimed is what both had.
 //!
 //! | bytes | field of the note |
@@ -28,7 +29,7 @@ use kvs_core::vector::Vector;
 use kvs_protocol::call::CallId;
 use kvs_protocol::wire::page::{PageOf, PageReply, PageRequest};
 use kvs_store::commit::mark::{Mark, Note};
-use kvs_store::commit::write::Transaction;
+use kvs_store::commit::write::{Outcome, Transaction};
 use kvs_store::error::StoreError;
 use kvs_store::store::Store;
 use uuid::Uuid;
@@ -224,6 +225,13 @@ impl Bootstrap {
             after: self.after.clone(),
             fetched: self.fetched + received.writes.len() as u64,
         };
+        // Before anything is noted of it: what became of it decides what may be claimed. A page that was taken and not noted
+        // is fetched again.
+        let outcomes = store.commit(received.writes)?;
+        if outcomes.iter().any(|it| matches!(it, Outcome::Parked | Outcome::Voided | Outcome::Left)) {
+            self.claim = Some(Vector::default());
+            self.is_whole = false;
+        }
         let mut done = Step::GoesOn;
         if !reply.last.is_empty() && !self.pass.is_behind(&reply.last) {
             next.after = reply.last;
@@ -242,7 +250,7 @@ impl Bootstrap {
         } else {
             marks.push(self.note(&next));
         }
-        store.commit(Transaction { writes: received.writes, marks })?;
+        store.commit(Transaction { writes: Vec::new(), marks })?;
         // Only now: a page that could not be committed is fetched again.
         (self.pass, self.after, self.fetched) = (next.pass, next.after, next.fetched);
         if done == Step::Done || now.saturating_sub(self.told_at) >= PROGRESS_INTERVAL {

@@ -7,6 +7,7 @@
 
 pub mod acknowledgements;
 pub mod bootstrap;
+pub mod clocks;
 pub mod contract;
 pub mod error;
 mod fetching;
@@ -22,3 +23,4 @@ pub mod settings;
 mod shipping;
 pub mod store_holdings;
 mod streams;
+mod timekeeping;

@@ -70,3 +70,10 @@ pub const TOMBSTONES_LOOKED_AT_MAX: usize = 20_000;
 
 /// How often it is noted which own writes some peer has.
 pub const ACKNOWLEDGED_INTERVAL: Duration = Duration::from_secs(5);
+
+/// How long a node that was just started, or whose clock was just set, waits for a peer to say whether its clock is right
+/// before it judges ages by it all the same.
+pub const UNHEARD_PATIENCE: Duration = Duration::from_secs(30);
+
+/// Pause between two recalls of one node.
+pub const RECALL_PAUSE: Duration = Duration::from_secs(2);

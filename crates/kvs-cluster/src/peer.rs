@@ -46,6 +46,10 @@ pub(crate) struct Peer {
     /// Its clock minus this node's, in milliseconds.
     pub(crate) clock_offset_ms: Option<i64>,
     pub(crate) parked: u64,
+    /// How long tombstones stay there, in milliseconds.
+    pub(crate) grace_ms: Option<u64>,
+    /// Epochs of this node of which it has something parked, with the latest stamps.
+    pub(crate) parked_epochs: Vec<(u32, u64)>,
     pub(crate) mode: Mode,
     /// When a session with it may be held again.
     pub(crate) session_at: Duration,
@@ -68,6 +72,8 @@ impl Peer {
             compared_vector: Vector::default(),
             clock_offset_ms: None,
             parked: 0,
+            grace_ms: None,
+            parked_epochs: Vec::new(),
             mode,
             session_at: Duration::ZERO,
             session_failures: 0,

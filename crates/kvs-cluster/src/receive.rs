@@ -13,6 +13,8 @@ use kvs_protocol::wire::replicate::ReplicateRequest;
 use kvs_store::commit::asker::Asker;
 use kvs_store::commit::write::{Change, Outcome, Write};
 use kvs_store::compression;
+use kvs_store::error::StoreError;
+use kvs_store::store::Store;
 
 /// Records that are fit to be merged.
 pub(crate) struct Received {
@@ -44,6 +46,9 @@ pub(crate) fn receive(records: Vec<KeyedRecord>) -> Received {
 
 /// The payload says what the digest says, and can be read within its bound.
 pub(crate) fn check_content(record: Record) -> Result<Record, String> {
+    if record.kind.is_placeholder() {
+        return Err("it is no version of anything".into());
+    }
     if record.kind == Kind::Value {
         let json = compression::decompress(&record.payload)?;
         if ContentDigest::of(&json) != record.digest {
@@ -76,11 +81,31 @@ pub(crate) fn outlived(message: &Bytes, outcomes: &[Outcome]) -> Result<Vec<Keye
 pub(crate) fn drops(versions: Vec<KeyedVersion>) -> Vec<Write> {
     versions
         .into_iter()
-        .map(|KeyedVersion { namespace, path, version }| {
-            tracing::info!(%path, uuid = %version.uuid, "forgotten: it was deleted elsewhere while this node was away");
-            write(namespace, path, Change::Drop(version))
-        })
+        .map(|KeyedVersion { namespace, path, version }| write(namespace, path, Change::Drop(version)))
         .collect()
+}
+
+/// Forgets versions at a peer's word, and says so; answers how many were still held. Each stays in the history of its key.
+///
+/// # Errors
+///
+/// Nothing can be written; nothing is forgotten.
+pub(crate) fn forget(store: &Store, versions: Vec<KeyedVersion>) -> Result<usize, StoreError> {
+    let paths: Vec<_> = versions.iter().map(|keyed| keyed.path.clone()).collect();
+    let outcomes = store.commit(drops(versions))?;
+    let mut dropped = 0_usize;
+    for (path, _) in paths.iter().zip(outcomes).filter(|(_, outcome)| *outcome == Outcome::Dropped) {
+        dropped += 1;
+        tracing::debug!(%path, "deleted elsewhere while this node was away");
+    }
+    if dropped > 0 {
+        tracing::warn!(
+            versions = dropped,
+            "deleted elsewhere while this node was away: they are in the histories of their keys (rule \
+             deleted_elsewhere), from which they can be restored"
+        );
+    }
+    Ok(dropped)
 }
 
 /// A write at a peer's word: without a condition, and nobody is its author beside whom the record names.

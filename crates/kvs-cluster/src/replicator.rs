@@ -33,6 +33,7 @@ use crate::repair::Repair;
 use crate::report::SessionReport;
 use crate::settings::{Begins, ReplicatorSettings, Writing};
 use crate::shipping::LastPiece;
+use crate::timekeeping::{self, ClockWatch};
 
 /// What a call in flight is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,10 @@ pub struct Replicator {
     pub(crate) syncing_since: Option<Duration>,
     next_call: u64,
     modes: Option<(Mode, Mode)>,
+    /// What peers' clocks say of this node's.
+    pub(crate) clock: ClockWatch,
+    /// The shortest grace of tombstones that is known of any member, as noted.
+    pub(crate) shortest_grace_ms: u64,
     floor_at: Duration,
     /// Which own writes some peer has, as noted, and when that may be noted again.
     acknowledged: Vector,
@@ -102,6 +107,8 @@ impl Replicator {
         };
         let own = store.identity().origin.node;
         let acknowledged = acknowledged(&store)?;
+        let clock = ClockWatch::recall(&store, now)?;
+        let shortest_grace_ms = timekeeping::noted_grace_ms(&store)?;
         let mut replicator = Self {
             store,
             settings,
@@ -119,12 +126,16 @@ impl Replicator {
             syncing_since: None,
             next_call: 1,
             modes: None,
+            clock,
+            shortest_grace_ms,
             floor_at: Duration::ZERO,
             acknowledged,
             acknowledged_at: Duration::ZERO,
             now,
         };
         replicator.repair.begin(now.monotonic, replicator.settings.sync_interval);
+        replicator.judge_clock();
+        replicator.compare_graces();
         replicator.note_moment();
         Ok(replicator)
     }
@@ -132,6 +143,7 @@ impl Replicator {
     /// Takes an event in; answers what is to be done, in this order.
     pub fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         self.now = now;
+        self.watch_clock();
         match event {
             Event::Timer | Event::Committed => {}
             Event::Members(members) => self.take_members(members),
@@ -170,7 +182,7 @@ impl Replicator {
         // While everything is fetched no session is held, however long one is due.
         let repair = self.repair.deadline().filter(|_| self.bootstrap.is_none());
         let times = statuses.chain(retries).chain(page).chain(repair);
-        times.chain([self.floor_at]).min()
+        times.chain([self.floor_at]).chain(self.clock.due_at()).min()
     }
 
     /// Brings what can be done now under way.
@@ -220,6 +232,8 @@ impl Replicator {
             }
         }
         self.floor_at = Duration::ZERO;
+        self.judge_clock();
+        self.compare_graces();
         self.settle_waits();
     }
 
@@ -285,10 +299,8 @@ impl Replicator {
     pub(crate) fn check_own_numbers(&self, theirs: &Vector) {
         let own = self.store.identity().origin;
         let held = self.store.vector();
-        let forgotten = theirs.iter().any(|(origin, seq)| {
-            origin.node == own.node
-                && (origin.epoch > own.epoch || (origin.epoch == own.epoch && seq > held.seq(origin)))
-        });
+        // Of epochs of other lives they may well know more.
+        let forgotten = theirs.seq(&own) > held.seq(&own);
         if forgotten {
             tracing::warn!("a peer knows writes of this node that it does not remember: a new epoch begins");
             let begun = self.store.commit(Transaction { writes: Vec::new(), marks: vec![Mark::BeginEpoch] });
@@ -314,7 +326,7 @@ impl Replicator {
             self.note_acknowledged();
         }
         // What this node has not received itself it cannot judge.
-        let own = self.store.vector();
+        let own = self.store.vector_held();
         self.store.set_collection_floor(floor.map(|floor| floor.meet(&own)));
     }
 
@@ -347,10 +359,14 @@ impl Replicator {
             Writing::Allowed => Mode::Normal,
             Writing::ReadOnly => Mode::ReadOnly,
         };
+        let clients = match configured {
+            Mode::Normal if self.clock.judgement.is_ahead => Mode::ClockAhead,
+            mode => mode,
+        };
         match &self.bootstrap {
-            None => (configured, configured),
+            None => (clients, configured),
             Some(bootstrap) if bootstrap.source().is_some() => (Mode::Syncing, Mode::Syncing),
-            Some(_) => (configured, Mode::Syncing),
+            Some(_) => (clients, Mode::Syncing),
         }
     }
 

@@ -27,6 +27,8 @@ pub struct PeerReport {
     pub clock_offset_ms: Option<i64>,
     /// Records that the peer has parked.
     pub parked: u64,
+    /// How long tombstones stay there at least, in milliseconds.
+    pub grace_ms: Option<u64>,
 }
 
 /// How far a bootstrap is.

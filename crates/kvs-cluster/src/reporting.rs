@@ -8,6 +8,7 @@ use kvs_store::keys::{read_dot_key, read_time_key};
 use kvs_store::table::Table;
 
 use crate::bootstrap::Bootstrap;
+use crate::clocks::Judgement;
 use crate::limits::TOMBSTONES_LOOKED_AT_MAX;
 use crate::peer::{Equality, Peer};
 use crate::replicator::Replicator;
@@ -30,17 +31,17 @@ impl Replicator {
         self.bootstrap.as_ref().filter(|it| it.source().is_some()).map(Bootstrap::report)
     }
 
-    /// Whether most of the peers that told their clock have one further from this node's than `skew_ms`.
+    /// What peers' clocks say of this node's.
     #[must_use]
-    pub fn clocks_beyond(&self, skew_ms: u64) -> bool {
-        let offsets =
-            self.peers.values().filter(|peer| peer.is_reachable()).filter_map(|peer| peer.clock_offset_ms);
-        let (mut told, mut beyond) = (0_usize, 0_usize);
-        for offset_ms in offsets {
-            told += 1;
-            beyond += usize::from(offset_ms.unsigned_abs() > skew_ms);
-        }
-        beyond * 2 > told
+    pub const fn clock(&self) -> Judgement {
+        self.clock.judgement
+    }
+
+    /// Whether a member keeps its tombstones for another time than this node.
+    #[must_use]
+    pub fn graces_differ(&self) -> bool {
+        let own_ms = self.store.tombstone_grace_ms();
+        self.peers.values().filter_map(|peer| peer.grace_ms).any(|grace_ms| grace_ms != own_ms)
     }
 
     fn report_of(&self, peer: &Peer) -> PeerReport {
@@ -61,6 +62,7 @@ impl Replicator {
             lag_records: read.map(|read| last.saturating_sub(read)),
             clock_offset_ms: peer.clock_offset_ms,
             parked: peer.parked,
+            grace_ms: peer.grace_ms,
         }
     }
 

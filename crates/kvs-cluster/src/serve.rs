@@ -63,7 +63,8 @@ fn replicate(store: &Store, from: Uuid, body: &Bytes) -> Result<Bytes, ServeErro
     let outcomes = store.commit(Transaction { writes: received.writes, marks })?;
     let drops = receive::outlived(body, &outcomes)?;
     let cursor = store.standing().cursors.get(&from).copied();
-    Ok(ReplicateReply { cursor, vector: store.vector(), drops }.encode().into())
+    // What is parked was received and is not held: whoever waits for its write must not be told that it is here.
+    Ok(ReplicateReply { cursor, vector: store.vector_held(), drops }.encode().into())
 }
 
 fn status(
@@ -89,15 +90,17 @@ fn status(
         floor_ms,
         root,
         parked: standing.parked,
+        grace_ms: store.tombstone_grace_ms(),
+        parked_epochs: standing.parked_dots.epochs_of(from).collect(),
         cursor: standing.cursors.get(&from).copied(),
-        vector: store.vector(),
+        vector: store.vector_held(),
     };
     Ok(reply.encode().into())
 }
 
 fn page(store: &Store, request: &PageRequest) -> Result<Bytes, ServeError> {
     // Before the page is read, so that the page shows everything that is claimed.
-    let vector = store.vector_held()?;
+    let vector = store.vector_held();
     let log_end = LogPosition { epoch: store.identity().origin.epoch, local_seq: store.last_local_seq() };
     let after = (!request.after.is_empty()).then(|| request.after.clone());
     let age = match request.of {

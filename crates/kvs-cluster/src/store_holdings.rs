@@ -11,7 +11,7 @@ use kvs_store::error::StoreError;
 use kvs_store::store::Store;
 use kvs_store::tree::tombstones::tombstones;
 
-use crate::receive::{check_content, drops, write};
+use crate::receive::{check_content, forget, write};
 
 /// The records of a node. Blocks.
 pub struct StoreHoldings<'a> {
@@ -30,6 +30,7 @@ impl<'a> StoreHoldings<'a> {
     fn verdict(&self, theirs: &Located, outcome: &Outcome) -> Result<Verdict, StoreError> {
         match outcome {
             Outcome::Outlived => Ok(Verdict::Drop),
+            Outcome::Parked | Outcome::Voided | Outcome::Left => Ok(Verdict::Withheld),
             Outcome::NotNewer => {
                 let held = self.store.read(theirs.namespace, &theirs.path)?;
                 let newer = held.filter(|held| held.precedence(&theirs.record).is_gt());
@@ -52,7 +53,7 @@ impl Holdings for StoreHoldings<'_> {
     }
 
     fn vector(&mut self) -> Result<Vector, StoreError> {
-        self.store.vector_held()
+        Ok(self.store.vector_held())
     }
 
     fn sums(&mut self, bounds: &[Vec<u8>]) -> Result<Vec<Sum>, StoreError> {
@@ -130,7 +131,7 @@ impl Holdings for StoreHoldings<'_> {
             .into_iter()
             .map(|Dropped { namespace, path, version }| KeyedVersion { namespace, path, version })
             .collect();
-        self.store.commit(drops(versions))?;
+        forget(self.store, versions)?;
         Ok(())
     }
 }

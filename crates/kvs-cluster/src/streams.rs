@@ -8,7 +8,6 @@ use kvs_protocol::mode::Mode;
 use kvs_protocol::reconcile::answer::compared_root;
 use kvs_protocol::wire::replicate::ReplicateReply;
 use kvs_protocol::wire::status::{StatusReply, StatusRequest};
-use kvs_store::commit::write::Transaction;
 use kvs_store::error::StoreError;
 use rand::RngExt;
 use uuid::Uuid;
@@ -70,11 +69,12 @@ impl Replicator {
         peer.note_success();
         peer.shipping.acknowledge(reply.cursor, reply.vector.clone(), &self.store);
         self.check_own_numbers(&reply.vector);
-        let drops = receive::drops(reply.drops);
-        if !drops.is_empty() {
-            self.sessions.dropped += drops.len() as u64;
-            if let Err(error) = self.store.commit(Transaction::from(drops)) {
-                tracing::error!(%error, "versions that were deleted elsewhere could not be forgotten");
+        if !reply.drops.is_empty() {
+            match receive::forget(&self.store, reply.drops) {
+                Ok(dropped) => self.sessions.dropped += dropped as u64,
+                Err(error) => {
+                    tracing::error!(%error, "versions that were deleted elsewhere could not be forgotten");
+                }
             }
         }
         self.settle_waits();
@@ -128,6 +128,8 @@ impl Replicator {
         let expected_ms = asked.asked_wall_ms.saturating_add(half_ms);
         peer.clock_offset_ms = Some(reply.wall_ms.cast_signed().saturating_sub(expected_ms.cast_signed()));
         peer.parked = reply.parked;
+        peer.grace_ms = Some(reply.grace_ms);
+        peer.parked_epochs = reply.parked_epochs;
         peer.mode = reply.mode;
         peer.shipping.note_standing(reply.cursor, reply.vector.clone(), &self.store);
         let key = self.settings.secrets.session(&asked.nonce);
@@ -165,6 +167,9 @@ impl Replicator {
             peer.status_at = peer.status_at.min(self.now.monotonic + UNEQUAL_STATUS_INTERVAL);
         }
         self.check_own_numbers(&reply.vector);
+        self.judge_clock();
+        self.compare_graces();
+        self.recall_if_due();
         self.settle_waits();
     }
 }

@@ -6,7 +6,7 @@
 //!
 //! Values without an expiry stand under `[0][namespace][path]`, values with one under
 //! `[1][expires at, ms, 8 bytes][namespace][path]`: what expires stands in the order in which it goes, so that two nodes
-//! whose clocks differ can leave out the part that they may see differently. Tombstones and expired values stand nowhere.
+//! whose clocks differ can leave out the part that they may see differently. Everything else stands nowhere.
 //!
 //! **Invariant:** an item and its place follow from the record alone, never from a clock.
 
@@ -83,7 +83,7 @@ pub fn item(key: &DigestKey, namespace: Namespace, path: &Path, record: &Record)
 pub fn tree_key(namespace: Namespace, path: &Path, record: &Record) -> Option<Vec<u8>> {
     match record.kind {
         Kind::Value => Some(place(namespace, path, record.expires_at_ms)),
-        Kind::Tombstone | Kind::Expired => None,
+        Kind::Tombstone | Kind::Expired | Kind::Dropped | Kind::Voided => None,
     }
 }
 

@@ -16,6 +16,7 @@ pub mod namespace;
 pub mod origin;
 pub mod path;
 pub mod precondition;
+pub mod recall;
 pub mod record;
 pub mod record_codec;
 pub mod stamp;

@@ -2,7 +2,7 @@
 
 use crate::cursor::{Cursor, EndsEarly};
 
-/// A place in a node's log. The numbers of an earlier epoch are those of a log whose end may be lost.
+/// A place in a node's log. The numbers of another epoch are those of a log whose end may be lost.
 ///
 /// | bytes | field |
 /// | --- | --- |

@@ -1,7 +1,8 @@
 //! Where a write came from: the node, its epoch, and the number it gave the write.
 //!
-//! A dot is never used twice. The epoch goes up whenever a node may have forgotten numbers that it gave out, so an
-//! origin is the node's uuid *and* its epoch.
+//! A dot is never used twice. Each start of a node, and whatever else may have made it forget numbers that it gave out,
+//! begins an epoch, so an origin is the node's uuid *and* its epoch. An epoch is a random number: a directory that was put
+//! back to an earlier moment counts as its lost life did, and would give out that life's numbers again.
 
 use uuid::Uuid;
 
@@ -10,7 +11,7 @@ use uuid::Uuid;
 pub struct Origin {
     /// The node's random uuid.
     pub node: Uuid,
-    /// Counts how often the node may have forgotten numbers, from 1.
+    /// Drawn at random when the epoch began, never 0. Epochs are in no order.
     pub epoch: u32,
 }
 

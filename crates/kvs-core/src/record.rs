@@ -19,10 +19,16 @@ pub enum Kind {
     Tombstone = 2,
     /// The value of this version reached its expiry; it is its own tombstone, with the same stamp and dot.
     Expired = 3,
+    /// Nothing is held of the key but its history, since a peer that had received this version holds it no more. Only at
+    /// rest on one node.
+    Dropped = 4,
+    /// Nothing is held of the key but its history, since this version was recalled and no other is left. Only at rest on
+    /// one node.
+    Voided = 5,
 }
 
 impl Kind {
-    /// The stored number, 1..=3.
+    /// The stored number, 1..=5.
     #[must_use]
     pub const fn number(self) -> u8 {
         self as u8
@@ -35,8 +41,16 @@ impl Kind {
             1 => Some(Self::Value),
             2 => Some(Self::Tombstone),
             3 => Some(Self::Expired),
+            4 => Some(Self::Dropped),
+            5 => Some(Self::Voided),
             _ => None,
         }
+    }
+
+    /// Whether it only keeps the place of a history: nothing is held of the key, and nobody else is told.
+    #[must_use]
+    pub const fn is_placeholder(self) -> bool {
+        matches!(self, Self::Dropped | Self::Voided)
     }
 }
 
@@ -109,16 +123,16 @@ impl Payload {
 
 /// One version of one key.
 ///
-/// **Invariant:** a record of kind tombstone or expired has an empty payload; the codec refuses any other.
+/// **Invariant:** only a value has a payload that is not empty; the codec refuses any other.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Record {
     /// What orders it.
     pub version: Version,
     /// Who gave it which number.
     pub dot: Dot,
-    /// Value, tombstone or expired.
+    /// What it says about its key.
     pub kind: Kind,
-    /// When it expires, in milliseconds since 1970; 0 for never.
+    /// When it expires, in milliseconds since 1970; 0 for never. Of a placeholder, when it is forgotten.
     pub expires_at_ms: u64,
     /// Who wrote it.
     pub author: Principal,
@@ -147,6 +161,12 @@ impl Record {
     #[must_use]
     pub fn expired(&self) -> Self {
         Self { kind: Kind::Expired, payload: Payload::empty(), ..self.clone() }
+    }
+
+    /// The placeholder of this version's history, which is forgotten at `until_ms`.
+    #[must_use]
+    pub fn placeholder(&self, kind: Kind, until_ms: u64) -> Self {
+        Self { kind, expires_at_ms: until_ms, payload: Payload::empty(), ..self.clone() }
     }
 
     /// The total order of records of one key: the version first; then, for one version in two states, the kind.

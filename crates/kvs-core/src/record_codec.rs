@@ -7,7 +7,7 @@
 //! | offset | bytes | field |
 //! | --- | --- | --- |
 //! | 0 | 1 | format version, 1 |
-//! | 1 | 1 | kind: 1 value, 2 tombstone, 3 expired |
+//! | 1 | 1 | kind: 1 value, 2 tombstone, 3 expired; at rest on one node also 4 dropped, 5 voided |
 //! | 2 | 1 | flags: bit 0 the payload is a zstd frame; the others are 0 |
 //! | 3 | 8 | stamp, ms since 1970 |
 //! | 11 | 2 | stamp, counter |

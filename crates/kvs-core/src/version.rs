@@ -27,7 +27,7 @@ pub struct Version {
     pub uuid: Uuid,
 }
 
-/// The rule by which one version won over another.
+/// The rule by which one version won over another, or gave way to none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum Rule {
@@ -39,6 +39,10 @@ pub enum Rule {
     SmallerUuid = 3,
     /// One version in two states: an expired value over itself while it was alive.
     Expired = 4,
+    /// A peer that had received it holds nothing of the key: it was deleted and the delete collected there.
+    DeletedElsewhere = 5,
+    /// Its origin took back what it stamped by a clock that was ahead.
+    Recalled = 6,
 }
 
 impl Rule {
@@ -56,6 +60,8 @@ impl Rule {
             2 => Some(Self::OlderNode),
             3 => Some(Self::SmallerUuid),
             4 => Some(Self::Expired),
+            5 => Some(Self::DeletedElsewhere),
+            6 => Some(Self::Recalled),
             _ => None,
         }
     }
@@ -68,6 +74,8 @@ impl Rule {
             Self::OlderNode => "older_node",
             Self::SmallerUuid => "smaller_uuid",
             Self::Expired => "expired",
+            Self::DeletedElsewhere => "deleted_elsewhere",
+            Self::Recalled => "recalled",
         }
     }
 }
@@ -138,9 +146,14 @@ mod tests {
 
     #[test]
     fn rules_keep_their_numbers() {
-        for (rule, number) in
-            [(Rule::Newer, 1), (Rule::OlderNode, 2), (Rule::SmallerUuid, 3), (Rule::Expired, 4)]
-        {
+        for (rule, number) in [
+            (Rule::Newer, 1),
+            (Rule::OlderNode, 2),
+            (Rule::SmallerUuid, 3),
+            (Rule::Expired, 4),
+            (Rule::DeletedElsewhere, 5),
+            (Rule::Recalled, 6),
+        ] {
             assert_eq!(rule.number(), number);
             assert_eq!(Rule::from_number(number), Some(rule));
         }

@@ -11,6 +11,8 @@ pub enum Mode {
     ReadOnly = 1,
     /// They may not yet: the node fetches what its cluster holds.
     Syncing = 2,
+    /// They may not until its clock is right: it is ahead of most of its peers'. Only clients are told.
+    ClockAhead = 3,
 }
 
 impl Mode {
@@ -27,6 +29,7 @@ impl Mode {
             0 => Some(Self::Normal),
             1 => Some(Self::ReadOnly),
             2 => Some(Self::Syncing),
+            3 => Some(Self::ClockAhead),
             _ => None,
         }
     }
@@ -38,6 +41,7 @@ impl Mode {
             Self::Normal => "normal",
             Self::ReadOnly => "read-only",
             Self::Syncing => "syncing",
+            Self::ClockAhead => "clock-ahead",
         }
     }
 }

@@ -81,6 +81,8 @@ pub(crate) enum Code {
     NotReady,
     /// The node fetches what its cluster holds and takes no writes of clients until it is done.
     Syncing,
+    /// The node's clock is ahead of its peers' and it takes no writes until it is right.
+    ClockAhead,
     /// The disk failed: writes are refused until the node is restarted.
     Poisoned,
     /// The disk has no room for writes.
@@ -127,6 +129,7 @@ impl Code {
             Self::Stopping => "stopping",
             Self::NotReady => "not_ready",
             Self::Syncing => "syncing",
+            Self::ClockAhead => "clock_ahead",
             Self::Poisoned => "poisoned",
             Self::DiskFull => "disk_full",
             Self::BackupRunning => "backup_running",
@@ -165,6 +168,7 @@ impl Code {
             | Self::Stopping
             | Self::NotReady
             | Self::Syncing
+            | Self::ClockAhead
             | Self::Poisoned
             | Self::AuditUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
@@ -174,7 +178,7 @@ impl Code {
     /// What `Retry-After` says, where asking again later is the cure.
     pub(crate) const fn retry_after_s(self) -> Option<u64> {
         match self {
-            Self::Overloaded | Self::Stopping | Self::NotReady | Self::Syncing => Some(RETRY_AFTER.as_secs()),
+            Self::Overloaded | Self::Stopping | Self::NotReady | Self::Syncing | Self::ClockAhead => Some(RETRY_AFTER.as_secs()),
             _ => None,
         }
     }
@@ -337,7 +341,7 @@ mod tests {
     use super::{Code, Problem};
     use kvs_store::error::StoreError;
 
-    const ALL: [Code; 36] = [
+    const ALL: [Code; 37] = [
         Code::BadRequest,
         Code::BadPath,
         Code::BadQuery,
@@ -370,6 +374,7 @@ mod tests {
         Code::Stopping,
         Code::NotReady,
         Code::Syncing,
+        Code::ClockAhead,
         Code::Poisoned,
         Code::DiskFull,
         Code::BackupRunning,

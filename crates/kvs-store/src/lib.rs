@@ -16,7 +16,7 @@ pub mod limits;
 pub mod medium;
 pub mod node;
 pub mod observer;
-mod parked;
+pub mod parked;
 pub mod read;
 pub mod rehearsal;
 pub mod row;

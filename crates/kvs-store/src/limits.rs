@@ -59,3 +59,15 @@ pub const ADMIT_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Most parked records that one look takes in.
 pub const ADMIT_KEYS_MAX: usize = 512;
+
+/// Most rows that one look for recalled records reads.
+pub const SWEEP_KEYS_MAX: usize = 512;
+
+/// Pause after a look for recalled records that failed.
+pub const SWEEP_RETRY: Duration = Duration::from_secs(1);
+
+/// A clock that reads earlier than this (2026-11-01) was not set since the machine started: nothing is judged by it.
+pub const CLOCK_EARLIEST_MS: u64 = 1_793_491_200_000;
+
+/// How long a placeholder keeps its history, ms: as long as a member that is away is waited for by default.
+pub const PLACEHOLDER_KEPT_MS: u64 = 30 * 24 * 3_600_000;

@@ -3,10 +3,11 @@
 //! | key | value |
 //! | --- | --- |
 //! | `identity` | node uuid (16), join time ms (8), epoch (4) |
-//! | `counters` | next local seq (8), next origin seq (8), live keys (8), live JSON bytes (8), tombstones (8) |
+//! | `counters` | next local seq (8), next origin seq (8), live keys (8), live JSON bytes (8), tombstones (8), latest stamp that this epoch gave in ms (8) |
 //! | `generation` | how often the node was started (4) |
-//! | `epochs` | where its epochs began, see `standing` |
-//! | `members`, `bootstrap`, `acknowledged` | notes of the cluster |
+//! | `lives` | where its epochs began, see `standing` |
+//! | `sweep` | records above a stamp are still to be looked through for recalled ones, see `standing` |
+//! | `members`, `bootstrap`, `acknowledged`, `clock_ahead` | notes of the cluster |
 //! | `closed` | 1 after an orderly end, 0 while open (1); durability while open (1) |
 //!
 //! The counters are written with every batch, so they are exact after any crash.
@@ -21,7 +22,7 @@ use crate::engine::contract::{Batch, Engine};
 use crate::error::StoreError;
 use crate::read::view::View;
 use crate::settings::{Durability, FirstJoined};
-use crate::standing::{self, EpochStart, Standing};
+use crate::standing::{self, EpochStart, Standing, Sweep};
 use crate::table::Table;
 
 const IDENTITY: &[u8] = b"identity";
@@ -29,7 +30,10 @@ const COUNTERS: &[u8] = b"counters";
 const CLOSED: &[u8] = b"closed";
 const GENERATION: &[u8] = b"generation";
 const RESTORED: &[u8] = b"restored";
-pub(crate) const EPOCHS: &[u8] = b"epochs";
+/// What was kept of epochs before their stamps were: 20 bytes each, without the last field.
+const EPOCHS: &[u8] = b"epochs";
+pub(crate) const LIVES: &[u8] = b"lives";
+const SWEEP: &[u8] = b"sweep";
 
 /// Who this node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,14 +45,26 @@ pub struct Identity {
 }
 
 impl Identity {
-    /// Who a new node is: a uuid from random bytes, in its first epoch.
-    pub(crate) fn first(random: [u8; 16], first_joined: FirstJoined, now_ms: u64) -> Self {
+    /// Who a new node is: a uuid and a first epoch from random bytes.
+    pub(crate) fn first(random: NewIdentity, first_joined: FirstJoined, now_ms: u64) -> Self {
         let joined_ms = match first_joined {
             FirstJoined::Now => now_ms,
             FirstJoined::Youngest => JOINED_YOUNGEST_MS,
         };
-        Self { origin: Origin { node: random_uuid(random), epoch: 1 }, joined_ms }
+        Self { origin: Origin { node: random_uuid(random.node), epoch: epoch_of(random.epoch) }, joined_ms }
     }
+}
+
+/// Random bytes for a new identity.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct NewIdentity {
+    pub(crate) node: [u8; 16],
+    pub(crate) epoch: [u8; 4],
+}
+
+/// An epoch from random bytes; 0 is none.
+pub(crate) fn epoch_of(random: [u8; 4]) -> u32 {
+    u32::from_be_bytes(random).max(1)
 }
 
 /// How far this node's numbers go, and what it holds.
@@ -64,11 +80,13 @@ pub struct Counters {
     pub bytes: u64,
     /// Keys with a tombstone.
     pub tombstones: u64,
+    /// The latest stamp that this node gave in its epoch, ms since 1970.
+    pub top_ms: u64,
 }
 
 impl Default for Counters {
     fn default() -> Self {
-        Self { next_local_seq: 1, next_origin_seq: 1, keys: 0, bytes: 0, tombstones: 0 }
+        Self { next_local_seq: 1, next_origin_seq: 1, keys: 0, bytes: 0, tombstones: 0, top_ms: 0 }
     }
 }
 
@@ -82,18 +100,30 @@ pub(crate) enum Left {
 }
 
 /// Begins a new epoch: numbers that this node gave out may be forgotten and must not be given out again. The numbers of
-/// an epoch begin at 1.
-pub(crate) fn begin_epoch(identity: &mut Identity, counters: &mut Counters, standing: &mut Standing) {
+/// an epoch begin at 1. The epoch is drawn at random, so that no other life of the node, one that this directory has
+/// forgotten included, can have had it.
+pub(crate) fn begin_epoch(
+    identity: &mut Identity,
+    counters: &mut Counters,
+    standing: &mut Standing,
+    random: [u8; 4],
+) {
     let last_seq = counters.next_origin_seq.saturating_sub(1);
     // What is remembered of the old epoch was received, like any other origin's.
     standing.vector.raise(identity.origin, last_seq);
-    identity.origin.epoch = identity.origin.epoch.saturating_add(1);
+    let node = identity.origin.node;
+    let mut epoch = epoch_of(random);
+    while standing.knows_epoch(&Origin { node, epoch }) {
+        epoch = epoch.wrapping_add(1).max(1);
+    }
+    identity.origin.epoch = epoch;
     counters.next_origin_seq = 1;
-    standing.begin_epoch(identity, counters.next_local_seq.saturating_sub(1), last_seq);
+    let top_ms = std::mem::take(&mut counters.top_ms);
+    standing.begin_epoch(epoch, counters.next_local_seq.saturating_sub(1), (last_seq, top_ms));
 }
 
 pub(crate) fn put_epochs(batch: &mut Batch, epochs: &[EpochStart]) {
-    batch.put(Table::Node, EPOCHS.to_vec(), standing::encode_epochs(epochs));
+    batch.put(Table::Node, LIVES.to_vec(), standing::encode_epochs(epochs));
 }
 
 /// The epochs as noted; a node from before they were has had one, whose log was sent to nobody.
@@ -102,20 +132,49 @@ pub(crate) fn load_epochs(
     identity: &Identity,
     counters: &Counters,
 ) -> Result<Vec<EpochStart>, StoreError> {
-    let Some(bytes) = engine.get(Table::Node, EPOCHS)? else {
+    let noted = read_epochs(|key| Ok(engine.get(Table::Node, key)?))?;
+    Ok(noted.unwrap_or_else(|| {
         let after_local_seq = counters.next_local_seq.saturating_sub(1);
-        return Ok(vec![EpochStart { epoch: identity.origin.epoch, after_local_seq, last_seq: 0 }]);
-    };
-    standing::decode_epochs(&bytes)
-        .ok_or_else(|| StoreError::corrupt(Table::Node.name(), EPOCHS, "it ends early"))
+        vec![EpochStart { epoch: identity.origin.epoch, after_local_seq, last_seq: 0, top_ms: 0 }]
+    }))
 }
 
 /// The epochs at the view's moment; `None` for a node from before they were noted.
 pub(crate) fn epochs_at(view: &View) -> Result<Option<Vec<EpochStart>>, StoreError> {
-    let Some(bytes) = view.get(Table::Node, EPOCHS)? else { return Ok(None) };
-    standing::decode_epochs(&bytes)
-        .map(Some)
-        .ok_or_else(|| StoreError::corrupt(Table::Node.name(), EPOCHS, "it ends early"))
+    read_epochs(|key| view.get(Table::Node, key))
+}
+
+fn read_epochs(
+    get: impl Fn(&[u8]) -> Result<Option<Bytes>, StoreError>,
+) -> Result<Option<Vec<EpochStart>>, StoreError> {
+    let (key, read) = match get(LIVES)? {
+        Some(bytes) => (LIVES, standing::decode_epochs(&bytes)),
+        None => match get(EPOCHS)? {
+            Some(bytes) => (EPOCHS, standing::decode_epochs_without_stamps(&bytes)),
+            None => return Ok(None),
+        },
+    };
+    read.map(Some).ok_or_else(|| StoreError::corrupt(Table::Node.name(), key, "it ends early"))
+}
+
+/// What is still to be looked through for recalled records; `None` when everything was.
+pub(crate) fn load_sweep(engine: &dyn Engine) -> Result<Option<Sweep>, StoreError> {
+    let Some(bytes) = engine.get(Table::Node, SWEEP)? else { return Ok(None) };
+    let mut cursor = Cursor::new(&bytes);
+    let mut read = || -> Result<Sweep, EndsEarly> {
+        Ok(Sweep { above_ms: cursor.u64()?, ahead_ms: cursor.u64()? })
+    };
+    read().map(Some).map_err(|_| StoreError::corrupt(Table::Node.name(), SWEEP, "it ends early"))
+}
+
+pub(crate) fn put_sweep(batch: &mut Batch, sweep: Option<Sweep>) {
+    match sweep {
+        Some(Sweep { above_ms, ahead_ms }) => {
+            let value = [above_ms.to_be_bytes(), ahead_ms.to_be_bytes()].concat();
+            batch.put(Table::Node, SWEEP.to_vec(), value);
+        }
+        None => batch.remove(Table::Node, SWEEP.to_vec()),
+    }
 }
 
 /// How often the node was started before.
@@ -179,13 +238,14 @@ pub(crate) fn put_identity(batch: &mut Batch, identity: &Identity) {
 }
 
 pub(crate) fn put_counters(batch: &mut Batch, counters: &Counters) {
-    let mut value = Vec::with_capacity(40);
+    let mut value = Vec::with_capacity(48);
     for number in [
         counters.next_local_seq,
         counters.next_origin_seq,
         counters.keys,
         counters.bytes,
         counters.tombstones,
+        counters.top_ms,
     ] {
         value.extend_from_slice(&number.to_be_bytes());
     }
@@ -223,6 +283,8 @@ fn read_counters(bytes: &Bytes) -> Result<Counters, EndsEarly> {
         keys: cursor.u64()?,
         bytes: cursor.u64()?,
         tombstones: cursor.u64()?,
+        // Absent in directories from before it was counted.
+        top_ms: if cursor.rest().is_empty() { 0 } else { cursor.u64()? },
     })
 }
 

@@ -140,10 +140,11 @@ impl Row {
         rows.push((Table::Log, log_key(self.local_seq), log_value(self.ships, namespace, path)));
         rows.push((Table::ByTime, time_key(stamp_ms, namespace, path), Vec::new()));
         match record.kind {
-            Kind::Value if record.expires_at_ms != 0 => {
+            // A placeholder is forgotten as a value expires.
+            Kind::Value | Kind::Dropped | Kind::Voided if record.expires_at_ms != 0 => {
                 rows.push((Table::Expiry, time_key(record.expires_at_ms, namespace, path), Vec::new()));
             }
-            Kind::Value => {}
+            Kind::Value | Kind::Dropped | Kind::Voided => {}
             Kind::Tombstone | Kind::Expired => {
                 // The grace of an expired value counts from its expiry, however long it lived.
                 let since_ms =

@@ -1,6 +1,6 @@
 //! What the committer and the readers share: the engine in use, the state of writing, the counters.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::commit::plan::Selfhood;
@@ -23,6 +23,20 @@ pub enum State {
     Full,
     /// A write or sync failed, for this reason; reads go on, writes are refused until the store is opened again.
     Poisoned(String),
+}
+
+/// What peers' clocks say of this node's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum ClockVerdict {
+    /// Nobody was asked, or there is nobody.
+    #[default]
+    Unknown = 0,
+    /// Most of those that answered agree with it.
+    Agrees = 1,
+    /// Most of those that answered do not agree with it: ages mean nothing, so nothing is collected, dropped, expired or
+    /// admitted by them until it agrees again.
+    Differs = 2,
 }
 
 /// The store in numbers.
@@ -60,6 +74,8 @@ enum Floor {
 struct Published {
     identity: Identity,
     last_origin_seq: u64,
+    /// The latest stamp of the current epoch.
+    top_ms: u64,
     standing: Arc<Standing>,
 }
 
@@ -71,6 +87,8 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     published: Mutex<Published>,
     floor: Mutex<Floor>,
+    clock_verdict: AtomicU8,
+    shortest_grace_ms: AtomicU64,
     keys: AtomicU64,
     bytes: AtomicU64,
     tombstones: AtomicU64,
@@ -82,9 +100,14 @@ impl Shared {
         engine: EngineCell,
         medium: Box<dyn Medium>,
         selfhood: &Selfhood,
-        collection: Collection,
+        (collection, grace_ms): (Collection, u64),
         tree: LiveTree,
     ) -> Arc<Self> {
+        // Among others nothing is judged by its clock before they were asked.
+        let first_verdict = match collection {
+            Collection::Alone => ClockVerdict::Unknown,
+            Collection::Covered => ClockVerdict::Differs,
+        };
         let shared = Self {
             engine,
             medium,
@@ -94,12 +117,15 @@ impl Shared {
             published: Mutex::new(Published {
                 identity: selfhood.identity,
                 last_origin_seq: 0,
+                top_ms: 0,
                 standing: Arc::new(selfhood.standing.clone()),
             }),
             floor: Mutex::new(match collection {
                 Collection::Alone => Floor::Alone,
                 Collection::Covered => Floor::Covered(Vector::default()),
             }),
+            clock_verdict: AtomicU8::new(first_verdict as u8),
+            shortest_grace_ms: AtomicU64::new(grace_ms),
             keys: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             tombstones: AtomicU64::new(0),
@@ -127,6 +153,13 @@ impl Shared {
         (published.identity, published.last_origin_seq, Arc::clone(&published.standing))
     }
 
+    /// The latest stamp that this node gave and did not recall, ms since 1970.
+    pub(crate) fn top_ms(&self) -> u64 {
+        let published = lock(&self.published);
+        let ended = published.standing.epochs.iter().map(|start| start.top_ms);
+        ended.max().unwrap_or_default().max(published.top_ms)
+    }
+
     pub(crate) fn set_floor(&self, floor: Option<Vector>) {
         *lock(&self.floor) = floor.map_or(Floor::Alone, Floor::Covered);
     }
@@ -137,6 +170,27 @@ impl Shared {
             Floor::Alone => true,
             Floor::Covered(vector) => vector.covers(dot),
         }
+    }
+
+    pub(crate) fn set_clock_verdict(&self, verdict: ClockVerdict) {
+        self.clock_verdict.store(verdict as u8, Ordering::Relaxed);
+    }
+
+    pub(crate) fn clock_verdict(&self) -> ClockVerdict {
+        match self.clock_verdict.load(Ordering::Relaxed) {
+            1 => ClockVerdict::Agrees,
+            2 => ClockVerdict::Differs,
+            _ => ClockVerdict::Unknown,
+        }
+    }
+
+    pub(crate) fn set_shortest_grace_ms(&self, grace_ms: u64) {
+        self.shortest_grace_ms.store(grace_ms, Ordering::Relaxed);
+    }
+
+    /// The shortest time that a tombstone stays on any member, in milliseconds.
+    pub(crate) fn shortest_grace_ms(&self) -> u64 {
+        self.shortest_grace_ms.load(Ordering::Relaxed)
     }
 
     pub(crate) fn tombstones(&self) -> u64 {
@@ -157,6 +211,7 @@ impl Shared {
             let mut published = lock(&self.published);
             published.identity = *identity;
             published.last_origin_seq = counters.next_origin_seq.saturating_sub(1);
+            published.top_ms = counters.top_ms;
         }
         self.keys.store(counters.keys, Ordering::Relaxed);
         self.bytes.store(counters.bytes, Ordering::Relaxed);
@@ -170,6 +225,7 @@ impl Shared {
             let mut published = lock(&self.published);
             published.identity = selfhood.identity;
             published.last_origin_seq = selfhood.counters.next_origin_seq.saturating_sub(1);
+            published.top_ms = selfhood.counters.top_ms;
             published.standing = standing;
         }
         self.publish(selfhood);

@@ -5,9 +5,11 @@
 //! | --- | --- |
 //! | `vectors`, origin | seq (8) |
 //! | `cursors`, node uuid | epoch (4), local sequence (8) |
-//! | `node`, `epochs` | per epoch of this node, 20 bytes: epoch (4), local sequence before it (8), last seq of it (8) |
+//! | `node`, `lives` | per epoch of this node, 28 bytes: epoch (4), local sequence before it (8), last seq of it (8), latest stamp in it in ms (8) |
+//! | `node`, `sweep` | stamp in ms (8) above which records may be void and current, by how much the clock was ahead in ms (8) |
 //!
-//! A vector and a cursor change in the same batch as the records that make them true.
+//! A vector and a cursor change in the same batch as the records that make them true. What is parked and what was recalled
+//! follows from the tables `parked` and `records`.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -15,14 +17,17 @@ use std::ops::Bound;
 use bytes::Bytes;
 use kvs_core::cursor::Cursor;
 use kvs_core::log_position::LogPosition;
-use kvs_core::origin::Origin;
+use kvs_core::namespace::Namespace;
+use kvs_core::origin::{Dot, Origin};
+use kvs_core::recall::{RECALL_PREFIX, Recalls, read_recall};
 use kvs_core::vector::Vector;
 use uuid::Uuid;
 
-use crate::engine::contract::{Batch, Engine, Order};
+use crate::engine::contract::{Batch, Engine, Order, Snapshot};
 use crate::error::StoreError;
-use crate::keys::{origin_key, read_origin_key};
-use crate::node::{self, Identity};
+use crate::keys::{after_prefix, origin_key, read_origin_key, read_record_key};
+use crate::node;
+use crate::parked::{self, ParkedDots};
 use crate::table::Table;
 
 /// Most epochs that are kept apart; older ones are forgotten, and a peer that last read then reads from the start.
@@ -37,6 +42,17 @@ pub struct EpochStart {
     pub after_local_seq: u64,
     /// The last number given out in it, as far as this node remembers; 0 while it lasts.
     pub last_seq: u64,
+    /// The latest stamp given in it, ms since 1970, as far as this node remembers; 0 while it lasts.
+    pub top_ms: u64,
+}
+
+/// What is still to be looked through for recalled records.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// Current records stamped above this may be void, ms since 1970.
+    pub above_ms: u64,
+    /// By how much this node's clock was ahead when it stamped what it recalled, ms; 0 when that is not known.
+    pub ahead_ms: u64,
 }
 
 /// Where a node stands.
@@ -50,6 +66,12 @@ pub struct Standing {
     pub epochs: Vec<EpochStart>,
     /// How many records are parked.
     pub parked: u64,
+    /// Which numbers of which origins the parked records have, about.
+    pub parked_dots: ParkedDots,
+    /// What was recalled.
+    pub recalls: Recalls,
+    /// What is still to be looked through for recalled records.
+    pub sweep: Option<Sweep>,
 }
 
 impl Standing {
@@ -61,7 +83,7 @@ impl Standing {
     pub(crate) fn load(engine: &dyn Engine, epochs: Vec<EpochStart>) -> Result<Self, StoreError> {
         let snapshot = engine.snapshot();
         let all = || (Bound::Unbounded, Bound::Unbounded);
-        let mut standing = Self { epochs, ..Self::default() };
+        let mut standing = Self { epochs, sweep: node::load_sweep(engine)?, ..Self::default() };
         for row in snapshot.range(Table::Vectors, all(), Order::Ascending) {
             let (key, value) = row?;
             let corrupt = || StoreError::corrupt(Table::Vectors.name(), &key, "it cannot be read");
@@ -77,22 +99,46 @@ impl Standing {
             let position = position.map_err(|_: kvs_core::cursor::EndsEarly| corrupt())?;
             standing.cursors.insert(node, position);
         }
-        for row in snapshot.range(Table::Parked, all(), Order::Ascending) {
-            row?;
-            standing.parked += 1;
-        }
+        (standing.parked, standing.parked_dots) = parked::summary(&*snapshot)?;
+        standing.recalls = recalls(&*snapshot)?;
         Ok(standing)
     }
 
-    /// Notes that a new epoch begins after `local_seq`, the one before having given out numbers up to `last_seq`.
-    pub(crate) fn begin_epoch(&mut self, identity: &Identity, local_seq: u64, last_seq: u64) {
+    /// Notes that an epoch begins after `local_seq`, the one before having given out numbers and stamps up to `last`.
+    pub(crate) fn begin_epoch(&mut self, epoch: u32, local_seq: u64, last: (u64, u64)) {
         if let Some(before) = self.epochs.last_mut() {
-            before.last_seq = last_seq;
+            (before.last_seq, before.top_ms) = last;
         }
-        let epoch = identity.origin.epoch;
-        self.epochs.push(EpochStart { epoch, after_local_seq: local_seq, last_seq: 0 });
-        let surplus = self.epochs.len().saturating_sub(EPOCHS_MAX);
-        self.epochs.drain(..surplus);
+        self.epochs.push(EpochStart { epoch, after_local_seq: local_seq, last_seq: 0, top_ms: 0 });
+        if self.epochs.len() > EPOCHS_MAX {
+            // One that gave nothing out is missed the least: whoever read the log in it reads it again.
+            let last = self.epochs.len().saturating_sub(1);
+            let unused = self.epochs.iter().take(last).position(|start| start.last_seq == 0);
+            self.epochs.remove(unused.unwrap_or_default());
+        }
+    }
+
+    /// Whether anything is known of an epoch.
+    pub(crate) fn knows_epoch(&self, origin: &Origin) -> bool {
+        self.vector.seq(origin) > 0
+            || self.epochs.iter().any(|start| start.epoch == origin.epoch)
+            || self.recalls.until_ms(origin).is_some()
+            || self.parked_dots.lowest(origin).is_some()
+    }
+
+    /// The vector without the writes that are parked, and without those behind them: what is held.
+    #[must_use]
+    pub fn held(&self) -> Vector {
+        if self.parked_dots.is_empty() {
+            return self.vector.clone();
+        }
+        let below = |(origin, seq): (&Origin, u64)| (*origin, seq.min(self.parked_dots.below(origin)));
+        self.vector.iter().map(below).collect()
+    }
+
+    /// Whether a write of another origin was received and is held, or something newer is.
+    pub(crate) fn holds(&self, dot: &Dot) -> bool {
+        self.vector.covers(dot) && dot.seq <= self.parked_dots.below(&dot.origin)
     }
 
     /// Adds the rows by which `after` differs from this.
@@ -108,6 +154,9 @@ impl Standing {
         if self.epochs != after.epochs {
             node::put_epochs(batch, &after.epochs);
         }
+        if self.sweep != after.sweep {
+            node::put_sweep(batch, after.sweep);
+        }
     }
 
     /// Where a peer that was at `position` goes on in the log as it is now: everything of it up to the answer is the
@@ -116,16 +165,28 @@ impl Standing {
     pub fn resume(&self, position: Option<LogPosition>) -> u64 {
         let first = self.epochs.first().map_or(0, |start| start.after_local_seq);
         let Some(position) = position else { return first };
-        let known = self.epochs.iter().any(|start| start.epoch == position.epoch);
-        if !known {
+        let mut later = self.epochs.iter().skip_while(|start| start.epoch != position.epoch);
+        if later.next().is_none() {
             return first;
         }
-        let later = self.epochs.iter().filter(|start| start.epoch > position.epoch);
-        later
-            .map(|start| start.after_local_seq)
-            .min()
-            .map_or(position.local_seq, |end| end.min(position.local_seq))
+        // The log was cut where a later epoch began behind it.
+        later.map(|start| start.after_local_seq).fold(position.local_seq, u64::min)
     }
+}
+
+/// Reads which recalls are held.
+fn recalls(snapshot: &dyn Snapshot) -> Result<Recalls, StoreError> {
+    let from = [&[Namespace::Cluster.number()], RECALL_PREFIX.as_bytes()].concat();
+    let to = after_prefix(&from).map_or(Bound::Unbounded, Bound::Excluded);
+    let mut recalls = Recalls::default();
+    for row in snapshot.range(Table::Records, (Bound::Included(from), to), Order::Ascending) {
+        let (row_key, _) = row?;
+        let key = read_record_key(&row_key);
+        if let Some((origin, until_ms)) = key.and_then(|key| read_recall(key.namespace, &key.path)) {
+            recalls.add(origin, until_ms);
+        }
+    }
+    Ok(recalls)
 }
 
 fn put_vector(batch: &mut Batch, origin: &Origin, seq: u64) {
@@ -140,11 +201,12 @@ fn put_cursor(batch: &mut Batch, node: Uuid, position: LogPosition) {
 
 /// The bytes of the list of epochs.
 pub(crate) fn encode_epochs(epochs: &[EpochStart]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(epochs.len() * 20);
+    let mut out = Vec::with_capacity(epochs.len() * 28);
     for start in epochs {
         out.extend_from_slice(&start.epoch.to_be_bytes());
         out.extend_from_slice(&start.after_local_seq.to_be_bytes());
         out.extend_from_slice(&start.last_seq.to_be_bytes());
+        out.extend_from_slice(&start.top_ms.to_be_bytes());
     }
     out
 }
@@ -154,39 +216,51 @@ pub(crate) fn decode_epochs(bytes: &Bytes) -> Option<Vec<EpochStart>> {
     let mut cursor = Cursor::new(bytes);
     let mut epochs = Vec::new();
     while !cursor.rest().is_empty() {
-        epochs.push(EpochStart {
-            epoch: cursor.u32().ok()?,
-            after_local_seq: cursor.u64().ok()?,
-            last_seq: cursor.u64().ok()?,
-        });
+        let start = take_epoch(&mut cursor)?;
+        epochs.push(EpochStart { top_ms: cursor.u64().ok()?, ..start });
     }
     Some(epochs)
 }
 
+/// Reads the list as it was before stamps were in it; `None` when the bytes end early.
+pub(crate) fn decode_epochs_without_stamps(bytes: &Bytes) -> Option<Vec<EpochStart>> {
+    let mut cursor = Cursor::new(bytes);
+    let mut epochs = Vec::new();
+    while !cursor.rest().is_empty() {
+        epochs.push(take_epoch(&mut cursor)?);
+    }
+    Some(epochs)
+}
+
+fn take_epoch(cursor: &mut Cursor<'_>) -> Option<EpochStart> {
+    let (epoch, after_local_seq) = (cursor.u32().ok()?, cursor.u64().ok()?);
+    Some(EpochStart { epoch, after_local_seq, last_seq: cursor.u64().ok()?, top_ms: 0 })
+}
+
 #[cfg(test)]
 mod tests {
-    use super::{EpochStart, Standing, decode_epochs, encode_epochs};
+    use super::{EPOCHS_MAX, EpochStart, Standing, decode_epochs, decode_epochs_without_stamps, encode_epochs};
     use kvs_core::log_position::LogPosition;
 
     fn standing(starts: &[(u32, u64)]) -> Standing {
         let epochs = starts
             .iter()
-            .map(|&(epoch, after_local_seq)| EpochStart { epoch, after_local_seq, last_seq: 0 })
+            .map(|&(epoch, after_local_seq)| EpochStart { epoch, after_local_seq, last_seq: 0, top_ms: 7 })
             .collect();
         Standing { epochs, ..Standing::default() }
     }
 
     #[test]
     fn a_peer_goes_on_where_it_was_within_an_epoch() {
-        let standing = standing(&[(1, 0), (2, 80)]);
+        let standing = standing(&[(9, 0), (2, 80)]);
         assert_eq!(standing.resume(Some(LogPosition { epoch: 2, local_seq: 120 })), 120);
     }
 
     #[test]
     fn a_peer_that_read_a_lost_end_goes_on_where_the_log_was_cut() {
-        let standing = standing(&[(1, 0), (2, 80), (3, 70)]);
-        assert_eq!(standing.resume(Some(LogPosition { epoch: 1, local_seq: 100 })), 70);
-        assert_eq!(standing.resume(Some(LogPosition { epoch: 1, local_seq: 60 })), 60);
+        let standing = standing(&[(5, 0), (2, 80), (3, 70)]);
+        assert_eq!(standing.resume(Some(LogPosition { epoch: 5, local_seq: 100 })), 70);
+        assert_eq!(standing.resume(Some(LogPosition { epoch: 5, local_seq: 60 })), 60);
         assert_eq!(standing.resume(Some(LogPosition { epoch: 2, local_seq: 75 })), 70);
     }
 
@@ -201,6 +275,25 @@ mod tests {
     fn epochs_read_back() {
         let epochs = standing(&[(1, 0), (2, 80)]).epochs;
         assert_eq!(decode_epochs(&encode_epochs(&epochs).into()), Some(epochs));
-        assert_eq!(decode_epochs(&vec![0; 21].into()), None);
+        assert_eq!(decode_epochs(&vec![0; 29].into()), None);
+    }
+
+    #[test]
+    fn epochs_of_an_older_directory_read_as_if_they_had_no_stamps() {
+        let bytes = [&7_u32.to_be_bytes()[..], &3_u64.to_be_bytes(), &5_u64.to_be_bytes()].concat();
+        let start = EpochStart { epoch: 7, after_local_seq: 3, last_seq: 5, top_ms: 0 };
+        assert_eq!(decode_epochs_without_stamps(&bytes.into()), Some(vec![start]));
+    }
+
+    #[test]
+    fn a_long_list_of_epochs_forgets_those_that_gave_nothing_out() {
+        let mut standing = standing(&[(1, 0)]);
+        for epoch in 2..400 {
+            let last_seq = if epoch % 2 == 0 { 9 } else { 0 };
+            standing.begin_epoch(epoch, 0, (last_seq, 0));
+        }
+        assert_eq!(standing.epochs.len(), EPOCHS_MAX);
+        let used = standing.epochs.iter().filter(|start| start.last_seq > 0).count();
+        assert_eq!(used, 199);
     }
 }

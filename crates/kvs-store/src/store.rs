@@ -26,15 +26,15 @@ use crate::engine_cell::EngineCell;
 use crate::error::StoreError;
 use crate::keys::record_key;
 use crate::medium::{DiskMedium, Medium};
-use crate::node::{self, Counters, Identity, Left};
+use crate::node::{self, Counters, Identity, Left, NewIdentity};
 use crate::observer::{Key, Observer};
-use crate::parked;
 use crate::read::history::{self, Revision};
 use crate::read::range::{self, Page, RangeQuery};
 use crate::read::view::View;
 use crate::row::Row;
-use crate::settings::{Durability, Settings};
-use crate::shared::{Shared, State, Status};
+use crate::settings::Settings;
+use crate::parked;
+use crate::shared::{ClockVerdict, Shared, State, Status};
 use crate::standing::{EpochStart, Standing};
 use crate::table::Table;
 use crate::tree::digest::Digest;
@@ -135,7 +135,8 @@ impl Store {
         let engine = medium.open()?;
         let (selfhood, generation) = begin(&*engine, &settings, &*clock, &seed)?;
         let tree = LiveTree::open(&*engine, settings.digest_key);
-        let shared = Shared::new(EngineCell::new(engine), medium, &selfhood, settings.collection, tree);
+        let forgetting = (settings.collection, settings.tombstone_grace_ms);
+        let shared = Shared::new(EngineCell::new(engine), medium, &selfhood, forgetting, tree);
         let committer = Committer::new(Arc::clone(&shared), settings, clock, observer, selfhood, seed);
         Ok((shared, committer, generation))
     }
@@ -191,7 +192,7 @@ impl Store {
             return Ok(None);
         };
         let row = Row::decode(&Key { namespace, path: path.clone() }, &bytes)?;
-        Ok(Some(row.record))
+        Ok(Some(row.record).filter(|record| !record.kind.is_placeholder()))
     }
 
     /// The JSON bytes of a record as sent.
@@ -277,17 +278,48 @@ impl Store {
         vector
     }
 
-    /// What this node has received and can hand on: its vector, lowered below what is parked.
-    ///
-    /// # Errors
-    ///
-    /// The parked records cannot be read.
-    pub fn vector_held(&self) -> Result<Vector, StoreError> {
-        let vector = self.vector();
-        if self.standing().parked == 0 {
-            return Ok(vector);
-        }
-        parked::held(&vector, &self.view()?)
+    /// What this node has received and holds: its vector, lowered below what is parked.
+    #[must_use]
+    pub fn vector_held(&self) -> Vector {
+        let (identity, last_seq, standing) = self.shared.standing();
+        let mut vector = standing.held();
+        vector.raise(identity.origin, last_seq);
+        vector
+    }
+
+    /// The latest stamp that this node gave and did not recall, in milliseconds since 1970.
+    #[must_use]
+    pub fn top_ms(&self) -> u64 {
+        self.shared.top_ms()
+    }
+
+    /// Tells what peers' clocks say of this node's.
+    pub fn set_clock_verdict(&self, verdict: ClockVerdict) {
+        self.shared.set_clock_verdict(verdict);
+    }
+
+    /// What peers' clocks were last said to say of this node's.
+    #[must_use]
+    pub fn clock_verdict(&self) -> ClockVerdict {
+        self.shared.clock_verdict()
+    }
+
+    /// Tells the shortest `tombstone_grace_ms` of all members, in milliseconds: what is younger cannot have been deleted and
+    /// collected anywhere.
+    pub fn set_shortest_grace_ms(&self, grace_ms: u64) {
+        self.shared.set_shortest_grace_ms(grace_ms.min(self.settings.tombstone_grace_ms));
+    }
+
+    /// How long a tombstone stays here at least, in milliseconds.
+    #[must_use]
+    pub const fn tombstone_grace_ms(&self) -> u64 {
+        self.settings.tombstone_grace_ms
+    }
+
+    /// How far a clock may be ahead, in milliseconds.
+    #[must_use]
+    pub const fn clock_skew_ms_max(&self) -> u64 {
+        self.settings.clock_skew_ms_max
     }
 
     /// Keys with a tombstone.
@@ -397,33 +429,35 @@ fn begin(
     seed: &[u8; 32],
 ) -> Result<(Selfhood, u32), StoreError> {
     let mut batch = Batch::default();
+    let (node_random, epoch_random) = seed.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+    let epoch_random = epoch_random.first_chunk().copied().unwrap_or_default();
     let selfhood = match node::load(engine)? {
         None => {
-            let random = seed.first_chunk::<16>().copied().unwrap_or_default();
+            let random = NewIdentity { node: *node_random, epoch: epoch_random };
             let identity = Identity::first(random, settings.first_joined, clock.now_ms());
-            let start = EpochStart { epoch: identity.origin.epoch, after_local_seq: 0, last_seq: 0 };
+            let start =
+                EpochStart { epoch: identity.origin.epoch, after_local_seq: 0, last_seq: 0, top_ms: 0 };
             let standing = Standing { epochs: vec![start], ..Standing::default() };
             Selfhood { identity, counters: Counters::default(), standing }
         }
         Some((mut identity, mut counters, left)) => {
             let epochs = node::load_epochs(engine, &identity, &counters)?;
             let mut standing = Standing::load(engine, epochs)?;
-            if let Left::Open(durability) = left {
-                // What an earlier process wrote without waiting for the disk may be gone, and with it numbers that
-                // it gave out.
-                if durability != Durability::Always {
-                    let before = standing.clone();
-                    node::begin_epoch(&mut identity, &mut counters, &mut standing);
-                    before.put_changes(&standing, &mut batch);
-                }
+            let before = standing.clone();
+            // The directory may have been put back to an earlier moment, or lack what an earlier process wrote without
+            // waiting for the disk: numbers that were given out may be forgotten, and nothing here can tell.
+            node::begin_epoch(&mut identity, &mut counters, &mut standing, epoch_random);
+            before.put_changes(&standing, &mut batch);
+            if let Left::Open(_) = left {
                 // What was recovered from the engine's journal gets files of its own before anything is built on it.
                 engine.flush()?;
             }
+            parked::put_missing_rows(&*engine.snapshot(), &mut batch)?;
             Selfhood { identity, counters, standing }
         }
     };
     let generation = node::load_generation(engine)?.saturating_add(1);
-    batch.changes.retain(|change| change.key != node::EPOCHS);
+    batch.changes.retain(|change| change.key != node::LIVES);
     node::put_epochs(&mut batch, &selfhood.standing.epochs);
     node::put_generation(&mut batch, generation);
     node::put_identity(&mut batch, &selfhood.identity);

@@ -46,7 +46,7 @@ pub fn answer<H: Holdings>(holdings: &mut H, secrets: &Secrets, request: Request
     if !request.offered.is_empty() {
         for verdict in holdings.take(request.offered)? {
             reply.verdicts.push(match verdict {
-                Verdict::Settled => OfferEnd::Settled,
+                Verdict::Settled | Verdict::Withheld => OfferEnd::Settled,
                 Verdict::Drop => OfferEnd::Drop,
                 Verdict::Failed => OfferEnd::Failed,
                 Verdict::Newer(newer) => {

@@ -48,6 +48,9 @@ pub enum Verdict {
     Newer(Box<Located>),
     /// It is live, was received before and is held no more: it was deleted and collected. The sender drops it.
     Drop,
+    /// It is not held: it waits, since it is stamped too far ahead, or was recalled, or nothing can be said of it now. So
+    /// whoever sent it must not be taken for having told everything.
+    Withheld,
     /// It could not be taken now.
     Failed,
 }

@@ -474,7 +474,7 @@ impl Session {
                     }
                 }
                 Verdict::Drop => self.drops.push_back(Dropped::of(&theirs)),
-                Verdict::Failed => self.completeness = Completeness::Partial,
+                Verdict::Withheld | Verdict::Failed => self.completeness = Completeness::Partial,
             }
         }
         Ok(())

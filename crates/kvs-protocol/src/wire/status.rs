@@ -12,14 +12,16 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 1 | version, 1 |
+//! | 1 | version, 2 |
 //! | 1 | mode |
 //! | 8 | the answerer's clock, ms since 1970 |
 //! | 8 | the floor that the root was taken above |
 //! | 1 + 8 | 1 and the root; or 0 and none while the digest is still read in |
 //! | 8 | records parked |
+//! | 8 | how long tombstones stay, ms |
+//! | 2 + 12 each | epochs of the asker of which records are parked: epoch (4), the latest stamp parked of it (8), ms |
 //! | 1 + 12 | 1 and the answerer's cursor into the asker's log, or 0 and none |
-//! | n | the answerer's vector |
+//! | n | what the answerer holds: its vector, lowered below what it has parked |
 
 use kvs_core::cursor::Cursor;
 use kvs_core::log_position::LogPosition;
@@ -30,6 +32,10 @@ use crate::wire::decode_error::DecodeError;
 use crate::wire::replicate::{put_position, take_end, take_position, take_version};
 
 const VERSION: u8 = 1;
+const REPLY_VERSION: u8 = 2;
+
+/// Most epochs of one node that a reply names; those of which the latest stamps are parked are named first.
+pub const PARKED_EPOCHS_MAX: usize = 1024;
 
 /// Asks where a node stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,9 +59,14 @@ pub struct StatusReply {
     pub root: Option<[u8; 8]>,
     /// How many records it has parked.
     pub parked: u64,
+    /// How long a tombstone stays there at least, in milliseconds.
+    pub grace_ms: u64,
+    /// The asker's epochs of which it has records parked, and the latest stamp parked of each, ms since 1970; at most
+    /// [`PARKED_EPOCHS_MAX`].
+    pub parked_epochs: Vec<(u32, u64)>,
     /// How far it has the asker's log.
     pub cursor: Option<LogPosition>,
-    /// What it has received.
+    /// What it holds: what it has received, lowered below what it has parked.
     pub vector: Vector,
 }
 
@@ -86,7 +97,7 @@ impl StatusReply {
     /// Its bytes.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let mut out = vec![VERSION, self.mode.number()];
+        let mut out = vec![REPLY_VERSION, self.mode.number()];
         out.extend_from_slice(&self.wall_ms.to_be_bytes());
         out.extend_from_slice(&self.floor_ms.to_be_bytes());
         match self.root {
@@ -97,6 +108,15 @@ impl StatusReply {
             None => out.push(0),
         }
         out.extend_from_slice(&self.parked.to_be_bytes());
+        out.extend_from_slice(&self.grace_ms.to_be_bytes());
+        let mut epochs = self.parked_epochs.clone();
+        epochs.sort_unstable_by_key(|(_, latest_ms)| std::cmp::Reverse(*latest_ms));
+        epochs.truncate(PARKED_EPOCHS_MAX);
+        out.extend_from_slice(&u16::try_from(epochs.len()).unwrap_or(u16::MAX).to_be_bytes());
+        for (epoch, latest_ms) in epochs {
+            out.extend_from_slice(&epoch.to_be_bytes());
+            out.extend_from_slice(&latest_ms.to_be_bytes());
+        }
         put_position(self.cursor, &mut out);
         self.vector.encode_into(&mut out);
         out
@@ -109,7 +129,10 @@ impl StatusReply {
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(bytes);
-        take_version(&mut cursor)?;
+        match cursor.u8()? {
+            REPLY_VERSION => {}
+            version => return Err(DecodeError::UnknownVersion(version)),
+        }
         let reply = Self {
             mode: Mode::from_number(cursor.u8()?).ok_or(DecodeError::Field("mode"))?,
             wall_ms: cursor.u64()?,
@@ -120,11 +143,21 @@ impl StatusReply {
                 _ => return Err(DecodeError::Field("root")),
             },
             parked: cursor.u64()?,
+            grace_ms: cursor.u64()?,
+            parked_epochs: take_epochs(&mut cursor)?,
             cursor: take_position(&mut cursor)?,
             vector: Vector::decode(&mut cursor)?,
         };
         take_end(&cursor).map(|()| reply)
     }
+}
+
+fn take_epochs(cursor: &mut Cursor<'_>) -> Result<Vec<(u32, u64)>, DecodeError> {
+    let count = usize::from(cursor.u16()?);
+    if count > PARKED_EPOCHS_MAX {
+        return Err(DecodeError::Field("parked epochs"));
+    }
+    (0..count).map(|_| Ok((cursor.u32()?, cursor.u64()?))).collect()
 }
 
 #[cfg(test)]
@@ -145,6 +178,8 @@ mod tests {
                 floor_ms: 2,
                 root,
                 parked: 5,
+                grace_ms: 6,
+                parked_epochs: vec![(7, 9), (8, 1)],
                 cursor: None,
                 vector: Vector::default(),
             };

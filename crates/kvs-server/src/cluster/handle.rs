@@ -5,6 +5,7 @@ use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use kvs_cluster::clocks::Judgement;
 use kvs_cluster::contract::{Event, Needed};
 use kvs_cluster::report::{BootstrapReport, Report, TombstoneReport};
 use kvs_core::origin::Dot;
@@ -34,17 +35,8 @@ pub(crate) enum End {
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct Progress {
     pub(super) bootstrap: Option<BootstrapReport>,
-    pub(super) clock: ClockVerdict,
-}
-
-/// Whether this node's clock is among those of its peers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum ClockVerdict {
-    /// It is, or there is nobody to compare it with.
-    #[default]
-    Agrees,
-    /// Most peers' clocks differ from it by more than may be.
-    Differs,
+    pub(super) clock: Judgement,
+    pub(super) graces_differ: bool,
 }
 
 /// The cluster as handlers see it.
@@ -83,9 +75,14 @@ impl Cluster {
         self.progress.lock().unwrap_or_else(PoisonError::into_inner).bootstrap
     }
 
-    /// Whether this node's clock differs from most of its peers' by more than `max_clock_skew_ms`.
-    pub(crate) fn is_ahead(&self) -> bool {
-        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clock == ClockVerdict::Differs
+    /// What peers' clocks say of this node's.
+    pub(crate) fn clock(&self) -> Judgement {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).clock
+    }
+
+    /// Whether a member keeps its tombstones for another time than this node.
+    pub(crate) fn graces_differ(&self) -> bool {
+        self.progress.lock().unwrap_or_else(PoisonError::into_inner).graces_differ
     }
 
     /// The mode that peers are told.

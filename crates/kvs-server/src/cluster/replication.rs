@@ -10,12 +10,13 @@ use kvs_cluster::replicator::Replicator;
 use kvs_cluster::report::{Report, TombstoneReport};
 use kvs_protocol::call::Now;
 use kvs_protocol::membership::contract::Event as MembershipEvent;
+use kvs_protocol::mode::Mode;
 use kvs_store::clock::Clock;
 use kvs_store::error::StoreError;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-use super::handle::{ClockVerdict, Cluster, Progress};
+use super::handle::{Cluster, Progress};
 use super::members;
 use super::wake::Wake;
 use crate::clock::SystemClock;
@@ -48,7 +49,6 @@ pub(super) struct Replication {
     pub(super) clock: SystemClock,
     pub(super) runtime: Handle,
     pub(super) own: Sender<Command>,
-    pub(super) clock_skew_ms_max: u64,
 }
 
 impl Replication {
@@ -91,7 +91,9 @@ impl Replication {
                 Effect::Mode { clients, peers } => {
                     self.cluster.clients_mode.store(clients.number(), Ordering::Relaxed);
                     self.cluster.peers_mode.store(peers.number(), Ordering::Relaxed);
-                    self.tell_members(MembershipEvent::Mode(clients));
+                    // Whether a clock is ahead its peers say themselves.
+                    let told = if clients == Mode::ClockAhead { peers } else { clients };
+                    self.tell_members(MembershipEvent::Mode(told));
                 }
                 Effect::Replicated { ticket, count } => self.cluster.copies.answer(ticket, count),
                 Effect::TooManyWait { ticket } => self.cluster.copies.forget(ticket),
@@ -103,10 +105,10 @@ impl Replication {
     }
 
     fn publish(&self) {
-        let differing = self.replicator.clocks_beyond(self.clock_skew_ms_max);
         let progress = Progress {
             bootstrap: self.replicator.bootstrap_report(),
-            clock: if differing { ClockVerdict::Differs } else { ClockVerdict::Agrees },
+            clock: self.replicator.clock(),
+            graces_differ: self.replicator.graces_differ(),
         };
         *self.cluster.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
     }

@@ -165,7 +165,6 @@ pub(crate) fn start(
         clock,
         runtime,
         own: replicator.0,
-        clock_skew_ms_max: u64::try_from(config.max_clock_skew.as_millis()).unwrap_or(u64::MAX),
     };
     let handles = vec![
         spawn("kvs-members", move || members_thread.run(&members.1))?,

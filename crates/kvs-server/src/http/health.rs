@@ -5,7 +5,7 @@
 
 use http::StatusCode;
 use kvs_core::version::JOINED_YOUNGEST_MS;
-use kvs_store::shared::State;
+use kvs_store::shared::{ClockVerdict, State};
 use serde::Serialize;
 
 use crate::backups::LastBackups;
@@ -63,8 +63,14 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
         if node.vault.parked() > 0 {
             reasons.push("records_parked");
         }
-        if cluster.is_ahead() {
+        let clock = cluster.clock();
+        if clock.is_ahead {
+            reasons.push("clock_ahead");
+        } else if clock.is_told && clock.verdict == ClockVerdict::Differs {
             reasons.push("clock_differs");
+        }
+        if cluster.graces_differ() {
+            reasons.push("tombstone_grace_differs");
         }
     }
     let joined_ms = node.vault.identity().joined_ms;

@@ -143,9 +143,12 @@ fn write_members(out: &mut BytesMut, revision: &Revision) {
     out.put_u8(b'"');
     write_expiry(out, record);
     if let Some((by, rule)) = revision.superseded {
-        out.put_slice(b",\"superseded_by\":\"");
-        write_uuid(out, by);
-        out.put_slice(b"\",\"rule\":\"");
+        if !by.is_nil() {
+            out.put_slice(b",\"superseded_by\":\"");
+            write_uuid(out, by);
+            out.put_u8(b'"');
+        }
+        out.put_slice(b",\"rule\":\"");
         out.put_slice(rule.name().as_bytes());
         out.put_u8(b'"');
     }
@@ -156,6 +159,8 @@ const fn op(record: &Record) -> &'static str {
         Kind::Value => "put",
         Kind::Tombstone => "delete",
         Kind::Expired => "expire",
+        // These only keep the place of a history and are in none.
+        Kind::Dropped | Kind::Voided => "forget",
     }
 }
 

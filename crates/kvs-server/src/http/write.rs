@@ -96,7 +96,7 @@ pub(crate) fn write_written(out: &mut BytesMut, written: &Written) {
 ///
 /// # Errors
 ///
-/// [`Code::ReadOnly`], [`Code::Syncing`].
+/// [`Code::ReadOnly`], [`Code::Syncing`], [`Code::ClockAhead`].
 pub(crate) fn expect_writable(node: &Node) -> Result<(), Problem> {
     match node.mode() {
         Mode::Normal => Ok(()),
@@ -104,6 +104,11 @@ pub(crate) fn expect_writable(node: &Node) -> Result<(), Problem> {
         Mode::Syncing => Err(Problem::new(
             Code::Syncing,
             "this node fetches what its cluster holds and takes writes when it is done; ask again, or another node",
+        )),
+        Mode::ClockAhead => Err(Problem::new(
+            Code::ClockAhead,
+            "the clock of this node is ahead of most of its peers' by more than max_clock_skew_ms: it takes no writes until \
+             its clock is right; set it, or ask another node",
         )),
     }
 }

@@ -22,11 +22,11 @@ use crate::data_dir::DataDir;
 use crate::engine::contract::{Batch, Engine, EngineError, Order, Sync};
 use crate::engine::disk::DiskEngine;
 use crate::keys::read_record_key;
-use crate::node::{self, Counters, Identity, Left};
+use crate::node::{self, Counters, Identity, Left, NewIdentity};
 use crate::read::view::View;
 use crate::row::Row;
 use crate::settings::Settings;
-use crate::standing::EpochStart;
+use crate::standing::{EpochStart, Sweep};
 use crate::store::{disk_options, system_random};
 use crate::table::Table;
 
@@ -90,14 +90,17 @@ impl Filling<'_> {
         let engine: Arc<dyn Engine> = Arc::new(engine);
         let Tally { keys, tombstones, revisions, .. } = self.manifest.tally;
         // An engine need not know how to take in nothing.
-        let mut passes = vec![(Table::Records, keys.saturating_add(tombstones)), (Table::History, revisions)];
+        // Whoever has revisions has a record, be it a placeholder that is not counted.
+        let records = keys.saturating_add(tombstones).saturating_add(revisions);
+        let mut passes = vec![(Table::Records, records), (Table::History, revisions)];
         passes.retain(|(_, rows)| *rows > 0);
         for (pass, (table, _)) in passes.iter().enumerate() {
             self.load(&*engine, *table, pass, passes.len())?;
         }
         let counters = self.index(&engine)?;
-        let mut random = [0; 16];
-        system_random(&mut random).map_err(BackupError::Target)?;
+        let mut random = NewIdentity { node: [0; 16], epoch: [0; 4] };
+        system_random(&mut random.node).map_err(BackupError::Target)?;
+        system_random(&mut random.epoch).map_err(BackupError::Target)?;
         let identity = Identity::first(random, settings.first_joined, clock.now_ms());
         let mut batch = Batch::default();
         node::put_identity(&mut batch, &identity);
@@ -106,8 +109,10 @@ impl Filling<'_> {
         let after_local_seq = counters.next_local_seq.saturating_sub(1);
         node::put_epochs(
             &mut batch,
-            &[EpochStart { epoch: identity.origin.epoch, after_local_seq, last_seq: 0 }],
+            &[EpochStart { epoch: identity.origin.epoch, after_local_seq, last_seq: 0, top_ms: 0 }],
         );
+        // A backup may hold recalls and what they recall.
+        node::put_sweep(&mut batch, Some(Sweep { above_ms: 0, ahead_ms: 0 }));
         node::put_left(&mut batch, Left::InOrder);
         node::put_restored(&mut batch, clock.now_ms());
         engine.commit(batch, Sync::Disk).map_err(target)?;

@@ -85,6 +85,7 @@ impl Sequence {
                 self.tally.bytes += row.record.payload.raw_len() as u64;
             }
             Kind::Tombstone | Kind::Expired => self.tally.tombstones += 1,
+            Kind::Dropped | Kind::Voided => {}
         }
         self.current = Some(Current {
             row_key: row_key.clone(),

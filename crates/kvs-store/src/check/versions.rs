@@ -87,6 +87,7 @@ impl<'a> Walk<'a> {
                 self.report.bytes += record.payload.raw_len() as u64;
             }
             Kind::Tombstone | Kind::Expired => self.report.tombstones += 1,
+            Kind::Dropped | Kind::Voided => {}
         }
         for (table, index_key, value) in row.index_rows(key) {
             self.sums.add(table, &index_key, &value);

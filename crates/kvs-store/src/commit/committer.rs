@@ -7,6 +7,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
+use kvs_core::record::Record;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
@@ -14,15 +15,19 @@ use crate::clock::Clock;
 use crate::commit::housekeeping::Chores;
 use crate::commit::plan::{Plan, Planned, Scene, Selfhood};
 use crate::commit::queue::{Job, Woken};
+use crate::commit::reception::Ages;
 use crate::commit::write::{Outcome, Reply, Transaction};
 use crate::engine::contract::{Batch, Engine, EngineError, Sync};
 use crate::error::StoreError;
-use crate::limits::{DISK_RESERVE_BYTES, REAP_INTERVAL, RECOVER_INTERVAL, SYNC_INTERVAL};
+use crate::limits::{
+    CLOCK_EARLIEST_MS, DISK_RESERVE_BYTES, PLACEHOLDER_KEPT_MS, REAP_INTERVAL, RECOVER_INTERVAL, SYNC_INTERVAL,
+};
 use crate::node::{self, Left};
 use crate::observer::{BatchStats, Observer, RecordedEnd};
+use crate::parked;
 use crate::settings::{Durability, Settings};
-use crate::shared::{Shared, State};
-use crate::standing::Standing;
+use crate::shared::{ClockVerdict, Shared, State};
+use crate::standing::{Standing, Sweep};
 
 /// How the engine must be treated before writing goes on after a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -133,10 +138,19 @@ impl Committer {
     ) -> Result<Vec<Result<Vec<Outcome>, StoreError>>, StoreError> {
         let engine = self.shared.engine.current()?;
         let now_ms = self.clock.now_ms();
+        let skew_ms = self.settings.clock_skew_ms_max;
+        let clock = self.shared.clock_verdict();
+        let grace_ms = self.shared.shortest_grace_ms();
         let scene = Scene {
             now_ms,
             revision_limit: self.settings.revision_limit,
-            park_after_ms: now_ms.saturating_add(self.settings.clock_skew_ms_max),
+            ages: Ages {
+                are_sound: clock != ClockVerdict::Differs && now_ms >= CLOCK_EARLIEST_MS,
+                young_from_ms: now_ms.saturating_sub(grace_ms.saturating_sub(skew_ms)),
+                park_after_ms: now_ms.saturating_add(skew_ms),
+            },
+            is_clock_confirmed: clock == ClockVerdict::Agrees && now_ms >= CLOCK_EARLIEST_MS,
+            placeholder_until_ms: now_ms.saturating_add(PLACEHOLDER_KEPT_MS),
         };
         let random = &mut self.random;
         let mut random_uuid = || node::random_uuid(rand::RngExt::random(random));
@@ -290,7 +304,8 @@ impl Committer {
             node::load(&*engine)?.ok_or_else(|| StoreError::Poisoned("the node table is empty".into()))?;
         let mut standing = Standing::load(&*engine, node::load_epochs(&*engine, &identity, &counters)?)?;
         let before = standing.clone();
-        node::begin_epoch(&mut identity, &mut counters, &mut standing);
+        let random = rand::RngExt::random(&mut self.random);
+        node::begin_epoch(&mut identity, &mut counters, &mut standing, random);
         let mut batch = Batch::default();
         node::put_identity(&mut batch, &identity);
         node::put_counters(&mut batch, &counters);
@@ -357,6 +372,29 @@ impl Committer {
     /// How many records are parked.
     pub(crate) const fn parked(&self) -> u64 {
         self.selfhood.standing.parked
+    }
+
+    /// What is still to be looked through for recalled records.
+    pub(crate) const fn sweep(&self) -> Option<Sweep> {
+        self.selfhood.standing.sweep
+    }
+
+    /// Whether a version was recalled.
+    pub(crate) fn is_void(&self, record: &Record) -> bool {
+        self.selfhood.standing.recalls.is_void(record)
+    }
+
+    /// Counts anew which numbers are parked, after some were admitted.
+    pub(crate) fn recount_parked(&mut self) -> Result<(), StoreError> {
+        let (parked, dots) = parked::summary(&*self.engine()?.snapshot())?;
+        (self.selfhood.standing.parked, self.selfhood.standing.parked_dots) = (parked, dots);
+        self.shared.publish_standing(&self.selfhood);
+        Ok(())
+    }
+
+    /// Whether ages can be told by this clock.
+    pub(crate) fn are_ages_sound(&self) -> bool {
+        self.shared.clock_verdict() != ClockVerdict::Differs && self.clock.now_ms() >= CLOCK_EARLIEST_MS
     }
 
     /// The engine, for chores that read before they write.

@@ -3,6 +3,11 @@
 //! Both go through the plan as ordinary writes, decided again inside the commit: between the scan and the commit
 //! nothing else can write, but the rule must not depend on that.
 //!
+//! While this node's clock disagrees with its peers' nothing of this is done: ages mean nothing then.
+//!
+//! After a recall the current records and the parked ones above its stamp are looked through, a few at a time, and those
+//! that it recalls are voided. A crash on the way begins it again: the standing says that it is not done.
+//!
 //! Age alone is not enough to collect while there are other members: each of them must have the tombstone first, or one
 //! that was away would bring the value back. A node alone has no other members.
 
@@ -13,17 +18,19 @@ use kvs_core::precondition::Precondition;
 
 use crate::commit::asker::Asker;
 use crate::commit::committer::Committer;
+use crate::commit::mark::Mark;
 use crate::commit::write::{Change, Outcome, Transaction, Write};
 use crate::engine::contract::Order;
 use crate::error::StoreError;
 use crate::keys::{read_dot_key, read_time_key};
 use crate::limits::{
     ADMIT_INTERVAL, ADMIT_KEYS_MAX, COLLECT_INTERVAL, COLLECT_KEYS_MAX, COLLECT_STEP, REAP_INTERVAL,
-    REAP_KEYS_MAX,
+    REAP_KEYS_MAX, SWEEP_KEYS_MAX, SWEEP_RETRY,
 };
 use crate::observer::Key;
 use crate::parked;
 use crate::shared::Shared;
+use crate::standing::Sweep;
 use crate::table::Table;
 use crate::tree::upkeep::Upkeep;
 
@@ -36,33 +43,47 @@ pub(crate) struct Chores {
     /// The last tombstone looked at; the next round starts behind it, at the beginning after the last.
     collected_up_to: Option<Vec<u8>>,
     upkeep: Upkeep,
+    sweep_at: Duration,
+    /// The sweep under way, and where it goes on: at which row of which table.
+    swept: Option<(Sweep, Table, Vec<u8>)>,
 }
 
 impl Chores {
     /// When the next chore is due, on the monotonic clock.
     pub(crate) fn due_at(&self, shared: &Shared) -> Duration {
+        if shared.standing().2.sweep.is_some() {
+            return self.sweep_at;
+        }
         self.reap_at.min(self.collect_at).min(self.admit_at).min(self.upkeep.due_at(shared))
     }
 
     pub(crate) fn run(&mut self, committer: &mut Committer) -> Result<(), StoreError> {
         let now = committer.clock.monotonic();
+        if now >= self.sweep_at {
+            // Forgotten when it succeeds.
+            self.sweep_at = now + SWEEP_RETRY;
+            self.sweep(committer)?;
+            self.sweep_at = Duration::ZERO;
+        }
         if now >= self.reap_at {
             // First, so that a round that fails is not tried again with every batch.
             self.reap_at = now + REAP_INTERVAL;
-            if reap(committer)? == REAP_KEYS_MAX {
+            if committer.are_ages_sound() && reap(committer)? == REAP_KEYS_MAX {
                 // More is due: the next batch of writes goes first, then the rest.
                 self.reap_at = now;
             }
         }
         if now >= self.admit_at {
             self.admit_at = now + ADMIT_INTERVAL;
-            if admit(committer)? == ADMIT_KEYS_MAX {
+            if committer.are_ages_sound() && admit(committer)? == ADMIT_KEYS_MAX {
                 self.admit_at = now;
             }
         }
         if now >= self.collect_at {
             self.collect_at = now + COLLECT_INTERVAL;
-            self.collect(committer)?;
+            if committer.are_ages_sound() {
+                self.collect(committer)?;
+            }
         }
         self.upkeep.run(&committer.shared, now)
     }
@@ -72,6 +93,61 @@ impl Chores {
         if let Err(error) = self.upkeep.write_checkpoint(shared) {
             tracing::warn!(%error, "the digest could not be written down: the next start reads the records");
         }
+    }
+
+    /// Looks through the next records above a recalled stamp: the parked ones first, so that none is admitted meanwhile.
+    fn sweep(&mut self, committer: &mut Committer) -> Result<(), StoreError> {
+        let Some(sweep) = committer.sweep() else {
+            self.swept = None;
+            return Ok(());
+        };
+        let begin = |table| (sweep, table, sweep.above_ms.saturating_add(1).to_be_bytes().to_vec());
+        let (_, table, from) = match self.swept.take() {
+            Some(swept) if swept.0 == sweep => swept,
+            _ => begin(Table::Parked),
+        };
+        let mut writes = Vec::new();
+        let (mut seen, mut last) = (0, None);
+        {
+            let engine = committer.engine()?;
+            let snapshot = engine.snapshot();
+            let to = if table == Table::Parked { parked::stamps_end() } else { Bound::Unbounded };
+            let range = (Bound::Included(from), to);
+            for row in snapshot.range(table, range, Order::Ascending).take(SWEEP_KEYS_MAX) {
+                let (row_key, value) = row?;
+                seen += 1;
+                if table == Table::Parked {
+                    let (key, record) = parked::decode(&row_key, &value)?;
+                    if committer.is_void(&record) {
+                        // What was recalled is not admitted, but kept in the history.
+                        writes.push(write(key, Change::Admit(Box::new(record))));
+                    }
+                } else {
+                    let (_, key) = read_time_key(&row_key)
+                        .ok_or_else(|| StoreError::corrupt(table.name(), &row_key, "it cannot be read"))?;
+                    writes.push(write(key, Change::Void { ahead_ms: sweep.ahead_ms }));
+                }
+                last = Some(row_key.to_vec());
+            }
+        }
+        let voided = commit(committer, writes)?;
+        if voided > 0 {
+            tracing::warn!(versions = voided, "stamped by a clock that was ahead, and recalled: see their histories");
+        }
+        self.swept = match last.filter(|_| seen == SWEEP_KEYS_MAX) {
+            Some(mut last) => {
+                last.push(0);
+                Some((sweep, table, last))
+            }
+            None if table == Table::Parked => Some(begin(Table::ByTime)),
+            None => {
+                let done = Transaction { writes: Vec::new(), marks: vec![Mark::Swept(sweep)] };
+                committer.write(vec![done])?.into_iter().collect::<Result<Vec<_>, _>>()?;
+                committer.recount_parked()?;
+                None
+            }
+        };
+        Ok(())
     }
 
     fn collect(&mut self, committer: &mut Committer) -> Result<(), StoreError> {
@@ -132,6 +208,8 @@ fn admit(committer: &mut Committer) -> Result<usize, StoreError> {
         return Ok(0);
     }
     let until_ms = committer.clock.now_ms().saturating_add(committer.settings.clock_skew_ms_max);
+    // The rows that are found by keys lie behind every stamp.
+    let until_ms = until_ms.min(u64::MAX >> 9);
     let due = (Bound::Unbounded, Bound::Excluded(until_ms.saturating_add(1).to_be_bytes().to_vec()));
     let mut writes = Vec::new();
     {
@@ -145,6 +223,9 @@ fn admit(committer: &mut Committer) -> Result<usize, StoreError> {
     }
     let admitted = writes.len();
     commit(committer, writes)?;
+    if admitted > 0 {
+        committer.recount_parked()?;
+    }
     Ok(admitted)
 }
 
@@ -169,7 +250,9 @@ fn commit(committer: &mut Committer, writes: Vec<Write>) -> Result<usize, StoreE
 }
 
 fn count_changes(outcomes: &[Outcome]) -> usize {
-    outcomes.iter().filter(|outcome| matches!(outcome, Outcome::Expired | Outcome::Collected)).count()
+    let has_changed =
+        |outcome: &&Outcome| matches!(outcome, Outcome::Expired | Outcome::Collected | Outcome::Voided);
+    outcomes.iter().filter(has_changed).count()
 }
 
 fn write(key: Key, change: Change) -> Write {

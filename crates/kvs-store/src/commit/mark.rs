@@ -4,8 +4,11 @@
 //! is not on the disk.
 
 use kvs_core::log_position::LogPosition;
+use kvs_core::origin::Origin;
 use kvs_core::vector::Vector;
 use uuid::Uuid;
+
+use crate::standing::Sweep;
 
 /// One change of the node's standing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,6 +40,18 @@ pub enum Mark {
     Joined(u64),
     /// Begins a new epoch: numbers may have been forgotten.
     BeginEpoch,
+    /// Takes back what this node stamped later than the commit's clock says, and begins a new epoch.
+    Recall {
+        /// Epochs of this node that it does not remember and of which a peer has something parked.
+        forgotten: Vec<u32>,
+        /// By how much its clock was ahead, in milliseconds; 0 when nobody knows.
+        ahead_ms: u64,
+    },
+    /// Takes back what these epochs of other nodes stamped later than the commit's clock says, at an operator's word. None of
+    /// them may be one that still gives out numbers.
+    Discard(Vec<Origin>),
+    /// Everything was looked through for recalled records.
+    Swept(Sweep),
     /// Notes bytes for a later process.
     Note(Note, Vec<u8>),
 }
@@ -50,6 +65,10 @@ pub enum Note {
     Bootstrap,
     /// Which of this node's own writes some peer has.
     Acknowledged,
+    /// By how much this node's clock was ahead of its peers' when it last was, ms (8).
+    ClockAhead,
+    /// The shortest grace of tombstones that a member has, ms (8).
+    ShortestGrace,
 }
 
 impl Note {
@@ -59,6 +78,8 @@ impl Note {
             Self::Members => b"members",
             Self::Bootstrap => b"bootstrap",
             Self::Acknowledged => b"acknowledged",
+            Self::ClockAhead => b"clock_ahead",
+            Self::ShortestGrace => b"shortest_grace",
         }
     }
 }

@@ -7,5 +7,7 @@ pub mod mark;
 pub(crate) mod peer;
 pub(crate) mod plan;
 pub(crate) mod queue;
+pub(crate) mod recall;
+pub(crate) mod reception;
 pub(crate) mod rows;
 pub mod write;

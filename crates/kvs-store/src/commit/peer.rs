@@ -1,103 +1,148 @@
 //! The part of a plan that peers have a say in: records they send, and marks about what was received from them.
 //!
-//! A record from a peer is parked, answered as outlived, or merged like any other; a vector rises only with the records
-//! that make it true, and a number of this node that a peer knows and this node does not begins a new epoch.
+//! What becomes of a record is decided in `reception.rs`; here it is done. A vector rises only with the records that make it
+//! true, and a number of this node that a peer knows and this node does not begins a new epoch.
 
 use kvs_core::namespace::Namespace;
 use kvs_core::origin::{Dot, Origin};
 use kvs_core::record::{Kind, Record};
 use kvs_core::vector::Vector;
-use kvs_core::version::{JOINED_YOUNGEST_MS, Version};
+use kvs_core::version::{JOINED_YOUNGEST_MS, Rule, Version};
+use std::ops::Bound;
 
 use crate::commit::mark::Mark;
 use crate::commit::plan::Plan;
+use crate::commit::reception::{self, Holding, Reception};
 use crate::commit::write::Outcome;
+use crate::engine::contract::Order;
 use crate::error::StoreError;
+use crate::keys::after_prefix;
 use crate::limits::PARKED_MAX;
 use crate::node;
 use crate::observer::Key;
 use crate::parked;
-use crate::row::Row;
 use crate::table::Table;
 
 impl Plan<'_> {
-    /// Takes a record from a peer: by the clock's bound and the drop rule, then by the merge.
+    /// Takes a record from a peer.
     pub(super) fn receive(&mut self, key: &Key, incoming: Record) -> Result<Outcome, StoreError> {
         self.note_own(incoming.dot.origin, incoming.dot.seq);
-        let current = self.keys.get(key).and_then(|state| state.after.as_ref()).map(|row| &row.record);
-        if current.is_some_and(|current| current.precedence(&incoming).is_eq()) {
-            return Ok(Outcome::NotNewer);
-        }
+        let is_received = self.holds(&incoming.dot);
         // A revocation must not wait for a clock, and what else is in its namespace is written over by hand.
         let may_park = key.namespace != Namespace::Auth;
-        if may_park && incoming.version.stamp.ms > self.scene.park_after_ms {
-            return self.park(key, &incoming);
-        }
-        if current.is_none() && self.covers(&incoming.dot) {
-            let row_key = parked::row_key(&incoming);
-            if self.is_parked(&row_key)? {
-                // It has come into range and was not admitted yet.
+        // Only asked where it decides.
+        let slot = self.slot(key).map(|record| record.kind);
+        let is_doubtful = match slot {
+            Some(kind) => kind == Kind::Voided || (kind.is_placeholder() && self.has_parked(key)?),
+            None => self.has_parked(key)?,
+        };
+        let holding = match self.held(key) {
+            Some(held) => Holding::Record(held),
+            None if is_doubtful => Holding::Doubtful,
+            None => Holding::Nothing,
+        };
+        let facts = (is_received, may_park);
+        match reception::receive(&incoming, holding, self.recalls(), self.scene.ages, facts) {
+            Reception::Known => Ok(Outcome::NotNewer),
+            Reception::Void if may_park => self.keep_void(key, incoming),
+            Reception::Parked => self.park(key, &incoming),
+            Reception::Left => Ok(Outcome::Left),
+            Reception::Dropped => Ok(Outcome::Outlived),
+            // What revokes is never taken back.
+            Reception::Merged | Reception::Void => {
+                let row_key = parked::row_key(&incoming);
+                let by_key = parked::by_key_row(key, &incoming.dot);
                 let outcome = self.take(key, incoming)?;
-                self.set_parked(row_key, None);
-                return Ok(outcome);
+                if self.is_parked(&row_key)? {
+                    // It has come into range and was not admitted yet.
+                    self.unpark(row_key, by_key);
+                }
+                Ok(outcome)
             }
-            // Received, deleted and collected since. A tombstone in this place is nobody's affair.
-            return Ok(if incoming.kind == Kind::Value { Outcome::Outlived } else { Outcome::NotNewer });
         }
-        self.take(key, incoming)
     }
 
-    fn park(&mut self, key: &Key, incoming: &Record) -> Result<Outcome, StoreError> {
+    /// Lets a record wait.
+    pub(super) fn park(&mut self, key: &Key, incoming: &Record) -> Result<Outcome, StoreError> {
         let row_key = parked::row_key(incoming);
         if !self.is_parked(&row_key)? {
             if self.standing().parked >= PARKED_MAX {
                 return Err(StoreError::TooManyParked);
             }
             self.set_parked(row_key, Some(parked::encode(key, incoming)));
+            self.set_parked(parked::by_key_row(key, &incoming.dot), Some(Vec::new()));
+            let standing = self.standing_mut();
+            standing.parked += 1;
+            standing.parked_dots.add(&incoming.dot, incoming.version.stamp.ms);
         }
         Ok(Outcome::Parked)
     }
 
-    fn is_parked(&self, row_key: &[u8]) -> Result<bool, StoreError> {
+    /// Takes the rows of a parked record away. The numbers of what is parked are counted anew when nothing is left, and by
+    /// the chore that admits.
+    pub(super) fn unpark(&mut self, row_key: Vec<u8>, by_key: Vec<u8>) {
+        self.set_parked(row_key, None);
+        self.set_parked(by_key, None);
+        let standing = self.standing_mut();
+        standing.parked = standing.parked.saturating_sub(1);
+        if standing.parked == 0 {
+            standing.parked_dots = parked::ParkedDots::default();
+        }
+    }
+
+    pub(super) fn is_parked(&self, row_key: &[u8]) -> Result<bool, StoreError> {
         match self.parked.get(row_key) {
             Some(planned) => Ok(planned.is_some()),
             None => Ok(self.standing().parked > 0 && self.engine.get(Table::Parked, row_key)?.is_some()),
         }
     }
 
-    /// Adds or removes a parked record.
-    pub(super) fn set_parked(&mut self, row_key: Vec<u8>, row: Option<Vec<u8>>) {
-        let count = self.standing().parked;
-        let count = if row.is_some() { count.saturating_add(1) } else { count.saturating_sub(1) };
-        self.standing_mut().parked = count;
+    /// Whether some version of the key is parked.
+    fn has_parked(&self, key: &Key) -> Result<bool, StoreError> {
+        if self.standing().parked == 0 {
+            return Ok(false);
+        }
+        let from = parked::by_key_prefix(key);
+        let to = after_prefix(&from).map_or(Bound::Unbounded, Bound::Excluded);
+        let range = (Bound::Included(from), to);
+        if self.parked.range(range.clone()).any(|(_, row)| row.is_some()) {
+            return Ok(true);
+        }
+        let snapshot = self.engine.snapshot();
+        for row in snapshot.range(Table::Parked, range, Order::Ascending) {
+            let (row_key, _) = row?;
+            if self.parked.get(&row_key[..]).is_none_or(Option::is_some) {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Adds or removes a row of the table `parked`.
+    fn set_parked(&mut self, row_key: Vec<u8>, row: Option<Vec<u8>>) {
         let before = self.parked.insert(row_key.clone(), row);
         self.undo.parked.entry(row_key).or_insert(before);
     }
 
+    /// Forgets a value at a peer's word, but for its history, which the version itself goes to.
     pub(super) fn drop_version(&mut self, key: &Key, version: Version) -> Outcome {
-        let Some(state) = self.keys.get_mut(key) else {
+        let is_it = |record: &Record| record.version == version && record.kind == Kind::Value;
+        let Some(dropped) = self.held(key).filter(|held| is_it(held)).cloned() else {
             return Outcome::Absent;
         };
-        let is_it = |row: &mut Row| row.record.version == version && row.record.kind == Kind::Value;
-        let Some(row) = state.after.take_if(is_it) else {
-            return Outcome::Absent;
-        };
-        for revision in row.revisions.first()..row.revisions.next {
-            state.drop_revision(revision);
-        }
-        self.counters.forget(&row.record);
+        self.empty(key, &dropped, Kind::Dropped, Rule::DeletedElsewhere);
         Outcome::Dropped
     }
 
-    /// Whether this node has received the write.
-    fn covers(&self, dot: &Dot) -> bool {
+    /// Whether this node has received the write, and holds it or something newer.
+    fn holds(&self, dot: &Dot) -> bool {
         if dot.origin == self.identity.origin {
             return dot.seq < self.counters.next_origin_seq;
         }
-        self.standing().vector.covers(dot)
+        self.standing().holds(dot)
     }
 
-    pub(super) fn mark(&mut self, mark: Mark) {
+    pub(super) fn mark(&mut self, mark: Mark) -> Result<(), StoreError> {
         match mark {
             Mark::Raise(claim) => self.raise(&claim),
             Mark::Advance { peer, from, start_local_seq, to, claim } => {
@@ -120,8 +165,17 @@ impl Plan<'_> {
                 }
             }
             Mark::BeginEpoch => self.begin_epoch(),
+            Mark::Recall { forgotten, ahead_ms } => self.recall(&forgotten, ahead_ms)?,
+            Mark::Discard(origins) => self.discard(&origins)?,
+            Mark::Swept(sweep) => {
+                // A recall that came since begins a new one.
+                if self.standing().sweep == Some(sweep) {
+                    self.standing_mut().sweep = None;
+                }
+            }
             Mark::Note(note, bytes) => self.notes.push((note, bytes)),
         }
+        Ok(())
     }
 
     fn raise(&mut self, claim: &Vector) {
@@ -133,19 +187,17 @@ impl Plan<'_> {
         }
     }
 
-    fn begin_epoch(&mut self) {
+    pub(super) fn begin_epoch(&mut self) {
+        let random = self.random_epoch();
         let (mut identity, mut counters) = (self.identity, self.counters);
-        node::begin_epoch(&mut identity, &mut counters, self.standing_mut());
+        node::begin_epoch(&mut identity, &mut counters, self.standing_mut(), random);
         (self.identity, self.counters) = (identity, counters);
     }
 
-    /// A peer has a write of this node that this node does not remember: its numbers must not be given out again.
+    /// A peer has a write of this node's epoch that this node does not remember: its numbers must not be given out again.
+    /// So it is when a machine goes on from an earlier moment without a start. Epochs of other lives are as any origin's.
     fn note_own(&mut self, origin: Origin, seq: u64) {
-        let own = self.identity.origin;
-        let is_forgotten =
-            origin.epoch > own.epoch || (origin.epoch == own.epoch && seq >= self.counters.next_origin_seq);
-        if origin.node == own.node && is_forgotten {
-            self.identity.origin.epoch = self.identity.origin.epoch.max(origin.epoch);
+        if origin == self.identity.origin && seq >= self.counters.next_origin_seq {
             self.begin_epoch();
         }
     }

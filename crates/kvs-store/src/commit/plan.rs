@@ -9,6 +9,7 @@
 use std::collections::BTreeMap;
 
 use kvs_core::merge::{Merge, merge};
+use kvs_core::namespace::Namespace;
 use kvs_core::origin::Dot;
 use kvs_core::record::{Kind, Payload, Principal, Record};
 use kvs_core::stamp::Stamp;
@@ -17,6 +18,7 @@ use uuid::Uuid;
 
 use crate::commit::asker::{Intent, Judgement};
 use crate::commit::mark::Note;
+use crate::commit::reception::Ages;
 use crate::commit::rows::put_key;
 use crate::commit::write::{Change, Outcome, Transaction, Write, Written};
 use crate::compression::Content;
@@ -37,8 +39,12 @@ use kvs_core::digest::ContentDigest;
 pub(crate) struct Scene {
     pub(crate) now_ms: u64,
     pub(crate) revision_limit: u32,
-    /// A peer's record stamped later than this is parked.
-    pub(crate) park_after_ms: u64,
+    /// How ages are judged.
+    pub(crate) ages: Ages,
+    /// Whether peers say that this node's clock is right.
+    pub(crate) is_clock_confirmed: bool,
+    /// When a placeholder that is made now is forgotten, ms since 1970.
+    pub(crate) placeholder_until_ms: u64,
 }
 
 /// What changes with a transaction besides its keys: taken back whole when the transaction fails.
@@ -111,6 +117,8 @@ pub(super) struct Undo {
     /// The keys it touched; `None` for keys it brought in.
     keys: BTreeMap<Key, Option<KeyState>>,
     pub(super) parked: BTreeMap<Vec<u8>, Option<Option<Vec<u8>>>>,
+    /// The standing, once the transaction has changed it.
+    standing: Option<Option<Standing>>,
 }
 
 /// A planned batch.
@@ -157,32 +165,38 @@ impl<'a> Plan<'a> {
     pub(crate) fn transact(&mut self, transaction: Transaction) -> Result<Vec<Outcome>, StoreError> {
         let (identity, counters) = (self.identity, self.counters);
         let (resolved, acted) = (self.resolutions.len(), self.acts.len());
-        let standing = (!transaction.is_only_local()).then(|| self.standing.clone());
         self.undo = Undo::default();
         let mut outcomes = Vec::with_capacity(transaction.writes.len());
         for (index, write) in transaction.writes.into_iter().enumerate() {
             match self.write(index, write) {
                 Ok(outcome) => outcomes.push(outcome),
                 Err(error) => {
-                    (self.identity, self.counters) = (identity, counters);
-                    self.resolutions.truncate(resolved);
-                    self.acts.truncate(acted);
-                    if let Some(standing) = standing {
-                        self.standing = standing;
-                    }
-                    self.take_back();
+                    self.take_back((identity, counters), (resolved, acted));
                     return Err(error);
                 }
             }
         }
         for mark in transaction.marks {
-            self.mark(mark);
+            if let Err(error) = self.mark(mark) {
+                self.take_back((identity, counters), (resolved, acted));
+                return Err(error);
+            }
         }
         Ok(outcomes)
     }
 
-    fn take_back(&mut self) {
+    fn take_back(
+        &mut self,
+        selfhood: (Identity, Counters),
+        (resolved, acted): (usize, usize),
+    ) {
+        (self.identity, self.counters) = selfhood;
+        self.resolutions.truncate(resolved);
+        self.acts.truncate(acted);
         let undo = std::mem::take(&mut self.undo);
+        if let Some(standing) = undo.standing {
+            self.standing = standing;
+        }
         for (key, state) in undo.keys {
             match state {
                 Some(state) => drop(self.keys.insert(key, state)),
@@ -253,13 +267,44 @@ impl<'a> Plan<'a> {
     }
 
     pub(super) fn standing_mut(&mut self) -> &mut Standing {
+        if self.undo.standing.is_none() {
+            self.undo.standing = Some(self.standing.clone());
+        }
         self.standing.get_or_insert_with(|| self.before.standing.clone())
+    }
+
+    /// What stands in the row of a key, a placeholder included.
+    pub(super) fn slot(&self, key: &Key) -> Option<&Record> {
+        self.keys.get(key).and_then(|state| state.after.as_ref()).map(|row| &row.record)
+    }
+
+    /// What is held of a key.
+    pub(super) fn held(&self, key: &Key) -> Option<&Record> {
+        self.slot(key).filter(|record| !record.kind.is_placeholder())
+    }
+
+    /// Lets the current record wait if it is stamped too far ahead for a clock that peers confirm: it came while a clock was
+    /// wrong, and what is written now must not be stamped over it.
+    fn set_ahead_aside(&mut self, key: &Key) -> Result<(), StoreError> {
+        let is_ahead = |record: &&Record| {
+            record.version.stamp.ms > self.scene.ages.park_after_ms
+                && record.dot.origin.node != self.identity.origin.node
+        };
+        if !self.scene.is_clock_confirmed || key.namespace == Namespace::Auth {
+            return Ok(());
+        }
+        if let Some(ahead) = self.held(key).filter(is_ahead).cloned() {
+            self.park(key, &ahead)?;
+            let placeholder = ahead.placeholder(Kind::Voided, self.scene.placeholder_until_ms);
+            self.replace(key, placeholder, None);
+        }
+        Ok(())
     }
 
     fn write(&mut self, index: usize, write: Write) -> Result<Outcome, StoreError> {
         let key = Key { namespace: write.namespace, path: write.path };
         self.touch(&key)?;
-        let current = self.keys.get(&key).and_then(|state| state.after.as_ref()).map(|row| &row.record);
+        let current = self.slot(&key);
         if let Some(warrant) = &write.asker.warrant {
             let intent = Intent { key: &key, change: &write.change, current, now_ms: self.scene.now_ms };
             match warrant.judge(&intent, self)? {
@@ -275,31 +320,33 @@ impl<'a> Plan<'a> {
             return Err(StoreError::Precondition { index });
         }
         let author = write.asker.name;
+        let is_live = live.is_some();
+        let owner = self.owner(&key, is_live);
+        if matches!(write.change, Change::Put { .. } | Change::Delete) && self.slot(&key).is_some() {
+            self.set_ahead_aside(&key)?;
+        }
         let outcome = match write.change {
             Change::Put { content, lifetime } => {
-                let stamp = self.stamp(index, current)?;
-                // A key stays whose it was; one that is nobody's and not there any more is made anew.
-                let remembered =
-                    current.filter(|record| live.is_some() || record.owner != Principal::nobody());
-                let owner = remembered.map_or_else(|| author.clone(), |record| record.owner.clone());
+                let stamp = self.stamp(index, &key)?;
+                let owner = owner.unwrap_or_else(|| author.clone());
                 let expires_at_ms = lifetime.map_or(0, |lifetime| {
                     let lifetime_ms = u64::try_from(lifetime.as_millis()).unwrap_or(u64::MAX);
                     self.scene.now_ms.saturating_add(lifetime_ms.max(1))
                 });
-                let record =
-                    self.stamped(stamp, Kind::Value, expires_at_ms, (author.clone(), owner), content);
+                let who = (author.clone(), owner);
+                let record = self.stamped(&key, stamp, Kind::Value, expires_at_ms, who, content);
                 let written = Written { version: record.version, expires_at_ms, dot: record.dot };
                 self.take(&key, record)?;
-                if live.is_some() { Outcome::Replaced(written) } else { Outcome::Created(written) }
+                if is_live { Outcome::Replaced(written) } else { Outcome::Created(written) }
             }
             Change::Delete => {
-                let (Some(current), Some(_)) = (current, live) else {
+                if !is_live {
                     return Ok(Outcome::Absent);
-                };
-                let stamp = self.stamp(index, Some(current))?;
-                let owner = current.owner.clone();
+                }
+                let stamp = self.stamp(index, &key)?;
+                let who = (author.clone(), owner.unwrap_or_default());
                 let content = Content { payload: Payload::empty(), digest: ContentDigest::of(b"") };
-                let record = self.stamped(stamp, Kind::Tombstone, 0, (author.clone(), owner), content);
+                let record = self.stamped(&key, stamp, Kind::Tombstone, 0, who, content);
                 let written = Written { version: record.version, expires_at_ms: 0, dot: record.dot };
                 self.take(&key, record)?;
                 Outcome::Deleted(written)
@@ -307,21 +354,19 @@ impl<'a> Plan<'a> {
             Change::Merge(record) => self.receive(&key, *record)?,
             Change::Drop(version) => self.drop_version(&key, version),
             Change::Admit(record) => {
-                let row_key = parked::row_key(&record);
+                let (row_key, by_key) = (parked::row_key(&record), parked::by_key_row(&key, &record.dot));
+                if self.recalls().is_void(&record) {
+                    return self.keep_void(&key, *record);
+                }
                 self.take(&key, *record)?;
-                self.set_parked(row_key, None);
+                self.unpark(row_key, by_key);
                 Outcome::Taken
             }
-            Change::Expire => {
-                let due = current
-                    .filter(|record| record.kind == Kind::Value && record.has_expired(self.scene.now_ms));
-                let Some(expired) = due.map(Record::expired) else {
-                    return Ok(Outcome::Absent);
-                };
-                self.take(&key, expired)?;
-                Outcome::Expired
-            }
-            Change::Collect(dot) => self.collect(&key, dot),
+            Change::Expire => self.expire(&key)?,
+            Change::Collect(dot) => self.collect(&key, |record| {
+                record.dot == dot && matches!(record.kind, Kind::Tombstone | Kind::Expired)
+            }),
+            Change::Void { ahead_ms } => self.void(&key, ahead_ms)?,
         };
         if let Some(request) = write.asker.request
             && let Outcome::Created(written) | Outcome::Replaced(written) | Outcome::Deleted(written) =
@@ -337,8 +382,14 @@ impl<'a> Plan<'a> {
         Ok(outcome)
     }
 
+    /// Whose a key stays that is written now; `None` for one that is nobody's and not there, which is made anew.
+    fn owner(&self, key: &Key, is_live: bool) -> Option<Principal> {
+        let slot = self.slot(key)?;
+        (is_live || slot.owner != Principal::nobody()).then(|| slot.owner.clone())
+    }
+
     /// Makes sure the key's state is here and can be undone.
-    fn touch(&mut self, key: &Key) -> Result<(), StoreError> {
+    pub(super) fn touch(&mut self, key: &Key) -> Result<(), StoreError> {
         if let Some(state) = self.keys.get(key) {
             if !self.undo.keys.contains_key(key) {
                 self.undo.keys.insert(key.clone(), Some(state.clone()));
@@ -353,14 +404,15 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn stamp(&self, index: usize, current: Option<&Record>) -> Result<Stamp, StoreError> {
-        Stamp::over(self.scene.now_ms, current.map(|record| record.version.stamp))
+    fn stamp(&self, index: usize, key: &Key) -> Result<Stamp, StoreError> {
+        Stamp::over(self.scene.now_ms, self.held(key).map(|record| record.version.stamp))
             .ok_or(StoreError::StampExhausted { index })
     }
 
     /// A record of this node's own, with its next dot.
-    fn stamped(
+    pub(super) fn stamped(
         &mut self,
+        key: &Key,
         stamp: Stamp,
         kind: Kind,
         expires_at_ms: u64,
@@ -369,6 +421,10 @@ impl<'a> Plan<'a> {
     ) -> Record {
         let seq = self.counters.next_origin_seq;
         self.counters.next_origin_seq += 1;
+        if key.namespace != Namespace::Auth {
+            // What revokes is never recalled, so its stamps call for nothing.
+            self.counters.top_ms = self.counters.top_ms.max(stamp.ms);
+        }
         let identity = &self.identity;
         Record {
             version: Version { stamp, origin_joined_ms: identity.joined_ms, uuid: (self.random_uuid)() },
@@ -382,9 +438,14 @@ impl<'a> Plan<'a> {
         }
     }
 
+    /// Random bytes for an epoch.
+    pub(super) fn random_epoch(&mut self) -> [u8; 4] {
+        (self.random_uuid)().as_bytes().first_chunk().copied().unwrap_or_default()
+    }
+
     /// Merges a record into its key: the winner stays, the loser goes to the history.
     pub(super) fn take(&mut self, key: &Key, incoming: Record) -> Result<Outcome, StoreError> {
-        let current = self.keys.get(key).and_then(|state| state.after.as_ref()).map(|row| &row.record);
+        let current = self.held(key);
         match merge(current, &incoming) {
             Merge::Same => Ok(Outcome::NotNewer),
             Merge::Loses(rule) => {
@@ -431,27 +492,15 @@ impl<'a> Plan<'a> {
 
     /// Puts an incoming record that lost into the history, unless it is there: peers send again what they do not know
     /// to have arrived, and that must not push other versions out.
-    fn keep_loser(&mut self, key: &Key, incoming: Record, rule: Rule) -> Result<(), StoreError> {
-        let limit = self.scene.revision_limit;
+    pub(super) fn keep_loser(&mut self, key: &Key, incoming: Record, rule: Rule) -> Result<(), StoreError> {
+        let kept = self.history(key)?;
+        if kept.iter().any(|kept| kept.record.precedence(&incoming).is_eq()) {
+            return Ok(());
+        }
+        let limit = self.revisions_kept(rule);
         let Some(state) = self.keys.get_mut(key) else { return Ok(()) };
         let Some(row) = &state.after else { return Ok(()) };
-        for number in row.revisions.first()..row.revisions.next {
-            let is_kept = match state.history.get(&number) {
-                Some(planned) => {
-                    planned.as_ref().is_some_and(|kept| kept.record.precedence(&incoming).is_eq())
-                }
-                None => {
-                    let row_key = history_key(key.namespace, &key.path, number);
-                    let stored = self.engine.get(Table::History, &row_key)?;
-                    let stored = stored.map(|bytes| RevisionRow::decode(key, &bytes)).transpose()?;
-                    stored.is_some_and(|kept| kept.record.precedence(&incoming).is_eq())
-                }
-            };
-            if is_kept {
-                return Ok(());
-            }
-        }
-        let loser = RevisionRow { superseded_by: row.record.version.uuid, rule, record: incoming };
+        let loser = RevisionRow { superseded_by: superseding(&row.record), rule, record: incoming };
         let mut revisions = row.revisions;
         state.keep(&mut revisions, loser, limit);
         if let Some(row) = &mut state.after {
@@ -460,33 +509,90 @@ impl<'a> Plan<'a> {
         Ok(())
     }
 
-    fn replace(&mut self, key: &Key, record: Record, rule: Option<Rule>) {
-        let limit = self.scene.revision_limit;
+    /// The versions that lost, in no order, as the plan has them.
+    pub(super) fn history(&self, key: &Key) -> Result<Vec<RevisionRow>, StoreError> {
+        let Some(state) = self.keys.get(key) else { return Ok(Vec::new()) };
+        let Some(row) = &state.after else { return Ok(Vec::new()) };
+        let mut history = Vec::new();
+        for number in row.revisions.first()..row.revisions.next {
+            match state.history.get(&number) {
+                Some(planned) => history.extend(planned.clone()),
+                None => {
+                    let row_key = history_key(key.namespace, &key.path, number);
+                    let stored = self.engine.get(Table::History, &row_key)?;
+                    history.extend(stored.map(|bytes| RevisionRow::decode(key, &bytes)).transpose()?);
+                }
+            }
+        }
+        Ok(history)
+    }
+
+    /// How many revisions stay with a loser of this rule: what goes without its key being written over is kept in any case.
+    fn revisions_kept(&self, rule: Rule) -> u32 {
+        match rule {
+            Rule::DeletedElsewhere | Rule::Recalled => self.scene.revision_limit.max(1),
+            _ => self.scene.revision_limit,
+        }
+    }
+
+    /// Puts a record in its key's place; what was there goes to the history when there is a rule for it.
+    pub(super) fn replace(&mut self, key: &Key, record: Record, rule: Option<Rule>) {
         let replaced = self.keys.get(key).and_then(|state| state.after.as_ref());
         let ships = self.ship_mark(&record, replaced);
+        let limit = rule.map_or(0, |rule| self.revisions_kept(rule));
         let Some(state) = self.keys.get_mut(key) else { return };
         let mut revisions = Revisions::default();
         let old = state.after.take();
         if let Some(old) = old {
             self.counters.forget(&old.record);
             revisions = old.revisions;
-            if let Some(rule) = rule {
-                let loser = RevisionRow { superseded_by: record.version.uuid, rule, record: old.record };
+            // A placeholder only keeps the history's place.
+            if let Some(rule) = rule.filter(|_| !old.record.kind.is_placeholder()) {
+                let loser = RevisionRow { superseded_by: superseding(&record), rule, record: old.record };
                 state.keep(&mut revisions, loser, limit);
             }
         }
         self.counters.count(&record);
         let local_seq = self.counters.next_local_seq;
         self.counters.next_local_seq += 1;
-        state.after = Some(Row { local_seq, ships, revisions, record });
+        if key.namespace == Namespace::Cluster {
+            self.note_recall(key, &record);
+        }
+        if let Some(state) = self.keys.get_mut(key) {
+            state.after = Some(Row { local_seq, ships, revisions, record });
+        }
     }
 
-    fn collect(&mut self, key: &Key, dot: Dot) -> Outcome {
+    /// Sets for which write of this node the row is sent.
+    pub(super) fn set_ships(&mut self, key: &Key, ships: Option<ShipMark>) {
+        if let Some(row) = self.keys.get_mut(key).and_then(|state| state.after.as_mut()) {
+            row.ships = ships;
+        }
+    }
+
+    /// Turns a value whose expiry has come into its own tombstone; takes a placeholder away whose time has come.
+    fn expire(&mut self, key: &Key) -> Result<Outcome, StoreError> {
+        let now_ms = self.scene.now_ms;
+        let Some(due) = self.slot(key).filter(|record| record.has_expired(now_ms)) else {
+            return Ok(Outcome::Absent);
+        };
+        if due.kind.is_placeholder() {
+            return Ok(self.collect(key, |record| record.kind.is_placeholder()));
+        }
+        if due.kind != Kind::Value {
+            return Ok(Outcome::Absent);
+        }
+        let expired = due.expired();
+        self.take(key, expired)?;
+        Ok(Outcome::Expired)
+    }
+
+    /// Forgets a key and its history, if its record is such a one.
+    fn collect(&mut self, key: &Key, is_it: impl Fn(&Record) -> bool) -> Outcome {
         let Some(state) = self.keys.get_mut(key) else {
             return Outcome::Absent;
         };
-        let Some(row) = state.after.take_if(|row| row.record.dot == dot && row.record.kind != Kind::Value)
-        else {
+        let Some(row) = state.after.take_if(|row| is_it(&row.record)) else {
             return Outcome::Absent;
         };
         for revision in row.revisions.first()..row.revisions.next {
@@ -495,4 +601,9 @@ impl<'a> Plan<'a> {
         self.counters.forget(&row.record);
         Outcome::Collected
     }
+}
+
+/// What the history says that a version gave way to; nil when it was to nothing.
+fn superseding(record: &Record) -> Uuid {
+    if record.kind.is_placeholder() { Uuid::nil() } else { record.version.uuid }
 }

@@ -49,6 +49,7 @@ impl Counters {
                 self.bytes += record.payload.raw_len() as u64;
             }
             Kind::Tombstone | Kind::Expired => self.tombstones += 1,
+            Kind::Dropped | Kind::Voided => {}
         }
     }
 
@@ -60,6 +61,7 @@ impl Counters {
                 self.bytes = self.bytes.saturating_sub(record.payload.raw_len() as u64);
             }
             Kind::Tombstone | Kind::Expired => self.tombstones = self.tombstones.saturating_sub(1),
+            Kind::Dropped | Kind::Voided => {}
         }
     }
 }

@@ -23,14 +23,6 @@ pub struct Transaction {
     pub marks: Vec<Mark>,
 }
 
-impl Transaction {
-    /// Whether it leaves the node's standing alone.
-    pub(crate) fn is_only_local(&self) -> bool {
-        let is_foreign = |write: &Write| matches!(write.change, Change::Merge(_) | Change::Admit(_));
-        self.marks.is_empty() && !self.writes.iter().any(is_foreign)
-    }
-}
-
 impl From<Vec<Write>> for Transaction {
     fn from(writes: Vec<Write>) -> Self {
         Self { writes, marks: Vec::new() }
@@ -67,14 +59,20 @@ pub enum Change {
     /// Takes a record that another node stamped: parks it when it is stamped too far ahead, leaves it when nothing is
     /// held for its key and the vector says that it was received.
     Merge(Box<Record>),
-    /// Forgets the value if it is this version: a peer that received it has forgotten it since.
+    /// Forgets the value if it is this version, but for its history: a peer that received it has forgotten it since.
     Drop(Version),
     /// Takes a parked record that has come into range.
     Admit(Box<Record>),
-    /// Turns the value into its own tombstone if its expiry has come.
+    /// Turns the value into its own tombstone if its expiry has come; forgets a placeholder whose time has come.
     Expire,
     /// Forgets the key if this write's tombstone is still its record.
     Collect(Dot),
+    /// Voids the current version if it was recalled; this node's clock was ahead by so many milliseconds when it stamped, 0
+    /// when nobody knows.
+    Void {
+        /// By how much.
+        ahead_ms: u64,
+    },
 }
 
 /// What became of a write.
@@ -94,6 +92,10 @@ pub enum Outcome {
     NotNewer,
     /// A merged record is stamped too far ahead; it waits until it is not.
     Parked,
+    /// A merged record was recalled; it is in the history, or a current version was.
+    Voided,
+    /// Nothing can be said of a merged record now; it is to be offered again.
+    Left,
     /// A merged value was received before and has been deleted and forgotten since: whoever holds it must forget it.
     Outlived,
     /// A value was forgotten at a peer's word.
@@ -127,7 +129,11 @@ impl Write {
             Change::Merge(record) | Change::Admit(record) => {
                 size_of::<Record>() + record.payload.stored().len()
             }
-            Change::Delete | Change::Expire | Change::Collect(_) | Change::Drop(_) => 0,
+            Change::Delete
+            | Change::Expire
+            | Change::Collect(_)
+            | Change::Drop(_)
+            | Change::Void { .. } => 0,
         };
         size_of::<Self>() + self.path.as_bytes().len() + payload
     }

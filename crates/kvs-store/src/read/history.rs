@@ -38,7 +38,11 @@ pub fn history(view: &View, namespace: Namespace, path: &Path) -> Result<Vec<Rev
     // The exact numbers, so that revisions dropped long ago are not even passed by.
     let from = history_key(namespace, path, row.revisions.first());
     let to = history_key(namespace, path, row.revisions.next);
-    let mut revisions = vec![Revision { record: row.record, superseded: None }];
+    let is_held = !row.record.kind.is_placeholder();
+    let mut revisions = Vec::new();
+    if is_held {
+        revisions.push(Revision { record: row.record, superseded: None });
+    }
     for stored in view.range(Table::History, (Bound::Included(from), Bound::Excluded(to)), Order::Ascending) {
         let RevisionRow { superseded_by, rule, record } = RevisionRow::decode(&key, &stored?.1)?;
         revisions.push(Revision { record, superseded: Some((superseded_by, rule)) });

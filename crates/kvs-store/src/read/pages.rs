@@ -62,7 +62,7 @@ pub fn record_page(
         let corrupt = || StoreError::corrupt(Table::Records.name(), &row_key, "it cannot be read");
         let key = read_record_key(&row_key).ok_or_else(corrupt)?;
         let row = Row::decode(&key, &value)?;
-        if age.takes(row.record.version.stamp.ms) {
+        if age.takes(row.record.version.stamp.ms) && !row.record.kind.is_placeholder() {
             let record = Row::record_bytes(&value).ok_or_else(corrupt)?;
             bytes += record.len() + row_key.len();
             page.records.push((key, record));

@@ -75,6 +75,7 @@ pub(crate) fn audit(store: &Store) -> Audit {
                 bytes += row.record.payload.raw_len() as u64;
             }
             Kind::Tombstone | Kind::Expired => tombstones += 1,
+            Kind::Dropped | Kind::Voided => {}
         }
         last_seq = last_seq.max(row.local_seq);
         audit_history(&audit, key, row);

@@ -1,0 +1,143 @@
+//! What peers' clocks say of this node's: whether it agrees with them, and by how much it is ahead.
+//!
+//! With one peer nobody can say which of two clocks is wrong: both differ, and go on. A node that at least two peers, and most
+//! of those that it hears, find ahead is told to take no writes, since they would beat later ones elsewhere.
+
+use std::time::Duration;
+
+use kvs_protocol::call::Now;
+use kvs_store::limits::CLOCK_EARLIEST_MS;
+use kvs_store::shared::ClockVerdict;
+
+/// So many peers at least must find a clock ahead before it is not trusted with writes.
+const WITNESSES_MIN: usize = 2;
+
+/// What peers say of a clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Judgement {
+    /// Whether it agrees with theirs.
+    pub verdict: ClockVerdict,
+    /// Whether a peer was heard, or the clock cannot be right.
+    pub is_told: bool,
+    /// Whether enough of them find it ahead by more than may be.
+    pub is_ahead: bool,
+    /// By how much most of them find it ahead, in milliseconds; 0 when they do not.
+    pub ahead_ms: u64,
+}
+
+/// Judges a clock that reads `wall_ms` by the offsets of peers' clocks from it, in milliseconds.
+pub(crate) fn judge(offsets_ms: impl Iterator<Item = i64>, wall_ms: u64, skew_ms: u64) -> Judgement {
+    let mut offsets_ms: Vec<i64> = offsets_ms.collect();
+    if offsets_ms.is_empty() {
+        let verdict = if wall_ms < CLOCK_EARLIEST_MS { ClockVerdict::Differs } else { ClockVerdict::Unknown };
+        let is_told = verdict == ClockVerdict::Differs;
+        return Judgement { verdict, is_told, ..Judgement::default() };
+    }
+    offsets_ms.sort_unstable();
+    let told = offsets_ms.len();
+    let is_beyond = |offset_ms: &&i64| offset_ms.unsigned_abs() > skew_ms;
+    let beyond = offsets_ms.iter().filter(is_beyond).count();
+    // The peers' clocks that are behind come first.
+    let behind = offsets_ms.iter().filter(is_beyond).take_while(|offset_ms| **offset_ms < 0).count();
+    let is_most = |count: usize| count.saturating_mul(2) > told;
+    let differs = is_most(beyond) || wall_ms < CLOCK_EARLIEST_MS;
+    let middle = offsets_ms.get(behind / 2).copied().unwrap_or_default();
+    Judgement {
+        verdict: if differs { ClockVerdict::Differs } else { ClockVerdict::Agrees },
+        is_told: true,
+        is_ahead: behind >= WITNESSES_MIN && is_most(behind),
+        ahead_ms: if is_most(behind) { middle.unsigned_abs() } else { 0 },
+    }
+}
+
+/// The two clocks of this process beside each other: notices when the wall clock is set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watch {
+    wall_ms: u64,
+    monotonic: Duration,
+}
+
+impl Watch {
+    pub(crate) const fn new(now: Now) -> Self {
+        Self { wall_ms: now.wall_ms, monotonic: now.monotonic }
+    }
+
+    /// By how much the wall clock was set since the last look, in milliseconds, if that is more than `skew_ms`.
+    pub(crate) fn look(&mut self, now: Now, skew_ms: u64) -> Option<i64> {
+        let passed = now.monotonic.saturating_sub(self.monotonic);
+        let expected_ms = self.wall_ms.saturating_add(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX));
+        let set_by_ms = now.wall_ms.cast_signed().saturating_sub(expected_ms.cast_signed());
+        if set_by_ms.unsigned_abs() > skew_ms {
+            *self = Self::new(now);
+            return Some(set_by_ms);
+        }
+        // A clock that is slewed is followed.
+        *self = Self::new(now);
+        None
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Judgement, Watch, judge};
+    use kvs_protocol::call::Now;
+    use kvs_store::limits::CLOCK_EARLIEST_MS;
+    use kvs_store::shared::ClockVerdict;
+    use std::time::Duration;
+
+    const NOW_MS: u64 = CLOCK_EARLIEST_MS + 1_000_000;
+
+    fn judged(offsets_ms: &[i64]) -> Judgement {
+        judge(offsets_ms.iter().copied(), NOW_MS, 100)
+    }
+
+    #[test]
+    fn nobody_says_nothing() {
+        assert_eq!(judged(&[]), Judgement::default());
+    }
+
+    #[test]
+    fn one_peer_cannot_say_who_is_ahead() {
+        let judgement = judged(&[-5000]);
+        let differs =
+            Judgement { verdict: ClockVerdict::Differs, is_told: true, is_ahead: false, ahead_ms: 5000 };
+        assert_eq!(judgement, differs);
+        assert_eq!(judged(&[5000]).verdict, ClockVerdict::Differs);
+        assert_eq!(judged(&[99]).verdict, ClockVerdict::Agrees);
+    }
+
+    #[test]
+    fn most_peers_and_at_least_two_find_a_clock_ahead() {
+        assert!(judged(&[-5000, -5010]).is_ahead);
+        assert!(judged(&[-5000, -5010, 3]).is_ahead);
+        assert!(!judged(&[-5000, 1, 3]).is_ahead);
+        assert_eq!(judged(&[-5000, 1, 3]).verdict, ClockVerdict::Agrees);
+        // Two of four are not most.
+        assert!(!judged(&[-5000, -5000, 1, 3]).is_ahead);
+        // Behind is not ahead.
+        assert!(!judged(&[5000, 5000, 5000]).is_ahead);
+        assert_eq!(judged(&[5000, 5000, 5000]).ahead_ms, 0);
+    }
+
+    #[test]
+    fn by_how_much_is_what_the_middle_one_says() {
+        assert_eq!(judged(&[-9000, -5000, -4000]).ahead_ms, 5000);
+        assert_eq!(judged(&[-5000, -4000, 1]).ahead_ms, 4000);
+    }
+
+    #[test]
+    fn a_clock_that_was_never_set_agrees_with_nobody() {
+        assert_eq!(judge([0, 1].into_iter(), 5000, 100).verdict, ClockVerdict::Differs);
+        assert_eq!(judge(std::iter::empty(), 5000, 100).verdict, ClockVerdict::Differs);
+    }
+
+    #[test]
+    fn a_wall_clock_that_is_set_is_noticed_once() {
+        let at = |seconds: u64, wall_ms: u64| Now { monotonic: Duration::from_secs(seconds), wall_ms };
+        let mut watch = Watch::new(at(0, NOW_MS));
+        assert_eq!(watch.look(at(1, NOW_MS + 1_020), 100), None);
+        assert_eq!(watch.look(at(2, NOW_MS + 9_020), 100), Some(7_000));
+        assert_eq!(watch.look(at(3, NOW_MS + 10_020), 100), None);
+        assert_eq!(watch.look(at(4, NOW_MS + 1_020), 100), Some(-10_000));
+    }
+}

@@ -1,0 +1,175 @@
+//! Taking back what was stamped by a clock that was ahead.
+//!
+//! The node whose clock it was ends its epoch and writes down what it recalls; every node, itself included, then looks
+//! through its current records above the recalled stamp, little by little, and voids those that are recalled: the node that
+//! wrote one writes it anew with a good stamp, any other goes back to the newest version that holds. Nothing is forgotten:
+//! what was voided is in the history, with the rule `recalled`.
+
+use bytes::Bytes;
+use kvs_core::digest::ContentDigest;
+use kvs_core::namespace::Namespace;
+use kvs_core::origin::Origin;
+use kvs_core::recall::{Recalls, read_recall, recall_path};
+use kvs_core::record::{Kind, Payload, Principal, Record};
+use kvs_core::stamp::Stamp;
+use kvs_core::version::Rule;
+
+use crate::commit::plan::Plan;
+use crate::commit::write::Outcome;
+use crate::compression::Content;
+use crate::error::StoreError;
+use crate::observer::Key;
+use crate::parked;
+use crate::row::RevisionRow;
+use crate::standing::Sweep;
+
+/// What a record of a recall says besides its path.
+const RECALL_JSON: &[u8] = b"{}";
+
+impl Plan<'_> {
+    /// What was recalled, as the plan knows.
+    pub(super) fn recalls(&self) -> &Recalls {
+        &self.standing().recalls
+    }
+
+    /// Takes back what this node stamped later than now, in epochs that it remembers and in those of `forgotten`, which
+    /// peers have something parked of. `ahead_ms`: by how much its clock was ahead, 0 when nobody knows.
+    pub(super) fn recall(&mut self, forgotten: &[u32], ahead_ms: u64) -> Result<(), StoreError> {
+        let node = self.identity.origin.node;
+        let now_ms = self.scene.now_ms;
+        // Only of an ended epoch it is known that no right clock can have given a later stamp.
+        self.begin_epoch();
+        let own = self.identity.origin.epoch;
+        let remembered = self.standing().epochs.iter().filter(|start| start.top_ms > now_ms);
+        let mut epochs: Vec<u32> = remembered.map(|start| start.epoch).collect();
+        epochs.extend(forgotten.iter().filter(|epoch| **epoch != own));
+        epochs.sort_unstable();
+        epochs.dedup();
+        for start in &mut self.standing_mut().epochs {
+            start.top_ms = start.top_ms.min(now_ms);
+        }
+        self.write_recalls(epochs.into_iter().map(|epoch| Origin { node, epoch }), ahead_ms)
+    }
+
+    /// Takes back what nobody else can, at an operator's word.
+    pub(super) fn discard(&mut self, origins: &[Origin]) -> Result<(), StoreError> {
+        let own = self.identity.origin;
+        self.write_recalls(origins.iter().copied().filter(|origin| *origin != own), 0)
+    }
+
+    fn write_recalls(
+        &mut self,
+        origins: impl Iterator<Item = Origin>,
+        ahead_ms: u64,
+    ) -> Result<(), StoreError> {
+        let now_ms = self.scene.now_ms;
+        for origin in origins {
+            let Some(path) = recall_path(&origin, now_ms) else { continue };
+            let key = Key { namespace: Namespace::Cluster, path };
+            self.touch(&key)?;
+            let digest = ContentDigest::of(RECALL_JSON);
+            let content = Content { payload: Payload::Raw(Bytes::from_static(RECALL_JSON)), digest };
+            let who = (Principal::nobody(), Principal::nobody());
+            let record = self.stamped(&key, Stamp::at(now_ms), Kind::Value, 0, who, content);
+            self.take(&key, record)?;
+        }
+        if let Some(sweep) = &mut self.standing_mut().sweep {
+            sweep.ahead_ms = sweep.ahead_ms.max(ahead_ms);
+        }
+        Ok(())
+    }
+
+    /// Obeys a recall that has become this key's record.
+    pub(super) fn note_recall(&mut self, key: &Key, record: &Record) {
+        let Some((origin, until_ms)) = read_recall(key.namespace, &key.path) else { return };
+        if record.kind != Kind::Value || self.recalls().until_ms(&origin).is_some_and(|held| held <= until_ms) {
+            return;
+        }
+        let standing = self.standing_mut();
+        if !standing.recalls.add(origin, until_ms) {
+            tracing::error!("too many recalls are known: one is not obeyed");
+            return;
+        }
+        let before = standing.sweep.unwrap_or(Sweep { above_ms: until_ms, ahead_ms: 0 });
+        standing.sweep = Some(Sweep { above_ms: before.above_ms.min(until_ms), ..before });
+    }
+
+    /// Voids the key's current version if it was recalled: this node's own is written anew, any other gives way to the newest
+    /// version of the history that holds.
+    pub(super) fn void(&mut self, key: &Key, ahead_ms: u64) -> Result<Outcome, StoreError> {
+        let is_void = |record: &&Record| self.recalls().is_void(record) && key.namespace != Namespace::Auth;
+        let Some(current) = self.held(key).filter(is_void).cloned() else {
+            return Ok(Outcome::Absent);
+        };
+        let mut best: Option<Record> = None;
+        for RevisionRow { rule, record: past, .. } in self.history(key)? {
+            // What was deleted elsewhere does not come back by itself.
+            if self.recalls().is_void(&past) || rule == Rule::DeletedElsewhere {
+                continue;
+            }
+            if past.version.stamp.ms > self.scene.ages.park_after_ms {
+                // It was taken while this clock was ahead too.
+                self.park(key, &past)?;
+            } else if best.as_ref().is_none_or(|best| past.precedence(best).is_gt()) {
+                best = Some(past);
+            }
+        }
+        let is_own = current.dot.origin.node == self.identity.origin.node && current.kind != Kind::Expired;
+        if is_own {
+            let record = self.anew(key, &current, best.as_ref(), ahead_ms);
+            self.replace(key, record, Some(Rule::Recalled));
+        } else if let Some(best) = best {
+            self.replace(key, best, Some(Rule::Recalled));
+        } else {
+            self.empty(key, &current, Kind::Voided, Rule::Recalled);
+        }
+        Ok(Outcome::Voided)
+    }
+
+    /// What a void record of this node's own says, stamped when it was written by a right clock, as far as that is known,
+    /// and later than what it was written over.
+    fn anew(&mut self, key: &Key, void: &Record, over: Option<&Record>, ahead_ms: u64) -> Record {
+        let now_ms = self.scene.now_ms;
+        let written_ms = match ahead_ms {
+            0 => now_ms,
+            _ => void.version.stamp.ms.saturating_sub(ahead_ms).min(now_ms),
+        };
+        let stamp = Stamp::over(written_ms, over.map(|over| over.version.stamp));
+        let stamp = stamp.unwrap_or(Stamp::at(now_ms));
+        // It lives as long as it was given.
+        let expires_at_ms = match void.expires_at_ms {
+            0 => 0,
+            expires_at_ms => {
+                let lifetime_ms = expires_at_ms.saturating_sub(void.version.stamp.ms);
+                stamp.ms.saturating_add(lifetime_ms.max(1))
+            }
+        };
+        let who = (void.author.clone(), void.owner.clone());
+        let content = Content { payload: void.payload.clone(), digest: void.digest };
+        self.stamped(key, stamp, void.kind, expires_at_ms, who, content)
+    }
+
+    /// Keeps a void record of a peer's in the key's history, and the key from being taken for one of which nothing ever was.
+    pub(super) fn keep_void(&mut self, key: &Key, void: Record) -> Result<Outcome, StoreError> {
+        let (row_key, by_key) = (parked::row_key(&void), parked::by_key_row(key, &void.dot));
+        if self.is_parked(&row_key)? {
+            self.unpark(row_key, by_key);
+        }
+        if self.slot(key).is_some() {
+            self.keep_loser(key, void, Rule::Recalled)?;
+        } else {
+            self.empty(key, &void, Kind::Voided, Rule::Recalled);
+        }
+        Ok(Outcome::Voided)
+    }
+
+    /// Puts a record that goes into the history, and a placeholder in its place.
+    pub(super) fn empty(&mut self, key: &Key, gone: &Record, kind: Kind, rule: Rule) {
+        let placeholder = gone.placeholder(kind, self.scene.placeholder_until_ms);
+        if self.slot(key).is_none() {
+            self.replace(key, gone.clone(), None);
+        }
+        self.replace(key, placeholder, Some(rule));
+        self.set_ships(key, None);
+    }
+}

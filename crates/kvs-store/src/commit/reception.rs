@@ -1,0 +1,206 @@
+//! What becomes of a record that a peer sends: one pure decision.
+//!
+//! The first row that holds decides.
+//!
+//! | row | what is true | what becomes of it | why |
+//! | --- | --- | --- | --- |
+//! | 1 | it is what is held | known | |
+//! | 2 | it was recalled | void | a clock that was ahead stamped it; it must win nowhere |
+//! | 3 | it is stamped too far ahead, and may wait | parked | the rest of the stream goes on without it |
+//! | 4 | it says that its value has expired, and by this clock that is far off | left | the sender's clock is ahead; this node will see for itself |
+//! | 5 | a version of the key is held, or parked, or was voided here | merged | there is something to compare it with, or nothing proves that it was deleted |
+//! | 6 | it was not received before | merged | it is new |
+//! | 7 | this node's clock disagrees with its peers' | left | ages mean nothing now; a later session asks again |
+//! | 8 | it is too young to have been deleted *and* collected | merged | whatever says that it was received is wrong |
+//! | 9 | it is a value | dropped | it was received, deleted and collected: the sender must forget it |
+//! | 10 | otherwise | known | a delete of what nobody holds |
+//!
+//! Rows 5 and 8 guard row 9, which turns any mistake of a vector into a delete on every node.
+
+use kvs_core::record::{Kind, Record};
+use kvs_core::recall::Recalls;
+
+/// What a node knows of time when it judges ages.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ages {
+    /// Whether its clock agrees with its peers'.
+    pub(crate) are_sound: bool,
+    /// A version stamped at or after this was not yet deleted and collected anywhere, ms since 1970.
+    pub(crate) young_from_ms: u64,
+    /// A peer's record stamped later than this is parked, ms since 1970.
+    pub(crate) park_after_ms: u64,
+}
+
+/// What is held of a key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Holding<'a> {
+    /// Nothing, or what a peer's word made this node forget.
+    Nothing,
+    /// A version that waits, or a history whose current version was voided.
+    Doubtful,
+    /// This.
+    Record(&'a Record),
+}
+
+/// What becomes of a record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reception {
+    /// Nothing: it is known, or says nothing new.
+    Known,
+    /// It goes to the history at best.
+    Void,
+    /// It waits until it is not ahead any more.
+    Parked,
+    /// Nothing, and nothing may be concluded from it: it will be offered again.
+    Left,
+    /// It is merged.
+    Merged,
+    /// Nothing here, and the sender must forget it.
+    Dropped,
+}
+
+/// Decides what becomes of a record. `is_received` says that the node's vector, lowered by what is parked, covers it;
+/// `may_park` that it is of a namespace whose records can wait.
+pub(crate) fn receive(
+    incoming: &Record,
+    holding: Holding<'_>,
+    recalls: &Recalls,
+    ages: Ages,
+    (is_received, may_park): (bool, bool),
+) -> Reception {
+    let is_same = matches!(holding, Holding::Record(held) if held.precedence(incoming).is_eq());
+    let is_young = incoming.version.stamp.ms.max(expired_ms(incoming)) >= ages.young_from_ms;
+    if is_same {
+        Reception::Known
+    } else if recalls.is_void(incoming) {
+        Reception::Void
+    } else if may_park && incoming.version.stamp.ms > ages.park_after_ms {
+        Reception::Parked
+    } else if expired_ms(incoming) > ages.park_after_ms {
+        Reception::Left
+    } else if !matches!(holding, Holding::Nothing) || !is_received {
+        Reception::Merged
+    } else if !ages.are_sound {
+        Reception::Left
+    } else if is_young {
+        Reception::Merged
+    } else if incoming.kind == Kind::Value {
+        Reception::Dropped
+    } else {
+        Reception::Known
+    }
+}
+
+/// When an expired value expired, ms since 1970; 0 for anything else.
+fn expired_ms(record: &Record) -> u64 {
+    if record.kind == Kind::Expired { record.expires_at_ms } else { 0 }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Ages, Holding, Reception, receive};
+    use bytes::Bytes;
+    use kvs_core::digest::ContentDigest;
+    use kvs_core::origin::{Dot, Origin};
+    use kvs_core::recall::Recalls;
+    use kvs_core::record::{Kind, Payload, Principal, Record};
+    use kvs_core::stamp::Stamp;
+    use kvs_core::version::Version;
+    use uuid::Uuid;
+
+    const AGES: Ages = Ages { are_sound: true, young_from_ms: 500, park_after_ms: 1000 };
+    const RECEIVED: (bool, bool) = (true, true);
+    const NEW: (bool, bool) = (false, true);
+
+    fn record(ms: u64, kind: Kind) -> Record {
+        let origin = Origin { node: Uuid::from_u128(1), epoch: 1 };
+        Record {
+            version: Version { stamp: Stamp::at(ms), origin_joined_ms: 1, uuid: Uuid::from_u128(ms.into()) },
+            dot: Dot { origin, seq: 1 },
+            kind,
+            expires_at_ms: if kind == Kind::Expired { ms + 10 } else { 0 },
+            author: Principal::nobody(),
+            owner: Principal::nobody(),
+            digest: ContentDigest::of(b"1"),
+            payload: if kind == Kind::Value { Payload::Raw(Bytes::from_static(b"1")) } else { Payload::empty() },
+        }
+    }
+
+    fn outcome(incoming: &Record, holding: Holding<'_>, facts: (bool, bool)) -> Reception {
+        receive(incoming, holding, &Recalls::default(), AGES, facts)
+    }
+
+    #[test]
+    fn row_1_what_is_held_is_known() {
+        let held = record(100, Kind::Value);
+        assert_eq!(outcome(&held, Holding::Record(&held), RECEIVED), Reception::Known);
+    }
+
+    #[test]
+    fn row_2_what_was_recalled_is_void_however_far_ahead_it_is() {
+        let mut recalls = Recalls::default();
+        recalls.add(record(1, Kind::Value).dot.origin, 300);
+        for ms in [301, 5000] {
+            let late = record(ms, Kind::Value);
+            assert_eq!(receive(&late, Holding::Nothing, &recalls, AGES, NEW), Reception::Void);
+        }
+        let good = record(300, Kind::Value);
+        assert_eq!(receive(&good, Holding::Nothing, &recalls, AGES, NEW), Reception::Merged);
+    }
+
+    #[test]
+    fn row_3_what_is_ahead_waits_unless_it_must_not() {
+        let ahead = record(1001, Kind::Value);
+        assert_eq!(outcome(&ahead, Holding::Nothing, NEW), Reception::Parked);
+        assert_eq!(outcome(&ahead, Holding::Nothing, (false, false)), Reception::Merged);
+    }
+
+    #[test]
+    fn row_4_an_expiry_that_is_far_off_is_not_believed() {
+        let held = record(100, Kind::Value);
+        let early = Record { expires_at_ms: 1001, ..record(100, Kind::Expired) };
+        assert_eq!(outcome(&early, Holding::Record(&held), RECEIVED), Reception::Left);
+        let due = Record { expires_at_ms: 999, ..early };
+        assert_eq!(outcome(&due, Holding::Record(&held), RECEIVED), Reception::Merged);
+    }
+
+    #[test]
+    fn row_5_what_can_be_compared_or_is_doubtful_is_merged() {
+        let (old, held) = (record(100, Kind::Value), record(200, Kind::Tombstone));
+        assert_eq!(outcome(&old, Holding::Record(&held), RECEIVED), Reception::Merged);
+        assert_eq!(outcome(&old, Holding::Doubtful, RECEIVED), Reception::Merged);
+    }
+
+    #[test]
+    fn row_6_what_was_not_received_is_merged() {
+        assert_eq!(outcome(&record(100, Kind::Value), Holding::Nothing, NEW), Reception::Merged);
+        assert_eq!(outcome(&record(100, Kind::Tombstone), Holding::Nothing, NEW), Reception::Merged);
+    }
+
+    #[test]
+    fn row_7_a_node_whose_clock_disagrees_drops_nothing_and_takes_nothing_back() {
+        let ages = Ages { are_sound: false, ..AGES };
+        let facts = (Holding::Nothing, &Recalls::default());
+        for ms in [100, 600] {
+            let old = record(ms, Kind::Value);
+            assert_eq!(receive(&old, facts.0, facts.1, ages, RECEIVED), Reception::Left);
+        }
+    }
+
+    #[test]
+    fn row_8_what_is_young_cannot_have_been_collected() {
+        assert_eq!(outcome(&record(500, Kind::Value), Holding::Nothing, RECEIVED), Reception::Merged);
+        assert_eq!(outcome(&record(500, Kind::Tombstone), Holding::Nothing, RECEIVED), Reception::Merged);
+    }
+
+    #[test]
+    fn row_9_an_old_value_that_was_received_is_dropped() {
+        assert_eq!(outcome(&record(499, Kind::Value), Holding::Nothing, RECEIVED), Reception::Dropped);
+    }
+
+    #[test]
+    fn row_10_a_delete_of_what_nobody_holds_is_nothing() {
+        assert_eq!(outcome(&record(499, Kind::Tombstone), Holding::Nothing, RECEIVED), Reception::Known);
+        assert_eq!(outcome(&record(480, Kind::Expired), Holding::Nothing, RECEIVED), Reception::Known);
+    }
+}
