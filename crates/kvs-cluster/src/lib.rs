@@ -10,6 +10,7 @@ pub mod bootstrap;
 pub mod contract;
 pub mod error;
 mod fetching;
+mod held_session;
 pub mod limits;
 mod peer;
 mod receive;

@@ -21,7 +21,6 @@ use crate::engine::contract::{Batch, Engine};
 use crate::error::StoreError;
 use crate::read::view::View;
 use crate::settings::{Durability, FirstJoined};
-use crate::standing::{self, EpochStart, Standing};
 use crate::table::Table;
 
 const IDENTITY: &[u8] = b"identity";
@@ -29,7 +28,6 @@ const COUNTERS: &[u8] = b"counters";
 const CLOSED: &[u8] = b"closed";
 const GENERATION: &[u8] = b"generation";
 const RESTORED: &[u8] = b"restored";
-pub(crate) const EPOCHS: &[u8] = b"epochs";
 
 /// Who this node is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,43 +77,6 @@ pub(crate) enum Left {
     InOrder,
     /// Not closed; this was its durability.
     Open(Durability),
-}
-
-/// Begins a new epoch: numbers that this node gave out may be forgotten and must not be given out again. The numbers of
-/// an epoch begin at 1.
-pub(crate) fn begin_epoch(identity: &mut Identity, counters: &mut Counters, standing: &mut Standing) {
-    let last_seq = counters.next_origin_seq.saturating_sub(1);
-    // What is remembered of the old epoch was received, like any other origin's.
-    standing.vector.raise(identity.origin, last_seq);
-    identity.origin.epoch = identity.origin.epoch.saturating_add(1);
-    counters.next_origin_seq = 1;
-    standing.begin_epoch(identity, counters.next_local_seq.saturating_sub(1), last_seq);
-}
-
-pub(crate) fn put_epochs(batch: &mut Batch, epochs: &[EpochStart]) {
-    batch.put(Table::Node, EPOCHS.to_vec(), standing::encode_epochs(epochs));
-}
-
-/// The epochs as noted; a node from before they were has had one, whose log was sent to nobody.
-pub(crate) fn load_epochs(
-    engine: &dyn Engine,
-    identity: &Identity,
-    counters: &Counters,
-) -> Result<Vec<EpochStart>, StoreError> {
-    let Some(bytes) = engine.get(Table::Node, EPOCHS)? else {
-        let after_local_seq = counters.next_local_seq.saturating_sub(1);
-        return Ok(vec![EpochStart { epoch: identity.origin.epoch, after_local_seq, last_seq: 0 }]);
-    };
-    standing::decode_epochs(&bytes)
-        .ok_or_else(|| StoreError::corrupt(Table::Node.name(), EPOCHS, "it ends early"))
-}
-
-/// The epochs at the view's moment; `None` for a node from before they were noted.
-pub(crate) fn epochs_at(view: &View) -> Result<Option<Vec<EpochStart>>, StoreError> {
-    let Some(bytes) = view.get(Table::Node, EPOCHS)? else { return Ok(None) };
-    standing::decode_epochs(&bytes)
-        .map(Some)
-        .ok_or_else(|| StoreError::corrupt(Table::Node.name(), EPOCHS, "it ends early"))
 }
 
 /// How often the node was started before.

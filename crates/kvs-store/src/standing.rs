@@ -22,11 +22,15 @@ use uuid::Uuid;
 use crate::engine::contract::{Batch, Engine, Order};
 use crate::error::StoreError;
 use crate::keys::{origin_key, read_origin_key};
-use crate::node::{self, Identity};
+use crate::node::{Counters, Identity};
+use crate::read::view::View;
 use crate::table::Table;
 
 /// Most epochs that are kept apart; older ones are forgotten, and a peer that last read then reads from the start.
 const EPOCHS_MAX: usize = 256;
+
+/// The row of the table `node` with the list of epochs.
+pub(crate) const EPOCHS: &[u8] = b"epochs";
 
 /// Where an epoch of this node began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -106,7 +110,7 @@ impl Standing {
             }
         }
         if self.epochs != after.epochs {
-            node::put_epochs(batch, &after.epochs);
+            put_epochs(batch, &after.epochs);
         }
     }
 
@@ -136,6 +140,42 @@ fn put_cursor(batch: &mut Batch, node: Uuid, position: LogPosition) {
     let mut value = position.epoch.to_be_bytes().to_vec();
     value.extend_from_slice(&position.local_seq.to_be_bytes());
     batch.put(Table::Cursors, node.as_bytes().to_vec(), value);
+}
+
+/// Begins a new epoch: numbers that this node gave out may be forgotten and must not be given out again. The numbers of
+/// an epoch begin at 1.
+pub(crate) fn begin_epoch(identity: &mut Identity, counters: &mut Counters, standing: &mut Standing) {
+    let last_seq = counters.next_origin_seq.saturating_sub(1);
+    // What is remembered of the old epoch was received, like any other origin's.
+    standing.vector.raise(identity.origin, last_seq);
+    identity.origin.epoch = identity.origin.epoch.saturating_add(1);
+    counters.next_origin_seq = 1;
+    standing.begin_epoch(identity, counters.next_local_seq.saturating_sub(1), last_seq);
+}
+
+pub(crate) fn put_epochs(batch: &mut Batch, epochs: &[EpochStart]) {
+    batch.put(Table::Node, EPOCHS.to_vec(), encode_epochs(epochs));
+}
+
+/// The epochs as noted; a node from before they were has had one, whose log was sent to nobody.
+pub(crate) fn load_epochs(
+    engine: &dyn Engine,
+    identity: &Identity,
+    counters: &Counters,
+) -> Result<Vec<EpochStart>, StoreError> {
+    let Some(bytes) = engine.get(Table::Node, EPOCHS)? else {
+        let after_local_seq = counters.next_local_seq.saturating_sub(1);
+        return Ok(vec![EpochStart { epoch: identity.origin.epoch, after_local_seq, last_seq: 0 }]);
+    };
+    decode_epochs(&bytes).ok_or_else(|| StoreError::corrupt(Table::Node.name(), EPOCHS, "it ends early"))
+}
+
+/// The epochs at the view's moment; `None` for a node from before they were noted.
+pub(crate) fn epochs_at(view: &View) -> Result<Option<Vec<EpochStart>>, StoreError> {
+    let Some(bytes) = view.get(Table::Node, EPOCHS)? else { return Ok(None) };
+    decode_epochs(&bytes)
+        .map(Some)
+        .ok_or_else(|| StoreError::corrupt(Table::Node.name(), EPOCHS, "it ends early"))
 }
 
 /// The bytes of the list of epochs.

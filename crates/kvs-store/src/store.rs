@@ -35,7 +35,7 @@ use crate::read::view::View;
 use crate::row::Row;
 use crate::settings::{Durability, Settings};
 use crate::shared::{Shared, State, Status};
-use crate::standing::{EpochStart, Standing};
+use crate::standing::{self, EpochStart, Standing};
 use crate::table::Table;
 use crate::tree::digest::Digest;
 use crate::tree::live::LiveTree;
@@ -406,14 +406,14 @@ fn begin(
             Selfhood { identity, counters: Counters::default(), standing }
         }
         Some((mut identity, mut counters, left)) => {
-            let epochs = node::load_epochs(engine, &identity, &counters)?;
+            let epochs = standing::load_epochs(engine, &identity, &counters)?;
             let mut standing = Standing::load(engine, epochs)?;
             if let Left::Open(durability) = left {
                 // What an earlier process wrote without waiting for the disk may be gone, and with it numbers that
                 // it gave out.
                 if durability != Durability::Always {
                     let before = standing.clone();
-                    node::begin_epoch(&mut identity, &mut counters, &mut standing);
+                    standing::begin_epoch(&mut identity, &mut counters, &mut standing);
                     before.put_changes(&standing, &mut batch);
                 }
                 // What was recovered from the engine's journal gets files of its own before anything is built on it.
@@ -423,8 +423,8 @@ fn begin(
         }
     };
     let generation = node::load_generation(engine)?.saturating_add(1);
-    batch.changes.retain(|change| change.key != node::EPOCHS);
-    node::put_epochs(&mut batch, &selfhood.standing.epochs);
+    batch.changes.retain(|change| change.key != standing::EPOCHS);
+    standing::put_epochs(&mut batch, &selfhood.standing.epochs);
     node::put_generation(&mut batch, generation);
     node::put_identity(&mut batch, &selfhood.identity);
     node::put_counters(&mut batch, &selfhood.counters);

@@ -26,7 +26,7 @@ use crate::node::{self, Counters, Identity, Left};
 use crate::read::view::View;
 use crate::row::Row;
 use crate::settings::Settings;
-use crate::standing::EpochStart;
+use crate::standing::{self, EpochStart};
 use crate::store::{disk_options, system_random};
 use crate::table::Table;
 
@@ -104,7 +104,7 @@ impl Filling<'_> {
         node::put_counters(&mut batch, &counters);
         // What was restored is not this node's to send: its peers have it, or get it by comparison.
         let after_local_seq = counters.next_local_seq.saturating_sub(1);
-        node::put_epochs(
+        standing::put_epochs(
             &mut batch,
             &[EpochStart { epoch: identity.origin.epoch, after_local_seq, last_seq: 0 }],
         );

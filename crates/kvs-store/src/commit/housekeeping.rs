@@ -12,6 +12,7 @@ use std::time::Duration;
 use kvs_core::precondition::Precondition;
 
 use crate::commit::asker::Asker;
+use crate::commit::chores::Chores;
 use crate::commit::committer::Committer;
 use crate::commit::write::{Change, Outcome, Transaction, Write};
 use crate::engine::contract::Order;
@@ -23,27 +24,9 @@ use crate::limits::{
 };
 use crate::observer::Key;
 use crate::parked;
-use crate::shared::Shared;
 use crate::table::Table;
-use crate::tree::upkeep::Upkeep;
-
-/// When each chore is due, and where collection goes on.
-#[derive(Debug, Default)]
-pub(crate) struct Chores {
-    reap_at: Duration,
-    admit_at: Duration,
-    collect_at: Duration,
-    /// The last tombstone looked at; the next round starts behind it, at the beginning after the last.
-    collected_up_to: Option<Vec<u8>>,
-    upkeep: Upkeep,
-}
 
 impl Chores {
-    /// When the next chore is due, on the monotonic clock.
-    pub(crate) fn due_at(&self, shared: &Shared) -> Duration {
-        self.reap_at.min(self.collect_at).min(self.admit_at).min(self.upkeep.due_at(shared))
-    }
-
     pub(crate) fn run(&mut self, committer: &mut Committer) -> Result<(), StoreError> {
         let now = committer.clock.monotonic();
         if now >= self.reap_at {
@@ -65,13 +48,6 @@ impl Chores {
             self.collect(committer)?;
         }
         self.upkeep.run(&committer.shared, now)
-    }
-
-    /// Writes the digest down, at the orderly end.
-    pub(crate) fn write_checkpoint(&self, shared: &Shared) {
-        if let Err(error) = self.upkeep.write_checkpoint(shared) {
-            tracing::warn!(%error, "the digest could not be written down: the next start reads the records");
-        }
     }
 
     fn collect(&mut self, committer: &mut Committer) -> Result<(), StoreError> {

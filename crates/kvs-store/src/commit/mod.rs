@@ -1,11 +1,17 @@
 //! Writing: the one way into the store, from a queued transaction to an answered one.
 
 pub mod asker;
+pub mod change;
+pub(crate) mod chores;
 pub(crate) mod committer;
 pub(crate) mod housekeeping;
+pub(crate) mod key_state;
 pub mod mark;
 pub(crate) mod peer;
 pub(crate) mod plan;
 pub(crate) mod queue;
+pub mod refusal;
 pub(crate) mod rows;
+pub(crate) mod sight;
 pub mod write;
+pub mod written;

@@ -14,10 +14,10 @@ use crate::commit::plan::Plan;
 use crate::commit::write::Outcome;
 use crate::error::StoreError;
 use crate::limits::PARKED_MAX;
-use crate::node;
 use crate::observer::Key;
 use crate::parked;
 use crate::row::Row;
+use crate::standing;
 use crate::table::Table;
 
 impl Plan<'_> {
@@ -135,7 +135,7 @@ impl Plan<'_> {
 
     fn begin_epoch(&mut self) {
         let (mut identity, mut counters) = (self.identity, self.counters);
-        node::begin_epoch(&mut identity, &mut counters, self.standing_mut());
+        standing::begin_epoch(&mut identity, &mut counters, self.standing_mut());
         (self.identity, self.counters) = (identity, counters);
     }
 
