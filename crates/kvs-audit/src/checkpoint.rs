@@ -21,7 +21,6 @@
 //! value of type [`Checkpoint`] or [`Retirement`] has a right signature; decoding is the only way to one from outside.
 
 use std::borrow::Cow;
-use std::fmt;
 
 use ed25519_dalek::{Signature, VerifyingKey};
 use serde::{Deserialize, Serialize};
@@ -31,28 +30,7 @@ use crate::error::AuditError;
 use crate::hash::{EntryHash, bytes_from_hex, hex};
 use crate::limits::CHECKPOINT_BYTES_MAX;
 use crate::node_key::NodeKey;
-
-/// The part of a node's key that everybody may know.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct PublicKey([u8; 32]);
-
-impl PublicKey {
-    pub(crate) const fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl fmt::Display for PublicKey {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        out.write_str(&hex(&self.0))
-    }
-}
-
-impl fmt::Debug for PublicKey {
-    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, out)
-    }
-}
+pub use crate::public_key::PublicKey;
 
 /// A signed statement: a node's trail had this many entries, and this head, at this time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,10 +142,12 @@ impl Checkpoint {
             seq: text.seq,
             head: EntryHash::from_hex(text.head.as_bytes()).ok_or(refuse("its head is no hash"))?,
             time_ms: text.time_ms,
-            key: bytes_from_hex(text.key.as_bytes()).map(PublicKey).ok_or(refuse("its key is none"))?,
+            key: bytes_from_hex(text.key.as_bytes())
+                .map(PublicKey::from_bytes)
+                .ok_or(refuse("its key is none"))?,
             signature: bytes_from_hex(text.signature.as_bytes()).ok_or(refuse("its signature is none"))?,
         };
-        let key = VerifyingKey::from_bytes(&read.key.0).map_err(|_| refuse("its key is none"))?;
+        let key = VerifyingKey::from_bytes(read.key.as_bytes()).map_err(|_| refuse("its key is none"))?;
         // Strict: no weak keys, and one signature has one spelling.
         key.verify_strict(&read.message(purpose), &Signature::from_bytes(&read.signature))
             .map_err(|_| AuditError::CheckpointSignature)?;
@@ -183,7 +163,7 @@ impl Checkpoint {
         message.extend_from_slice(&self.seq.to_be_bytes());
         message.extend_from_slice(self.head.as_bytes());
         message.extend_from_slice(&self.time_ms.to_be_bytes());
-        message.extend_from_slice(&self.key.0);
+        message.extend_from_slice(self.key.as_bytes());
         message
     }
 }

@@ -23,6 +23,7 @@ mod link_check;
 mod node_key;
 pub mod peers;
 pub mod position;
+pub mod public_key;
 mod recovery;
 pub mod report;
 pub mod segment;

@@ -9,10 +9,10 @@ use std::path::Path;
 
 use ed25519_dalek::{Signer as _, SigningKey};
 
-use crate::checkpoint::PublicKey;
 use crate::error::AuditError;
 use crate::files::{read_bounded, write_whole};
 use crate::hash::{bytes_from_hex, hex};
+use crate::public_key::PublicKey;
 
 const FILE_BYTES: u64 = 65;
 

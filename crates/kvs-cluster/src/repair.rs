@@ -15,43 +15,11 @@ use kvs_store::commit::write::Transaction;
 use rand::RngExt;
 use uuid::Uuid;
 
+use crate::held_session::Held;
 use crate::limits::{REPAIR_TIMEOUT, SESSION_PAUSE, SESSION_PAUSE_MAX, UNEQUAL_PATIENCE};
 use crate::peer::Equality;
 use crate::replicator::{Purpose, Replicator};
 use crate::store_holdings::StoreHoldings;
-
-/// A session under way.
-struct Held {
-    node: Uuid,
-    session: Session,
-    in_flight: Option<CallId>,
-    next_at: Duration,
-}
-
-/// Sessions.
-#[derive(Default)]
-pub(crate) struct Repair {
-    held: Option<Held>,
-    full_at: Duration,
-    /// When a peer that waits for its session is looked at again.
-    look_at: Option<Duration>,
-}
-
-impl Repair {
-    /// The first full session is due after an interval.
-    pub(crate) fn begin(&mut self, now: Duration, interval: Duration) {
-        self.full_at = now + interval;
-    }
-
-    /// When something is due.
-    pub(crate) fn deadline(&self) -> Option<Duration> {
-        match &self.held {
-            Some(held) if held.in_flight.is_some() => None,
-            Some(held) => Some(held.next_at),
-            None => Some(self.look_at.map_or(self.full_at, |at| at.min(self.full_at))),
-        }
-    }
-}
 
 impl Replicator {
     /// Goes on with the session under way, or begins one that is due.

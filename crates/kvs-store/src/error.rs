@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use kvs_core::record_codec::CodecError;
 
-use crate::commit::asker::Refusal;
+use crate::commit::refusal::Refusal;
 use crate::engine::contract::EngineError;
 
 /// What a caller can do about an error.

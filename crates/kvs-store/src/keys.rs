@@ -8,7 +8,7 @@ use kvs_core::origin::{Dot, Origin};
 use kvs_core::path::Path;
 
 use crate::observer::Key;
-use crate::row::ShipMark;
+use crate::ship_mark::ShipMark;
 
 /// Set in the namespace number of a row of `log` that this node sends to its peers.
 const SHIPS_BIT: u8 = 0x80;

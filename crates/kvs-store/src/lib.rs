@@ -22,6 +22,7 @@ pub mod rehearsal;
 pub mod row;
 pub mod settings;
 pub mod shared;
+pub mod ship_mark;
 pub mod standing;
 pub mod store;
 pub mod table;

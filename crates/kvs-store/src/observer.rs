@@ -8,7 +8,7 @@ use kvs_core::path::Path;
 use kvs_core::record::Principal;
 use kvs_core::version::{Rule, Version};
 
-use crate::commit::write::Written;
+use crate::commit::written::Written;
 
 /// A key of the one map.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

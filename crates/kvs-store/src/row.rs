@@ -24,6 +24,7 @@ use uuid::Uuid;
 use crate::error::StoreError;
 use crate::keys::{dot_key, log_key, log_value, record_key, time_key};
 use crate::observer::Key;
+pub use crate::ship_mark::ShipMark;
 use crate::table::Table;
 
 const ROW_PREFIX_BYTES: usize = 20;
@@ -49,17 +50,6 @@ impl Revisions {
     pub const fn first(self) -> u64 {
         self.next.saturating_sub(self.kept as u64)
     }
-}
-
-/// Which of this node's own writes a row of the log stands for: the last one of the key, whatever has replaced it since.
-///
-/// A peer that covers it needs nothing from the row; for any other the row is sent, as whatever record is current.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct ShipMark {
-    /// The epoch of the write.
-    pub epoch: u32,
-    /// Its number there.
-    pub seq: u64,
 }
 
 /// The current record of a key as this node holds it.

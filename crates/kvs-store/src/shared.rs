@@ -172,6 +172,11 @@ impl Shared {
         }
     }
 
+    /// Whether records are still to be looked through for recalled ones.
+    pub(crate) fn is_sweeping(&self) -> bool {
+        lock(&self.published).standing.sweep.is_some()
+    }
+
     pub(crate) fn set_clock_verdict(&self, verdict: ClockVerdict) {
         self.clock_verdict.store(verdict as u8, Ordering::Relaxed);
     }

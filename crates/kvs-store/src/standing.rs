@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use bytes::Bytes;
-use kvs_core::cursor::Cursor;
+use kvs_core::cursor::{Cursor, EndsEarly};
 use kvs_core::log_position::LogPosition;
 use kvs_core::namespace::Namespace;
 use kvs_core::origin::{Dot, Origin};
@@ -26,12 +26,20 @@ use uuid::Uuid;
 use crate::engine::contract::{Batch, Engine, Order, Snapshot};
 use crate::error::StoreError;
 use crate::keys::{after_prefix, origin_key, read_origin_key, read_record_key};
-use crate::node;
+use crate::node::{Counters, Identity, epoch_of};
 use crate::parked::{self, ParkedDots};
+use crate::read::view::View;
 use crate::table::Table;
+
+/// What was kept of epochs before their stamps were: 20 bytes each, without the last field.
+const EPOCHS: &[u8] = b"epochs";
+pub(crate) const LIVES: &[u8] = b"lives";
+const SWEEP: &[u8] = b"sweep";
 
 /// Most epochs that are kept apart; older ones are forgotten, and a peer that last read then reads from the start.
 const EPOCHS_MAX: usize = 256;
+
+/// The row of the table `node` with the list of epochs.
 
 /// Where an epoch of this node began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -83,7 +91,7 @@ impl Standing {
     pub(crate) fn load(engine: &dyn Engine, epochs: Vec<EpochStart>) -> Result<Self, StoreError> {
         let snapshot = engine.snapshot();
         let all = || (Bound::Unbounded, Bound::Unbounded);
-        let mut standing = Self { epochs, sweep: node::load_sweep(engine)?, ..Self::default() };
+        let mut standing = Self { epochs, sweep: load_sweep(engine)?, ..Self::default() };
         for row in snapshot.range(Table::Vectors, all(), Order::Ascending) {
             let (key, value) = row?;
             let corrupt = || StoreError::corrupt(Table::Vectors.name(), &key, "it cannot be read");
@@ -152,10 +160,10 @@ impl Standing {
             }
         }
         if self.epochs != after.epochs {
-            node::put_epochs(batch, &after.epochs);
+            put_epochs(batch, &after.epochs);
         }
         if self.sweep != after.sweep {
-            node::put_sweep(batch, after.sweep);
+            put_sweep(batch, after.sweep);
         }
     }
 
@@ -197,6 +205,84 @@ fn put_cursor(batch: &mut Batch, node: Uuid, position: LogPosition) {
     let mut value = position.epoch.to_be_bytes().to_vec();
     value.extend_from_slice(&position.local_seq.to_be_bytes());
     batch.put(Table::Cursors, node.as_bytes().to_vec(), value);
+}
+
+/// Begins a new epoch: numbers that this node gave out may be forgotten and must not be given out again. The numbers of
+/// an epoch begin at 1. The epoch is drawn at random, so that no other life of the node, one that this directory has
+/// forgotten included, can have had it.
+pub(crate) fn begin_epoch(
+    identity: &mut Identity,
+    counters: &mut Counters,
+    standing: &mut Standing,
+    random: [u8; 4],
+) {
+    let last_seq = counters.next_origin_seq.saturating_sub(1);
+    // What is remembered of the old epoch was received, like any other origin's.
+    standing.vector.raise(identity.origin, last_seq);
+    let node = identity.origin.node;
+    let mut epoch = epoch_of(random);
+    while standing.knows_epoch(&Origin { node, epoch }) {
+        epoch = epoch.wrapping_add(1).max(1);
+    }
+    identity.origin.epoch = epoch;
+    counters.next_origin_seq = 1;
+    let top_ms = std::mem::take(&mut counters.top_ms);
+    standing.begin_epoch(epoch, counters.next_local_seq.saturating_sub(1), (last_seq, top_ms));
+}
+
+pub(crate) fn put_epochs(batch: &mut Batch, epochs: &[EpochStart]) {
+    batch.put(Table::Node, LIVES.to_vec(), encode_epochs(epochs));
+}
+
+/// The epochs as noted; a node from before they were has had one, whose log was sent to nobody.
+pub(crate) fn load_epochs(
+    engine: &dyn Engine,
+    identity: &Identity,
+    counters: &Counters,
+) -> Result<Vec<EpochStart>, StoreError> {
+    let noted = read_epochs(|key| Ok(engine.get(Table::Node, key)?))?;
+    Ok(noted.unwrap_or_else(|| {
+        let after_local_seq = counters.next_local_seq.saturating_sub(1);
+        vec![EpochStart { epoch: identity.origin.epoch, after_local_seq, last_seq: 0, top_ms: 0 }]
+    }))
+}
+
+/// The epochs at the view's moment; `None` for a node from before they were noted.
+pub(crate) fn epochs_at(view: &View) -> Result<Option<Vec<EpochStart>>, StoreError> {
+    read_epochs(|key| view.get(Table::Node, key))
+}
+
+fn read_epochs(
+    get: impl Fn(&[u8]) -> Result<Option<Bytes>, StoreError>,
+) -> Result<Option<Vec<EpochStart>>, StoreError> {
+    let (key, read) = match get(LIVES)? {
+        Some(bytes) => (LIVES, decode_epochs(&bytes)),
+        None => match get(EPOCHS)? {
+            Some(bytes) => (EPOCHS, decode_epochs_without_stamps(&bytes)),
+            None => return Ok(None),
+        },
+    };
+    read.map(Some).ok_or_else(|| StoreError::corrupt(Table::Node.name(), key, "it ends early"))
+}
+
+/// What is still to be looked through for recalled records; `None` when everything was.
+pub(crate) fn load_sweep(engine: &dyn Engine) -> Result<Option<Sweep>, StoreError> {
+    let Some(bytes) = engine.get(Table::Node, SWEEP)? else { return Ok(None) };
+    let mut cursor = Cursor::new(&bytes);
+    let mut read = || -> Result<Sweep, EndsEarly> {
+        Ok(Sweep { above_ms: cursor.u64()?, ahead_ms: cursor.u64()? })
+    };
+    read().map(Some).map_err(|_| StoreError::corrupt(Table::Node.name(), SWEEP, "it ends early"))
+}
+
+pub(crate) fn put_sweep(batch: &mut Batch, sweep: Option<Sweep>) {
+    match sweep {
+        Some(Sweep { above_ms, ahead_ms }) => {
+            let value = [above_ms.to_be_bytes(), ahead_ms.to_be_bytes()].concat();
+            batch.put(Table::Node, SWEEP.to_vec(), value);
+        }
+        None => batch.remove(Table::Node, SWEEP.to_vec()),
+    }
 }
 
 /// The bytes of the list of epochs.

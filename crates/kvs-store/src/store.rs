@@ -32,10 +32,10 @@ use crate::read::history::{self, Revision};
 use crate::read::range::{self, Page, RangeQuery};
 use crate::read::view::View;
 use crate::row::Row;
-use crate::settings::Settings;
 use crate::parked;
+use crate::settings::Settings;
 use crate::shared::{ClockVerdict, Shared, State, Status};
-use crate::standing::{EpochStart, Standing};
+use crate::standing::{self, EpochStart, Standing};
 use crate::table::Table;
 use crate::tree::digest::Digest;
 use crate::tree::live::LiveTree;
@@ -441,12 +441,12 @@ fn begin(
             Selfhood { identity, counters: Counters::default(), standing }
         }
         Some((mut identity, mut counters, left)) => {
-            let epochs = node::load_epochs(engine, &identity, &counters)?;
+            let epochs = standing::load_epochs(engine, &identity, &counters)?;
             let mut standing = Standing::load(engine, epochs)?;
             let before = standing.clone();
             // The directory may have been put back to an earlier moment, or lack what an earlier process wrote without
             // waiting for the disk: numbers that were given out may be forgotten, and nothing here can tell.
-            node::begin_epoch(&mut identity, &mut counters, &mut standing, epoch_random);
+            standing::begin_epoch(&mut identity, &mut counters, &mut standing, epoch_random);
             before.put_changes(&standing, &mut batch);
             if let Left::Open(_) = left {
                 // What was recovered from the engine's journal gets files of its own before anything is built on it.
@@ -457,8 +457,8 @@ fn begin(
         }
     };
     let generation = node::load_generation(engine)?.saturating_add(1);
-    batch.changes.retain(|change| change.key != node::LIVES);
-    node::put_epochs(&mut batch, &selfhood.standing.epochs);
+    batch.changes.retain(|change| change.key != standing::LIVES);
+    standing::put_epochs(&mut batch, &selfhood.standing.epochs);
     node::put_generation(&mut batch, generation);
     node::put_identity(&mut batch, &selfhood.identity);
     node::put_counters(&mut batch, &selfhood.counters);

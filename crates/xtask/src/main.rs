@@ -39,7 +39,7 @@ struct Arguments {
 enum Task {
     /// Everything CI runs: format, lints, docs, tidy, tests
     Ci,
-    /// The text checks: file headers, file sizes, crate arrows, links
+    /// The text checks: file headers, file sizes, crate arrows, circles of files, links
     Tidy,
     /// Benchmarks of the release build
     #[command(subcommand)]

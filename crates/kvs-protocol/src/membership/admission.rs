@@ -22,7 +22,7 @@ use uuid::Uuid;
 
 use crate::call::{CallFailure, CallKind};
 use crate::membership::contract::Effect;
-use crate::membership::exchange::{Carried, Reason, Target};
+use crate::membership::errand::{Carried, Reason, Target};
 use crate::membership::message::{Answer, Ask, Exchange, Weight};
 use crate::membership::record::{Record, Row, Standing};
 use crate::membership::settings::{ADMISSION_PAUSE, EXCHANGE_TIMEOUT, VERIFY_TIMEOUT};

@@ -9,11 +9,10 @@
 //!   the time that this process stood still.
 
 use std::collections::BTreeMap;
-use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
 use bytes::Bytes;
-use foca::{AccumulatingRuntime, Config, State, Timer};
+use foca::{AccumulatingRuntime, State, Timer};
 use uuid::Uuid;
 
 use crate::call::{CallFailure, CallKind};
@@ -21,36 +20,9 @@ use crate::membership::frame::{Frame, decode_body, encode_body};
 use crate::membership::life::Life;
 use crate::membership::record::Standing;
 use crate::membership::settings::{
-    FRAME_BYTES_MAX, HEALTH_WORST, PROBE_PERIOD, PROBE_TIMEOUT, SMALL_CLUSTER, SUSPICION_SECONDS,
-    SUSPICION_SMALL,
+    HEALTH_WORST, PROBE_TIMEOUT, SMALL_CLUSTER, SUSPICION_SECONDS, SUSPICION_SMALL,
 };
 use crate::membership::swim::{Alarm, Purpose, Swim};
-
-/// Members that are asked to make a probe's detour, and that a piece of gossip goes to.
-const DETOURS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
-
-/// An update rides on this many frames; what that misses, the hash finds.
-const TRANSMISSIONS: NonZeroU8 = NonZeroU8::MIN.saturating_add(7);
-
-/// While there are updates to tell, some are told this often.
-const GOSSIP_PERIOD: Duration = Duration::from_millis(200);
-
-/// How foca is set up. Joining, lists and the dead are not its affair here.
-pub(crate) fn detector_config() -> Config {
-    Config {
-        probe_period: PROBE_PERIOD,
-        probe_rtt: PROBE_TIMEOUT,
-        num_indirect_probes: DETOURS,
-        max_transmissions: TRANSMISSIONS,
-        suspect_to_down_after: SUSPICION_SMALL,
-        remove_down_after: None,
-        max_packet_size: NonZeroUsize::new(FRAME_BYTES_MAX - 2).unwrap_or(NonZeroUsize::MIN),
-        notify_down_members: true,
-        periodic_announce: None,
-        periodic_announce_to_down_members: None,
-        periodic_gossip: Some(foca::PeriodicParams { frequency: GOSSIP_PERIOD, num_members: DETOURS }),
-    }
-}
 
 fn standing(state: State) -> Standing {
     match state {

@@ -16,55 +16,13 @@ use uuid::Uuid;
 
 use crate::call::{CallFailure, CallKind};
 use crate::membership::contract::Effect;
+use crate::membership::errand::{Carried, Reason, Target};
 use crate::membership::life::Life;
 use crate::membership::message::{Answer, Ask, Exchange, Finding};
 use crate::membership::record::{Row, Standing};
-use crate::membership::reprobe::SeedOutcome;
+use crate::membership::seed::SeedOutcome;
 use crate::membership::settings::{EXCHANGE_PAUSE, EXCHANGE_TIMEOUT, RUMOR_CALM, RUMORS_MAX};
 use crate::membership::swim::{Purpose, Swim};
-
-/// Whom an exchange goes to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Target {
-    /// The seed at this place of the settings.
-    Seed(usize),
-    /// A known member.
-    Node(Uuid),
-}
-
-/// What one side of an exchange carries beside its hash and its own row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Carried {
-    /// Nothing.
-    Hash,
-    /// Its list.
-    List,
-    /// When everyone was seen last.
-    Ages,
-}
-
-/// Why an exchange is made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reason {
-    /// A change is told on.
-    Rumor,
-    /// The lists are known to differ.
-    Unequal,
-    /// It is time for a full exchange.
-    Gossip,
-    /// The target was not reached before.
-    Reprobe,
-    /// To be admitted.
-    Admission,
-    /// The target's address refused a connection.
-    Reconnect,
-    /// Another node asks whether the target refuses.
-    Check { reply_to: u64 },
-    /// An older member has this node's name.
-    OwnName,
-    /// This node leaves.
-    Goodbye,
-}
 
 impl Swim {
     /// One of these, at random.

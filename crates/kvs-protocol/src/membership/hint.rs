@@ -10,7 +10,8 @@ use foca::State;
 use uuid::Uuid;
 
 use crate::call::{CallFailure, CallKind};
-use crate::membership::exchange::{Carried, Reason, Target};
+use crate::membership::errand::{Carried, Reason, Target};
+use crate::membership::hint_state::Hint;
 use crate::membership::life::Life;
 use crate::membership::message::{Answer, Ask, Finding};
 use crate::membership::record::Standing;
@@ -19,13 +20,6 @@ use crate::membership::swim::{Alarm, Purpose, Swim};
 
 /// Most third nodes that are asked.
 const THIRDS_MAX: usize = 2;
-
-/// Where the verification of one hint stands.
-#[derive(Debug, Default)]
-pub(crate) struct Hint {
-    refusals: u32,
-    asked: Vec<Uuid>,
-}
 
 impl Swim {
     /// A connection to this node was refused or closed.

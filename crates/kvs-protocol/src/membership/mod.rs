@@ -14,14 +14,18 @@ pub mod swim;
 
 mod admission;
 mod detector;
+mod detector_config;
+mod errand;
 mod exchange;
 mod frame;
 mod hint;
+mod hint_state;
 mod life;
 mod message;
 mod record;
 mod registry;
 mod reprobe;
 mod schedule;
+mod seed;
 mod view;
 mod wire;

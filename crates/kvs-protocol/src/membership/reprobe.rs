@@ -9,49 +9,12 @@ use kvs_core::version::JOINED_YOUNGEST_MS;
 use rand::RngExt;
 use uuid::Uuid;
 
-use crate::membership::exchange::{Carried, Reason, Target};
+use crate::membership::errand::{Carried, Reason, Target};
+use crate::membership::seed::{Attempt, Seed, SeedOutcome};
 use crate::membership::settings::{
     FOUNDING_PAUSE, REPROBE_EACH, REPROBE_FIRST, REPROBE_MAX, REPROBE_STARTING, REPROBES_MAX, STARTING,
 };
 use crate::membership::swim::Swim;
-
-/// What became of the last call to a seed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum SeedOutcome {
-    /// None yet.
-    Unasked,
-    /// The address is this node's own.
-    Itself,
-    /// It waits to be admitted as well; settled when all its own seeds answered.
-    Waits { is_settled: bool },
-    /// It is a member.
-    Member,
-    /// It did not answer.
-    Failed,
-}
-
-/// An address to join through.
-#[derive(Debug)]
-pub(crate) struct Seed {
-    pub(crate) address: String,
-    pub(crate) node: Option<Uuid>,
-    pub(crate) outcome: SeedOutcome,
-}
-
-impl Seed {
-    pub(crate) fn new(address: String, own: &str) -> Self {
-        let outcome = if address == own { SeedOutcome::Itself } else { SeedOutcome::Unasked };
-        Self { address, node: None, outcome }
-    }
-}
-
-/// When an address is asked again.
-#[derive(Debug)]
-pub(crate) struct Attempt {
-    next: Duration,
-    pause: Duration,
-    is_under_way: bool,
-}
 
 impl Swim {
     /// The addresses that are asked until they answer.

@@ -21,22 +21,22 @@ use uuid::Uuid;
 
 use crate::call::{CallFailure, CallId, CallKind, Now};
 use crate::membership::contract::{Effect, Event, Membership};
-use crate::membership::detector::detector_config;
-use crate::membership::exchange::{Carried, Reason, Target};
+use crate::membership::detector_config::detector_config;
+use crate::membership::errand::{Carried, Reason, Target};
 use crate::membership::frame::FrameCodec;
-use crate::membership::hint::Hint;
+use crate::membership::hint_state::Hint;
 use crate::membership::life::Life;
 use crate::membership::member::{Member, Status};
 use crate::membership::message::Exchange;
 use crate::membership::record::{Record, Row, Standing};
 use crate::membership::registry::{Peer, Registry};
-use crate::membership::reprobe::{Attempt, Seed};
 use crate::membership::schedule::Schedule;
+use crate::membership::seed::{Attempt, Seed};
 use crate::membership::settings::{
     ADMISSION_PAUSE, AGE_PERIOD, CALLS_MAX, FORGET_UPTIME_MIN, HIDDEN_AFTER, MembershipSettings,
     PERSIST_PAUSE, RUMOR_PAUSE_MS, SEEDS_MAX, STALL,
 };
-use crate::membership::view::{member, status};
+use crate::membership::view::{member, own_member, status};
 
 /// What is to be done later.
 #[derive(Debug)]
@@ -472,7 +472,7 @@ impl Membership for Swim {
     }
 
     fn members(&self) -> Vec<Member> {
-        std::iter::once(self.own_member(self.now))
+        std::iter::once(own_member(&self.own, self.now))
             .chain(self.registry.peers().map(|peer| member(peer, self.now)))
             .collect()
     }
@@ -480,6 +480,6 @@ impl Membership for Swim {
     fn visible_members(&self, now: Now) -> Vec<Member> {
         let visible = |peer: &&Peer| !peer.is_forgotten && peer.age(now) <= HIDDEN_AFTER;
         let peers = self.registry.peers().filter(visible).map(|peer| member(peer, now));
-        std::iter::once(self.own_member(now)).chain(peers).collect()
+        std::iter::once(own_member(&self.own, now)).chain(peers).collect()
     }
 }

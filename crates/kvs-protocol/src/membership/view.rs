@@ -2,25 +2,22 @@
 
 use crate::call::Now;
 use crate::membership::member::{Member, Status};
-use crate::membership::record::Standing;
+use crate::membership::record::{Record, Standing};
 use crate::membership::registry::Peer;
 use crate::membership::settings::FAILED_AFTER;
-use crate::membership::swim::Swim;
 
-impl Swim {
-    /// This node as a member.
-    pub(crate) fn own_member(&self, now: Now) -> Member {
-        Member {
-            node: self.own.node,
-            generation: self.own.generation,
-            node_id: self.own.node_id.clone(),
-            address: self.own.address.clone(),
-            joined_ms: self.own.joined_ms,
-            mode: self.own.mode,
-            status: if self.own.has_left { Status::Left } else { Status::Alive },
-            last_seen_ms: now.wall_ms,
-            is_forgotten: false,
-        }
+/// This node as a member.
+pub(crate) fn own_member(own: &Record, now: Now) -> Member {
+    Member {
+        node: own.node,
+        generation: own.generation,
+        node_id: own.node_id.clone(),
+        address: own.address.clone(),
+        joined_ms: own.joined_ms,
+        mode: own.mode,
+        status: if own.has_left { Status::Left } else { Status::Alive },
+        last_seen_ms: now.wall_ms,
+        is_forgotten: false,
     }
 }
 

@@ -19,7 +19,6 @@ use kvs_core::cursor::{Cursor, EndsEarly};
 use uuid::Uuid;
 
 use super::keyring::ClusterTag;
-use super::mac::MAC_BYTES;
 use super::text;
 
 /// The scheme of the `Authorization`.
@@ -27,6 +26,9 @@ pub const SCHEME: &str = "KVS1";
 
 /// Bytes of a credential before they become text.
 pub const CREDENTIAL_BYTES: usize = 92;
+
+/// Bytes of a MAC and of a digest.
+pub const MAC_BYTES: usize = 16;
 
 /// Tells the processes of one node and generation apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -6,10 +6,7 @@
 use kvs_core::cluster_keys::ClusterKeys;
 
 use super::challenge::Challenge;
-use super::credential::Credential;
-
-/// Bytes of a MAC and of a digest.
-pub const MAC_BYTES: usize = 16;
+use super::credential::{Credential, MAC_BYTES};
 
 const BODY_LABEL: &[u8; 16] = b"kvs peer body  1";
 const HEAD_LABEL: &[u8; 16] = b"kvs peer head  1";

@@ -16,8 +16,7 @@ use kvs_store::error::StoreError;
 use tokio::sync::oneshot;
 
 use super::copies::Copies;
-use super::members;
-use super::replication;
+use super::{to_members, to_replicator};
 
 /// How long the replicator may take to say how many copies there are.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(2);
@@ -46,8 +45,8 @@ pub(crate) struct Cluster {
     pub(super) peers_mode: AtomicU8,
     pub(super) progress: Mutex<Progress>,
     pub(super) copies: Copies,
-    pub(super) members: Sender<members::Command>,
-    pub(super) replicator: Sender<replication::Command>,
+    pub(super) members: Sender<to_members::Command>,
+    pub(super) replicator: Sender<to_replicator::Command>,
 }
 
 /// How a wait for copies ended.
@@ -93,33 +92,33 @@ impl Cluster {
     /// How the cluster converges; `None` while the node stops.
     pub(crate) async fn report(&self) -> Option<Report> {
         let (sender, receiver) = oneshot::channel();
-        self.replicator.send(replication::Command::Report(sender)).ok()?;
+        self.replicator.send(to_replicator::Command::Report(sender)).ok()?;
         receiver.await.ok()
     }
 
     /// The tombstones and who keeps them; `None` while the node stops.
     pub(crate) async fn tombstones(&self) -> Option<Result<TombstoneReport, StoreError>> {
         let (sender, receiver) = oneshot::channel();
-        self.replicator.send(replication::Command::Tombstones(sender)).ok()?;
+        self.replicator.send(to_replicator::Command::Tombstones(sender)).ok()?;
         receiver.await.ok()
     }
 
     /// Says goodbye to the cluster; the process goes on alone.
     pub(crate) fn leave(&self) {
         // A thread that has ended has left.
-        drop(self.members.send(members::Command::Event(MembershipEvent::Leave)));
+        drop(self.members.send(to_members::Command::Event(MembershipEvent::Leave)));
     }
 
     /// Counts a member that will not come back no longer; `None` while the node stops.
-    pub(crate) async fn forget(&self, name: String) -> Option<members::Forgetting> {
+    pub(crate) async fn forget(&self, name: String) -> Option<to_members::Forgetting> {
         let (sender, receiver) = oneshot::channel();
-        self.members.send(members::Command::Forget(name, sender)).ok()?;
+        self.members.send(to_members::Command::Forget(name, sender)).ok()?;
         receiver.await.ok()
     }
 
     /// Tries to reach a cluster at this address, as if it were a seed.
     pub(crate) fn join(&self, address: String) {
-        drop(self.members.send(members::Command::Event(MembershipEvent::Join(address))));
+        drop(self.members.send(to_members::Command::Event(MembershipEvent::Join(address))));
     }
 
     /// Waits until a write is on other nodes' disks. A caller that goes away meanwhile leaves nothing behind.
@@ -127,7 +126,7 @@ impl Cluster {
         let (ticket, mut answer) = self.copies.wait();
         let waiting = Waiting { cluster: self, ticket };
         let asked = Event::Await { ticket, dot, needed };
-        if self.replicator.send(replication::Command::Event(asked)).is_err() {
+        if self.replicator.send(to_replicator::Command::Event(asked)).is_err() {
             return Copied::Only(0);
         }
         if let Ok(Ok(_)) = tokio::time::timeout(patience, &mut answer).await {
@@ -150,7 +149,7 @@ impl Waiting<'_> {
     /// Asks for what there is; the replicator answers at once, or not at all when it no longer knows the wait.
     fn give_up(&self) {
         let event = Event::GiveUp { ticket: self.ticket };
-        if self.cluster.replicator.send(replication::Command::Event(event)).is_err() {
+        if self.cluster.replicator.send(to_replicator::Command::Event(event)).is_err() {
             self.cluster.copies.forget(self.ticket);
         }
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kvs_cluster::contract::Event as ReplicatorEvent;
-use kvs_protocol::call::{CallKind, Now};
+use kvs_protocol::call::Now;
 use kvs_protocol::membership::contract::{Effect, Event, Membership};
 use kvs_protocol::membership::member::Status;
 use kvs_protocol::membership::swim::Swim;
@@ -17,10 +17,10 @@ use kvs_store::commit::write::Transaction;
 use kvs_store::store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
-use uuid::Uuid;
 
 use super::handle::{Cluster, End};
-use super::replication;
+use super::to_members::{Command, Forgetting};
+use super::to_replicator;
 use crate::clock::SystemClock;
 use crate::peer::client::PeerClient;
 
@@ -29,41 +29,6 @@ const PATIENCE_MAX: Duration = Duration::from_millis(500);
 
 /// Requests that wait for their answer at once.
 const REQUESTS_MAX: usize = 4096;
-
-/// What the thread is told.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// An event for the machine.
-    Event(Event),
-    /// A call of a peer.
-    Request {
-        /// Its kind.
-        kind: CallKind,
-        /// What it says.
-        body: Bytes,
-        /// Who calls.
-        from: Uuid,
-        /// Where the answer goes.
-        answer: oneshot::Sender<Bytes>,
-    },
-    /// The node at this address ended a connection.
-    Closed(String),
-    /// The member of this name or uuid will not come back.
-    Forget(String, oneshot::Sender<Forgetting>),
-    /// The node stops.
-    Stop,
-}
-
-/// What became of a wish to forget a member.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Forgetting {
-    /// It is forgotten.
-    Done,
-    /// There is no other member of this name or uuid.
-    Unknown,
-    /// It answers.
-    Alive,
-}
 
 /// The thread's own.
 pub(super) struct Members {
@@ -186,7 +151,7 @@ impl Members {
     }
 
     fn tell_replicator(&self, event: ReplicatorEvent) {
-        drop(self.cluster.replicator.send(replication::Command::Event(event)));
+        drop(self.cluster.replicator.send(to_replicator::Command::Event(event)));
     }
 
     /// Commits marks without waiting: the disk must not hold up an answer to a probe.

@@ -7,38 +7,21 @@ use std::time::Duration;
 
 use kvs_cluster::contract::{Effect, Event};
 use kvs_cluster::replicator::Replicator;
-use kvs_cluster::report::{Report, TombstoneReport};
 use kvs_protocol::call::Now;
 use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_protocol::mode::Mode;
 use kvs_store::clock::Clock;
-use kvs_store::error::StoreError;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
 
 use super::handle::{Cluster, Progress};
-use super::members;
+use super::to_members;
+use super::to_replicator::Command;
 use super::wake::Wake;
 use crate::clock::SystemClock;
 use crate::peer::client::PeerClient;
 
 /// Longest sleep of the thread.
 const PATIENCE_MAX: Duration = Duration::from_secs(1);
-
-/// What the thread is told.
-#[derive(Debug)]
-pub(crate) enum Command {
-    /// Something was committed.
-    Committed,
-    /// An event for the machine.
-    Event(Event),
-    /// How does the cluster converge?
-    Report(oneshot::Sender<Report>),
-    /// Who keeps the tombstones?
-    Tombstones(oneshot::Sender<Result<TombstoneReport, StoreError>>),
-    /// The node stops.
-    Stop,
-}
 
 /// The thread's own.
 pub(super) struct Replication {
@@ -114,6 +97,6 @@ impl Replication {
     }
 
     fn tell_members(&self, event: MembershipEvent) {
-        drop(self.cluster.members.send(members::Command::Event(event)));
+        drop(self.cluster.members.send(to_members::Command::Event(event)));
     }
 }

@@ -13,7 +13,7 @@ use kvs_store::store::Store;
 use tokio::sync::oneshot;
 
 use super::handle::Cluster;
-use super::members;
+use super::to_members;
 use crate::clock::SystemClock;
 use crate::peer::service::{PeerAnswer, PeerRefusal, PeerRequest, PeerService};
 
@@ -35,7 +35,8 @@ impl PeerService for Service {
                     return Box::pin(async move { Err(refusal) });
                 }
                 let (answer, answered) = oneshot::channel();
-                let told = self.cluster.members.send(members::Command::Request { kind, body, from, answer });
+                let told =
+                    self.cluster.members.send(to_members::Command::Request { kind, body, from, answer });
                 Box::pin(async move {
                     told.map_err(|_| stopping())?;
                     answered.await.map_err(|_| PeerRefusal::NotReady("there is no answer to this".into()))
@@ -43,7 +44,7 @@ impl PeerService for Service {
             }
             CallKind::Status | CallKind::Replicate | CallKind::Sync | CallKind::Page => {
                 let heard = MembershipEvent::Heard { node: from };
-                drop(self.cluster.members.send(members::Command::Event(heard)));
+                drop(self.cluster.members.send(to_members::Command::Event(heard)));
                 let (store, secrets, clock) = (Arc::clone(&self.store), self.secrets.clone(), self.clock);
                 let mode = self.cluster.peers_mode();
                 Box::pin(async move {

@@ -24,10 +24,11 @@ use tokio::sync::mpsc;
 use super::address::advertised;
 use super::copies::Copies;
 use super::handle::{Cluster, End};
-use super::members::{self, Members};
-use super::replication::{self, Replication};
+use super::members::Members;
+use super::replication::Replication;
 use super::service::Service;
 use super::wake::Wake;
+use super::{to_members, to_replicator};
 use crate::clock::SystemClock;
 use crate::error::ServerError;
 use crate::peer::client::PeerClient;
@@ -38,8 +39,8 @@ use crate::tls::keeper::Tls;
 /// Where a node has its threads' queues before they run: handlers may ask from the first moment.
 pub(crate) struct Queues {
     pub(super) cluster: Arc<Cluster>,
-    members: (Sender<members::Command>, Receiver<members::Command>),
-    replicator: (Sender<replication::Command>, Receiver<replication::Command>),
+    members: (Sender<to_members::Command>, Receiver<to_members::Command>),
+    replicator: (Sender<to_replicator::Command>, Receiver<to_replicator::Command>),
 }
 
 impl Queues {
@@ -109,7 +110,7 @@ pub(crate) fn start(
     let told = members.0.clone();
     tokio::spawn(async move {
         while let Some(address) = closed.recv().await {
-            if told.send(members::Command::Closed(address)).is_err() {
+            if told.send(to_members::Command::Closed(address)).is_err() {
                 return;
             }
         }
@@ -190,8 +191,8 @@ impl Threads {
     /// Stops them and waits until they have ended; blocks for as long as the disk takes.
     pub(crate) fn stop(self) {
         // A thread that has ended needs no telling.
-        drop(self.cluster.members.send(members::Command::Stop));
-        drop(self.cluster.replicator.send(replication::Command::Stop));
+        drop(self.cluster.members.send(to_members::Command::Stop));
+        drop(self.cluster.replicator.send(to_replicator::Command::Stop));
         for handle in self.handles {
             if handle.join().is_err() {
                 tracing::error!("a thread of the cluster ended by a panic");

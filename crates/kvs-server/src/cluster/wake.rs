@@ -4,7 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::Sender;
 
-use super::replication::Command;
+use super::to_replicator::Command;
 
 /// Set by the committer, taken by the replicator.
 #[derive(Debug, Default)]

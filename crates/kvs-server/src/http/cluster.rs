@@ -13,7 +13,7 @@ use std::sync::Arc;
 
 use crate::access::visitor::Visitor;
 use crate::cluster::handle::Cluster;
-use crate::cluster::members::Forgetting;
+use crate::cluster::to_members::Forgetting;
 use crate::context::Node;
 use crate::http::body;
 use crate::http::query::Query;

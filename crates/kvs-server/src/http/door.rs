@@ -285,7 +285,7 @@ impl Door {
         let has_body = !body.is_end_stream();
         let answer = match &self.node.gate {
             Some(_) if self.certificate == ClientCertificate::Missing => Gate::refuse_uncertified(),
-            Some(gate) => gate.answer(&self.node, kind, parts, body).await,
+            Some(gate) => gate.answer(self.node.clock, &self.node.budget, kind, parts, body).await,
             None => GateAnswer { reply: Reply::problem(&Problem::no_such_route()), leaves_unread: true },
         };
         if has_body && answer.leaves_unread {

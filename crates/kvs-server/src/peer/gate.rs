@@ -21,7 +21,8 @@ use uuid::Uuid;
 use super::complaints::Complaints;
 use super::marks::{X_KVS_CHALLENGE, X_KVS_SEAL, body_bytes_max};
 use super::service::{PeerRefusal, PeerRequest, PeerService};
-use crate::context::Node;
+use crate::budget::Budget;
+use crate::clock::SystemClock;
 use crate::error::ServerError;
 use crate::http::body::{self, WholeBody};
 use crate::http::reply::{AnswerBody, Reply};
@@ -66,19 +67,20 @@ impl Gate {
         self.service.get_or_init(|| service);
     }
 
-    /// Answers a request to the path of `kind`, which is a `POST`.
+    /// Answers a request to the path of `kind`, which is a `POST`, within the `budget` of the node.
     pub(crate) async fn answer(
         &self,
-        node: &Node,
+        clock: SystemClock,
+        budget: &Budget,
         kind: CallKind,
         parts: &Parts,
         body: Incoming,
     ) -> GateAnswer {
         let admitted = match self.admit(parts) {
             Ok(admitted) => admitted,
-            Err(denial) => return GateAnswer { reply: self.deny(denial, node), leaves_unread: true },
+            Err(denial) => return GateAnswer { reply: self.deny(denial, clock), leaves_unread: true },
         };
-        let whole = match read(node, kind, parts, body).await {
+        let whole = match read(budget, kind, parts, body).await {
             Ok(whole) => whole,
             Err(problem) => {
                 let reply = seal(&admitted, Reply::problem(&problem));
@@ -86,9 +88,9 @@ impl Gate {
             }
         };
         if let Err(denial) = admitted.check_body(&whole.bytes) {
-            return GateAnswer { reply: self.deny(denial, node), leaves_unread: false };
+            return GateAnswer { reply: self.deny(denial, clock), leaves_unread: false };
         }
-        let reply = match self.serve_one(node, kind, &admitted, whole).await {
+        let reply = match self.serve_one(budget, kind, &admitted, whole).await {
             Ok(body) => Reply::empty(StatusCode::OK).with_body(body),
             Err(problem) => Reply::problem(&problem),
         };
@@ -114,14 +116,14 @@ impl Gate {
     }
 
     /// A 401 with the challenge of this process; it is not sealed, as there is nobody to seal it for.
-    fn deny(&self, denial: Denial, node: &Node) -> Reply {
+    fn deny(&self, denial: Denial, clock: SystemClock) -> Reply {
         let subject = match denial {
             Denial::OtherCluster { claimed } => Some(Some(claimed)),
             Denial::Invalid | Denial::OtherBody | Denial::Seen => Some(None),
             Denial::NoCredential | Denial::Malformed | Denial::OtherProcess => None,
         };
         match subject {
-            Some(subject) if self.complaints.is_due(subject, node.clock.monotonic()) => {
+            Some(subject) if self.complaints.is_due(subject, clock.monotonic()) => {
                 let claimed = subject.map(tracing::field::display);
                 tracing::warn!(claimed_node = claimed, "a call of a node was refused: {denial}");
             }
@@ -139,7 +141,7 @@ impl Gate {
 
     async fn serve_one(
         &self,
-        node: &Node,
+        budget: &Budget,
         kind: CallKind,
         admitted: &Admitted,
         whole: WholeBody,
@@ -162,7 +164,7 @@ impl Gate {
             let inner = format!("an answer of {} bytes to a call of kind {}", answer.len(), kind.name());
             return Err(Problem::internal(inner));
         }
-        let share = node.budget.share(answer.len())?;
+        let share = budget.share(answer.len())?;
         Ok(AnswerBody::covered(answer, share))
     }
 }
@@ -174,7 +176,7 @@ impl std::fmt::Debug for Gate {
 }
 
 /// Reads the body of a proved call. There is nothing to decode or to decompress in it.
-async fn read(node: &Node, kind: CallKind, parts: &Parts, body: Incoming) -> Result<WholeBody, Problem> {
+async fn read(budget: &Budget, kind: CallKind, parts: &Parts, body: Incoming) -> Result<WholeBody, Problem> {
     if parts.headers.contains_key(CONTENT_ENCODING) {
         return Err(Problem::new(
             Code::UnsupportedMediaType,
@@ -184,7 +186,7 @@ async fn read(node: &Node, kind: CallKind, parts: &Parts, body: Incoming) -> Res
     if !parts.headers.contains_key(CONTENT_LENGTH) {
         return Err(Problem::new(Code::LengthRequired, "bodies between nodes have a Content-Length"));
     }
-    body::read(&parts.headers, body, body_bytes_max(kind), &node.budget).await
+    body::read(&parts.headers, body, body_bytes_max(kind), budget).await
 }
 
 /// Proves to the sender of a call that this is the reply to it.

@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::node::Counters;
 use crate::read::view::View;
 use crate::table::Table;
-use crate::tree::checkpoint::{HEAD, chunk_key, read_head};
+use crate::tree::checkpoint_rows::{HEAD, chunk_key, read_head};
 
 /// Checks the table `tree`.
 ///

@@ -10,13 +10,10 @@ use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_core::record::{Principal, Record};
 
-use crate::commit::plan::Plan;
-use crate::commit::write::Change;
+use crate::commit::change::Change;
+pub use crate::commit::refusal::Refusal;
 use crate::error::StoreError;
-use crate::keys::record_key;
 use crate::observer::Key;
-use crate::row::Row;
-use crate::table::Table;
 
 /// Who asks for a write.
 #[derive(Debug, Clone, Default)]
@@ -85,17 +82,6 @@ pub enum Judgement {
     Refused(Refusal),
 }
 
-/// How a write was refused.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Refusal {
-    /// Nobody without a name may.
-    Unauthorized,
-    /// Whoever asks may not.
-    Forbidden,
-    /// Whoever asks may not, and may not know whether the key is there.
-    Hidden,
-}
-
 /// The rows as the transaction sees them, earlier writes of the batch included.
 pub trait Sight {
     /// The current record of a key, tombstones and expired values included.
@@ -104,15 +90,4 @@ pub trait Sight {
     ///
     /// It cannot be read.
     fn record(&self, namespace: Namespace, path: &Path) -> Result<Option<Record>, StoreError>;
-}
-
-impl Sight for Plan<'_> {
-    fn record(&self, namespace: Namespace, path: &Path) -> Result<Option<Record>, StoreError> {
-        let key = Key { namespace, path: path.clone() };
-        if let Some(state) = self.keys.get(&key) {
-            return Ok(state.after.as_ref().map(|row| row.record.clone()));
-        }
-        let stored = self.engine.get(Table::Records, &record_key(namespace, path))?;
-        Ok(stored.map(|bytes| Row::decode(&key, &bytes)).transpose()?.map(|row| row.record))
-    }
 }

@@ -12,7 +12,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::clock::Clock;
-use crate::commit::housekeeping::Chores;
+use crate::commit::chores::Chores;
 use crate::commit::plan::{Plan, Planned, Scene, Selfhood};
 use crate::commit::queue::{Job, Woken};
 use crate::commit::reception::Ages;
@@ -27,7 +27,7 @@ use crate::observer::{BatchStats, Observer, RecordedEnd};
 use crate::parked;
 use crate::settings::{Durability, Settings};
 use crate::shared::{ClockVerdict, Shared, State};
-use crate::standing::{Standing, Sweep};
+use crate::standing::{self, Standing, Sweep};
 
 /// How the engine must be treated before writing goes on after a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -302,10 +302,10 @@ impl Committer {
         let engine = self.shared.engine.reopen(&*self.shared.medium)?;
         let (mut identity, mut counters, _) =
             node::load(&*engine)?.ok_or_else(|| StoreError::Poisoned("the node table is empty".into()))?;
-        let mut standing = Standing::load(&*engine, node::load_epochs(&*engine, &identity, &counters)?)?;
+        let mut standing = Standing::load(&*engine, standing::load_epochs(&*engine, &identity, &counters)?)?;
         let before = standing.clone();
         let random = rand::RngExt::random(&mut self.random);
-        node::begin_epoch(&mut identity, &mut counters, &mut standing, random);
+        standing::begin_epoch(&mut identity, &mut counters, &mut standing, random);
         let mut batch = Batch::default();
         node::put_identity(&mut batch, &identity);
         node::put_counters(&mut batch, &counters);

@@ -17,6 +17,7 @@ use std::time::Duration;
 use kvs_core::precondition::Precondition;
 
 use crate::commit::asker::Asker;
+use crate::commit::chores::Chores;
 use crate::commit::committer::Committer;
 use crate::commit::mark::Mark;
 use crate::commit::write::{Change, Outcome, Transaction, Write};
@@ -29,34 +30,9 @@ use crate::limits::{
 };
 use crate::observer::Key;
 use crate::parked;
-use crate::shared::Shared;
-use crate::standing::Sweep;
 use crate::table::Table;
-use crate::tree::upkeep::Upkeep;
-
-/// When each chore is due, and where collection goes on.
-#[derive(Debug, Default)]
-pub(crate) struct Chores {
-    reap_at: Duration,
-    admit_at: Duration,
-    collect_at: Duration,
-    /// The last tombstone looked at; the next round starts behind it, at the beginning after the last.
-    collected_up_to: Option<Vec<u8>>,
-    upkeep: Upkeep,
-    sweep_at: Duration,
-    /// The sweep under way, and where it goes on: at which row of which table.
-    swept: Option<(Sweep, Table, Vec<u8>)>,
-}
 
 impl Chores {
-    /// When the next chore is due, on the monotonic clock.
-    pub(crate) fn due_at(&self, shared: &Shared) -> Duration {
-        if shared.standing().2.sweep.is_some() {
-            return self.sweep_at;
-        }
-        self.reap_at.min(self.collect_at).min(self.admit_at).min(self.upkeep.due_at(shared))
-    }
-
     pub(crate) fn run(&mut self, committer: &mut Committer) -> Result<(), StoreError> {
         let now = committer.clock.monotonic();
         if now >= self.sweep_at {
@@ -86,13 +62,6 @@ impl Chores {
             }
         }
         self.upkeep.run(&committer.shared, now)
-    }
-
-    /// Writes the digest down, at the orderly end.
-    pub(crate) fn write_checkpoint(&self, shared: &Shared) {
-        if let Err(error) = self.upkeep.write_checkpoint(shared) {
-            tracing::warn!(%error, "the digest could not be written down: the next start reads the records");
-        }
     }
 
     /// Looks through the next records above a recalled stamp: the parked ones first, so that none is admitted meanwhile.

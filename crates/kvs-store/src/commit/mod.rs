@@ -1,13 +1,19 @@
 //! Writing: the one way into the store, from a queued transaction to an answered one.
 
 pub mod asker;
+pub mod change;
+pub(crate) mod chores;
 pub(crate) mod committer;
 pub(crate) mod housekeeping;
+pub(crate) mod key_state;
 pub mod mark;
 pub(crate) mod peer;
 pub(crate) mod plan;
 pub(crate) mod queue;
 pub(crate) mod recall;
 pub(crate) mod reception;
+pub mod refusal;
 pub(crate) mod rows;
+pub(crate) mod sight;
 pub mod write;
+pub mod written;

@@ -18,9 +18,9 @@ use crate::engine::contract::Order;
 use crate::error::StoreError;
 use crate::keys::after_prefix;
 use crate::limits::PARKED_MAX;
-use crate::node;
 use crate::observer::Key;
 use crate::parked;
+use crate::standing;
 use crate::table::Table;
 
 impl Plan<'_> {
@@ -190,7 +190,7 @@ impl Plan<'_> {
     pub(super) fn begin_epoch(&mut self) {
         let random = self.random_epoch();
         let (mut identity, mut counters) = (self.identity, self.counters);
-        node::begin_epoch(&mut identity, &mut counters, self.standing_mut(), random);
+        standing::begin_epoch(&mut identity, &mut counters, self.standing_mut(), random);
         (self.identity, self.counters) = (identity, counters);
     }
 

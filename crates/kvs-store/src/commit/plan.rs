@@ -17,6 +17,7 @@ use kvs_core::version::{Rule, Version};
 use uuid::Uuid;
 
 use crate::commit::asker::{Intent, Judgement};
+use crate::commit::key_state::KeyState;
 use crate::commit::mark::Note;
 use crate::commit::reception::Ages;
 use crate::commit::rows::put_key;
@@ -25,7 +26,6 @@ use crate::compression::Content;
 use crate::engine::contract::{Batch, Engine};
 use crate::error::StoreError;
 use crate::keys::{history_key, record_key};
-use crate::limits::REVISIONS_TRIMMED_MAX;
 use crate::node::{self, Counters, Identity};
 use crate::observer::{Act, Deed, Key, Resolution};
 use crate::parked;
@@ -53,42 +53,6 @@ pub(crate) struct Selfhood {
     pub(crate) identity: Identity,
     pub(crate) counters: Counters,
     pub(crate) standing: Standing,
-}
-
-/// A key while a batch is planned.
-#[derive(Debug, Clone)]
-pub(super) struct KeyState {
-    pub(super) before: Option<Row>,
-    pub(super) after: Option<Row>,
-    /// Changes of the history: a revision to add, or `None` to remove one that is stored.
-    pub(super) history: BTreeMap<u64, Option<RevisionRow>>,
-}
-
-impl KeyState {
-    /// Adds a revision to those of a row of this key, and drops the oldest beyond the limit.
-    fn keep(&mut self, revisions: &mut Revisions, loser: RevisionRow, limit: u32) {
-        if limit > 0 {
-            self.history.insert(revisions.next, Some(loser));
-            revisions.next += 1;
-            revisions.kept += 1;
-        }
-        let surplus = revisions.kept.saturating_sub(limit).min(REVISIONS_TRIMMED_MAX);
-        for _ in 0..surplus {
-            self.drop_revision(revisions.first());
-            revisions.kept -= 1;
-        }
-    }
-
-    /// Drops a revision; one that came with this batch leaves no trace, so that a key that is written many times in one
-    /// batch does not make the plan grow.
-    pub(super) fn drop_revision(&mut self, number: u64) {
-        let stored = self.before.as_ref().map(|row| row.revisions).unwrap_or_default();
-        if (stored.first()..stored.next).contains(&number) {
-            self.history.insert(number, None);
-        } else {
-            self.history.remove(&number);
-        }
-    }
 }
 
 /// A batch being planned.

@@ -2,7 +2,7 @@
 
 use kvs_core::record::{Kind, Record};
 
-use crate::commit::plan::KeyState;
+use crate::commit::key_state::KeyState;
 use crate::engine::contract::Batch;
 use crate::keys::{history_key, record_key};
 use crate::node::Counters;

@@ -1,17 +1,14 @@
 //! What can be written, and what becomes of it.
 
-use std::time::Duration;
-
 use kvs_core::namespace::Namespace;
-use kvs_core::origin::Dot;
 use kvs_core::path::Path;
 use kvs_core::precondition::Precondition;
 use kvs_core::record::Record;
-use kvs_core::version::Version;
 
 use crate::commit::asker::Asker;
+pub use crate::commit::change::Change;
 use crate::commit::mark::Mark;
-use crate::compression::Content;
+pub use crate::commit::written::Written;
 use crate::error::StoreError;
 
 /// Writes and marks that are committed together or not at all.
@@ -44,37 +41,6 @@ pub struct Write {
     pub asker: Asker,
 }
 
-/// What a write does.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Change {
-    /// Stores a value.
-    Put {
-        /// The value.
-        content: Content,
-        /// How long it lives from its stamp; `None` for ever.
-        lifetime: Option<Duration>,
-    },
-    /// Deletes the key; an absent one is left as it is.
-    Delete,
-    /// Takes a record that another node stamped: parks it when it is stamped too far ahead, leaves it when nothing is
-    /// held for its key and the vector says that it was received.
-    Merge(Box<Record>),
-    /// Forgets the value if it is this version, but for its history: a peer that received it has forgotten it since.
-    Drop(Version),
-    /// Takes a parked record that has come into range.
-    Admit(Box<Record>),
-    /// Turns the value into its own tombstone if its expiry has come; forgets a placeholder whose time has come.
-    Expire,
-    /// Forgets the key if this write's tombstone is still its record.
-    Collect(Dot),
-    /// Voids the current version if it was recalled; this node's clock was ahead by so many milliseconds when it stamped, 0
-    /// when nobody knows.
-    Void {
-        /// By how much.
-        ahead_ms: u64,
-    },
-}
-
 /// What became of a write.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Outcome {
@@ -104,17 +70,6 @@ pub enum Outcome {
     Expired,
     /// A tombstone was forgotten.
     Collected,
-}
-
-/// The version that a write made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Written {
-    /// Its version; the uuid is its entity tag, the stamp's milliseconds its timestamp.
-    pub version: Version,
-    /// When it expires, ms since 1970; 0 for never.
-    pub expires_at_ms: u64,
-    /// Its number among the writes of its origin.
-    pub dot: Dot,
 }
 
 /// Called once with what became of a transaction, on the committer's thread: it must be short.

@@ -17,6 +17,7 @@ use crate::node;
 use crate::observer::Key;
 use crate::read::view::View;
 use crate::row::Row;
+use crate::standing;
 use crate::table::Table;
 
 /// Most rows of the log that one piece looks at, to be sent or not.
@@ -69,7 +70,7 @@ impl LogPass {
         let (identity, counters, _) = node::load_at(&view)?
             .ok_or_else(|| StoreError::corrupt(Table::Node.name(), b"identity", "it is missing"))?;
         let mut claim = Vector::default();
-        for start in node::epochs_at(&view)?.unwrap_or_default() {
+        for start in standing::epochs_at(&view)?.unwrap_or_default() {
             claim.raise(Origin { node: identity.origin.node, epoch: start.epoch }, start.last_seq);
         }
         claim.raise(identity.origin, counters.next_origin_seq.saturating_sub(1));

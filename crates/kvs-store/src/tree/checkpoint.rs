@@ -1,10 +1,5 @@
 //! The tree at rest, so that a start need not read every record.
 //!
-//! | table, key | value |
-//! | --- | --- |
-//! | `tree`, 0 | format (1), fingerprint of the digest key (8), local sequence (8), chunks (4) |
-//! | `tree`, 1, number (4) | a chunk |
-//!
 //! A checkpoint stands for all changes up to its local sequence number; keys that changed since are found in the log, and
 //! their blocks are read again. What expires is read again as a whole: the log does not say where a value stood whose
 //! expiry changed. A change that leaves no trace in the log deletes the first row, and with it the checkpoint.
@@ -12,7 +7,6 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
-use kvs_core::cursor::Cursor;
 use kvs_core::item::{DigestKey, END, EXPIRING, place};
 use kvs_core::sum_tree::codec;
 use kvs_core::sum_tree::tree::SumTree;
@@ -21,14 +15,9 @@ use crate::engine::contract::{Batch, Engine, Order, Snapshot, Sync};
 use crate::error::StoreError;
 use crate::keys::{log_key, read_log_value};
 use crate::table::Table;
-use crate::tree::live::TreeState;
+use crate::tree::checkpoint_rows::{HEAD, chunk_key, head_row, read_head};
+use crate::tree::state::TreeState;
 
-const FORMAT: u8 = 1;
-/// The first row's key.
-pub(crate) const HEAD: [u8; 1] = [0];
-const CHUNK: u8 = 1;
-/// Most chunks: far more than memory has room for.
-const CHUNKS_MAX: u32 = 1 << 20;
 /// More changes since the checkpoint than this, and everything is read again.
 const CAUGHT_UP_MAX: usize = 20_000;
 /// Bytes of chunks that one batch writes.
@@ -65,12 +54,8 @@ pub(crate) fn write(
             bytes = 0;
         }
     }
-    let mut head = vec![FORMAT];
-    head.extend_from_slice(&key.fingerprint());
-    head.extend_from_slice(&local_seq.to_be_bytes());
-    head.extend_from_slice(&count.to_be_bytes());
     batch.changes.retain(|change| change.key != HEAD);
-    batch.put(Table::Tree, HEAD.to_vec(), head);
+    batch.put(Table::Tree, HEAD.to_vec(), head_row(&key.fingerprint(), local_seq, count));
     engine.commit(batch, Sync::System)?;
     state.checkpoint_seq = Some(local_seq);
     state.has_changed = false;
@@ -137,19 +122,4 @@ fn read(snapshot: &dyn Snapshot, key: &DigestKey) -> Result<Option<(SumTree, u64
             Ok(None)
         }
     }
-}
-
-/// Reads the first row: fingerprint of the key, local sequence, chunks.
-pub(crate) fn read_head(bytes: &[u8]) -> Option<([u8; 8], u64, u32)> {
-    let mut cursor = Cursor::new(bytes);
-    let format = cursor.u8().ok()?;
-    let head = (cursor.array().ok()?, cursor.u64().ok()?, cursor.u32().ok()?);
-    (format == FORMAT && head.2 <= CHUNKS_MAX && cursor.rest().is_empty()).then_some(head)
-}
-
-/// The key of a chunk's row.
-pub(crate) fn chunk_key(number: u32) -> Vec<u8> {
-    let mut key = vec![CHUNK];
-    key.extend_from_slice(&number.to_be_bytes());
-    key
 }

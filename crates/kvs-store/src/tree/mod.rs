@@ -4,9 +4,11 @@
 //! after a start; while there are any, nothing is told.
 
 pub(crate) mod checkpoint;
+pub(crate) mod checkpoint_rows;
 pub mod digest;
 pub mod findings;
 pub(crate) mod live;
 pub(crate) mod scan;
+pub(crate) mod state;
 pub mod tombstones;
 pub(crate) mod upkeep;

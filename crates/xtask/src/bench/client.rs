@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use crate::bench::answer::{Answer, Progress, Protocol, Reader};
+use crate::bench::answer::{Answer, Progress};
+use crate::bench::reader::{Protocol, Reader};
 
 /// How long one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(10);

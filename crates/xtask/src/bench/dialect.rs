@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::io::Write as _;
 
-use crate::bench::answer::Protocol;
+use crate::bench::reader::Protocol;
 
 /// How a target wants to be asked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

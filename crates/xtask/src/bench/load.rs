@@ -11,8 +11,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use mio::{Events, Interest, Poll, Token};
 
-use crate::bench::answer::{Answer, Progress, Protocol, Reader};
+use crate::bench::answer::{Answer, Progress};
 use crate::bench::histogram::Histogram;
+use crate::bench::reader::{Protocol, Reader};
 use crate::bench::transport::{Transport, Way};
 use crate::clock;
 

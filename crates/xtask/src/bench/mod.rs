@@ -30,6 +30,7 @@ pub(crate) mod peers;
 pub(crate) mod process;
 pub(crate) mod procfs;
 pub(crate) mod quiet;
+pub(crate) mod reader;
 pub(crate) mod report;
 pub(crate) mod residence;
 pub(crate) mod resp_reader;

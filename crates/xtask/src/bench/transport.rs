@@ -197,8 +197,8 @@ mod tests {
     use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
     use super::*;
-    use crate::bench::answer::Protocol;
     use crate::bench::load::{self, Load, Stop};
+    use crate::bench::reader::Protocol;
 
     /// Serves this many connections: each line is answered with itself. Gives the address and the certificate (PEM).
     fn serve(connections: usize) -> (SocketAddr, String) {

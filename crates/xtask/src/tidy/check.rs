@@ -1,11 +1,12 @@
 //! Runs every rule over the workspace; also as a test, so that `cargo test -p xtask` is enough to see it.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 
 use crate::tidy::finding::Finding;
-use crate::tidy::{arrows, links, source};
+use crate::tidy::{arrows, circles, links, source};
 use crate::workspace::{cargo, root};
 
 /// Folders that hold nothing of ours: build output, version control, and texts of others kept with their licence.
@@ -34,9 +35,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Every finding in the workspace at `root`, ordered by path.
+/// Every finding in the workspace at `root`: arrows, then file by file, then circles of files.
 fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let mut found = arrows::findings(&crates()?);
+    let mut sources: BTreeMap<String, Vec<circles::SourceFile>> = BTreeMap::new();
     for path in files(root)? {
         let name = path.strip_prefix(root).unwrap_or(&path).to_string_lossy().replace('\\', "/");
         let text = std::fs::read_to_string(&path).with_context(|| format!("{name} could not be read"))?;
@@ -44,7 +46,13 @@ fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
         if source::has_extension(&name, "md") {
             found.extend(links::findings(&name, &text, |target| root.join(target).exists()));
         }
+        if source::has_extension(&name, "rs")
+            && let Some((one, _)) = name.split_once("/src/")
+        {
+            sources.entry(one.to_owned()).or_default().push((name, text));
+        }
     }
+    found.extend(sources.values().flat_map(|files| circles::findings(files)));
     Ok(found)
 }
 

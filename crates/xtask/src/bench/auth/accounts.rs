@@ -6,8 +6,8 @@ use std::path::Path;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use crate::bench::answer::Protocol;
 use crate::bench::auth::caller::Caller;
+use crate::bench::reader::Protocol;
 use crate::bench::{client, node};
 
 /// The face of one node for its administrator.

@@ -7,13 +7,13 @@ use std::net::Ipv4Addr;
 
 use anyhow::Context as _;
 
-use crate::bench::answer::Protocol;
 use crate::bench::auth::caller::{self, Caller};
 use crate::bench::auth::nodes::{self, Node};
 use crate::bench::auth::options::AuthOptions;
 use crate::bench::auth::turns::BUSY;
 use crate::bench::cluster::finding::{Findings, Goal, Unit};
 use crate::bench::load::{self, Stop};
+use crate::bench::reader::Protocol;
 use crate::bench::scratch::Scratch;
 use crate::bench::transport::Way;
 use crate::bench::values::Documents;

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 
-use crate::bench::answer::Protocol;
 use crate::bench::auth::caller::Caller;
 use crate::bench::dialect::Dialect;
 use crate::bench::figures::Target;
 use crate::bench::load::{self, Load, Stop};
 use crate::bench::node;
 use crate::bench::process::Process;
+use crate::bench::reader::Protocol;
 use crate::bench::scratch::Scratch;
 use crate::bench::server::{Server, free_ports};
 use crate::bench::transport::Way;

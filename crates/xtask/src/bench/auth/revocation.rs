@@ -14,7 +14,6 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use crate::bench::answer::Protocol;
 use crate::bench::auth::accounts::Accounts;
 use crate::bench::auth::caller::Caller;
 use crate::bench::auth::options::AuthOptions;
@@ -23,6 +22,7 @@ use crate::bench::cluster::group::{Accounts as Asking, Group};
 use crate::bench::cluster::talk::Talk;
 use crate::bench::histogram::Histogram;
 use crate::bench::quiet;
+use crate::bench::reader::Protocol;
 use crate::bench::scratch::Scratch;
 use crate::bench::server::free_ports;
 use crate::bench::values::Documents;

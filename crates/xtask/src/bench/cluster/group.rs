@@ -11,12 +11,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use crate::bench::answer::Protocol;
 use crate::bench::cluster::talk::Talk;
 use crate::bench::dialect::Dialect;
 use crate::bench::figures::Target;
 use crate::bench::node;
 use crate::bench::process::Process;
+use crate::bench::reader::Protocol;
 use crate::bench::server::Server;
 use crate::clock;
 

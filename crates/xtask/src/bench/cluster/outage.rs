@@ -1,12 +1,12 @@
 //! A node is killed, its cluster notices, takes writes without it, and it catches up when it is back.
 
-use crate::bench::answer::Protocol;
 use crate::bench::cluster::finding::{Findings, Goal, Unit, middle_and_worst};
 use crate::bench::cluster::group::{Group, wait_equal, wait_missed};
 use crate::bench::cluster::options::ClusterOptions;
 use crate::bench::dialect::Dialect;
 use crate::bench::load::{self, Load, Stop};
 use crate::bench::quiet;
+use crate::bench::reader::Protocol;
 use crate::bench::scratch::Scratch;
 use crate::bench::server::{Server, free_ports};
 use crate::bench::values::Documents;

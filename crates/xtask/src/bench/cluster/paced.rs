@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use anyhow::{anyhow, bail};
 
-use crate::bench::answer::Protocol;
 use crate::bench::cluster::talk::Talk;
 use crate::bench::dialect::Dialect;
 use crate::bench::histogram::Histogram;
+use crate::bench::reader::Protocol;
 use crate::bench::values::{Documents, mix};
 use crate::clock;
 

@@ -7,7 +7,8 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use serde_json::Value;
 
-use crate::bench::answer::{Answer, Progress, Protocol, Reader};
+use crate::bench::answer::{Answer, Progress};
+use crate::bench::reader::{Protocol, Reader};
 
 /// How long one answer may take.
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 
-use crate::bench::answer::Protocol;
 use crate::bench::cluster::finding::{Findings, Goal, Unit, middle_and_worst};
 use crate::bench::cluster::group::{Group, wait_equal};
 use crate::bench::cluster::options::ClusterOptions;
 use crate::bench::dialect::Dialect;
 use crate::bench::load::{self, Load, Outcome, Stop};
 use crate::bench::quiet;
+use crate::bench::reader::Protocol;
 use crate::bench::scratch::Scratch;
 use crate::bench::server::{Server, free_ports};
 use crate::bench::values::{Documents, mix};

@@ -1,0 +1,46 @@
+//! What an exchange is: with whom, why, and what it carries.
+
+use uuid::Uuid;
+
+/// Whom an exchange goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Target {
+    /// The seed at this place of the settings.
+    Seed(usize),
+    /// A known member.
+    Node(Uuid),
+}
+
+/// What one side of an exchange carries beside its hash and its own row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Carried {
+    /// Nothing.
+    Hash,
+    /// Its list.
+    List,
+    /// When everyone was seen last.
+    Ages,
+}
+
+/// Why an exchange is made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// A change is told on.
+    Rumor,
+    /// The lists are known to differ.
+    Unequal,
+    /// It is time for a full exchange.
+    Gossip,
+    /// The target was not reached before.
+    Reprobe,
+    /// To be admitted.
+    Admission,
+    /// The target's address refused a connection.
+    Reconnect,
+    /// Another node asks whether the target refuses.
+    Check { reply_to: u64 },
+    /// An older member has this node's name.
+    OwnName,
+    /// This node leaves.
+    Goodbye,
+}
