@@ -9,6 +9,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::{Value, json};
 
 use crate::support::access::{World, minted};
+use crate::support::attack::ask;
 use crate::support::client::{Client, encode, encode_path};
 use crate::support::node::Node;
 use crate::support::sandbox::Sandbox;
@@ -233,6 +234,48 @@ fn no_spelling_of_a_target_escapes_the_limit() {
         client.get(target).refused(429, "rate_limited");
     }
     client.get("/health").expect(200);
+}
+
+#[test]
+fn targets_that_are_no_path_of_this_node_are_refused() {
+    let sandbox = Sandbox::new();
+    let node = Node::new(&sandbox, &[]);
+    let address = node.address();
+    let mut client = node.client();
+    for (key, value) in [("a%20b", "1"), ("a%2520b", "2"), ("h", "3"), ("h%23i", "4")] {
+        client.put(&format!("/kv/{key}"), value).expect(201);
+        client.get(&format!("/kv/{key}")).expect(200);
+    }
+    // Absolute targets, and those with a fragment: its reader would cut it off and find another key.
+    for target in [
+        format!("http://{address}/kv/a%20b"),
+        format!("HTTP://{address}/kv/a%2520b"),
+        "/kv/h#i".to_owned(),
+        "/kv/h#".to_owned(),
+        "/kv/h?#i".to_owned(),
+        "/kv/_range?prefix=h#i".to_owned(),
+        format!("/kv/{}#i", "h".repeat(200)),
+        "#".to_owned(),
+    ] {
+        for (method, body) in [("GET", ""), ("PUT", "5"), ("DELETE", "")] {
+            let head = format!("{method} {target} HTTP/1.1\r\nHost: {address}\r\n");
+            let fields =
+                format!("Content-Type: application/json\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+            let answer = ask(&node, format!("{head}{fields}"));
+            assert!(
+                answer.as_ref().is_none_or(|answer| answer.status == 400),
+                "{method} {target:.60}: {}",
+                answer.unwrap().shown()
+            );
+        }
+    }
+    let mut client = node.client();
+    assert_eq!(client.keys(), ["a b", "a%20b", "h", "h#i"]);
+    assert_eq!(client.value("h"), Some(json!(3)));
+    // A number sign in a field or in a body is none of a target.
+    let answer = client.send("PUT", "/kv/sign", &[("X-Sign", "#")], b"\"#\\n#\"").expect(201);
+    assert!(answer.header("connection").is_none(), "{}", answer.shown());
+    assert_eq!(client.value("sign"), Some(json!("#\n#")));
 }
 
 #[test]
