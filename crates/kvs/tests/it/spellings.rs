@@ -205,6 +205,39 @@ fn nobody_is_shown_anothers_value_in_place_of_her_own() {
 }
 
 #[test]
+fn the_trail_names_the_key_that_was_refused() {
+    let world = World::new(&[]);
+    let ann = world.person("ann");
+    let version = world.of(&ann).put("/kv/box%201", "1").expect(201).uuid();
+    let wish = json!({ "user_uuid": ann.uuid, "scopes": ["read"] });
+    let mut reader = world.bearer(&minted(&mut world.root(), &wish));
+    let refused = [
+        ("PUT", "/kv/box%201".to_owned(), Some("box 1")),
+        ("DELETE", "/kv//box%2520".to_owned(), Some("box%20")),
+        ("PUT", "/meta/%62ox+1".to_owned(), Some("box+1")),
+        ("POST", format!("/history/box%201/{version}/restore"), Some("box 1")),
+        ("PUT", "/kv/box%2F1".to_owned(), None),
+        ("POST", "/kv/_batch".to_owned(), None),
+    ];
+    for (method, target, _) in &refused {
+        let body: &[u8] =
+            if target.ends_with("_batch") { br#"{"ops":[{"op":"delete","path":"x"}]}"# } else { b"1" };
+        reader.send(method, target, &[], body).refused(403, "forbidden");
+    }
+    let shown = world.sandbox().run(&["audit", "show", "--json"]).expect(0).json_lines();
+    let denied: Vec<(Option<&str>, &str)> = shown
+        .iter()
+        .filter(|entry| entry["event"] == "denied")
+        .map(|entry| (entry["path"].as_str(), entry["detail"].as_str().unwrap()))
+        .collect();
+    let details: Vec<String> =
+        refused.iter().map(|(method, target, _)| format!("{method} {target}")).collect();
+    let expected: Vec<(Option<&str>, &str)> =
+        refused.iter().zip(&details).map(|((_, _, key), detail)| (*key, detail.as_str())).collect();
+    assert_eq!(denied, expected);
+}
+
+#[test]
 fn no_spelling_of_a_target_escapes_the_limit() {
     let sandbox = Sandbox::new();
     let limit =
