@@ -70,8 +70,8 @@ impl Path {
     /// The rule that the text breaks.
     pub fn parse_encoded(raw: &[u8]) -> Result<Self, PathError> {
         let raw = raw.strip_prefix(b"/").unwrap_or(raw);
-        if !raw.contains(&b'%') {
-            let text = std::str::from_utf8(raw).map_err(|_| PathError::InvalidUtf8)?;
+        if let Some(decoded) = DecodedText::of_raw(raw) {
+            let text = std::str::from_utf8(decoded.as_bytes()).map_err(|_| PathError::InvalidUtf8)?;
             validate(text)?;
             return Ok(Self(Bytes::copy_from_slice(raw)));
         }
@@ -133,6 +133,33 @@ impl Path {
 impl std::fmt::Display for Path {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str(self.as_str())
+    }
+}
+
+/// A text behind its decoding, which need not be a valid path: what may be compared with the texts of paths.
+///
+/// A raw text is not one, since what spells one path may be the text of another: the text of `a%20b` is `a b`, and
+/// `a%20b` is the text of `a%2520b`. So whatever is looked up by text takes this type and no bytes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecodedText<'a>(&'a [u8]);
+
+impl<'a> DecodedText<'a> {
+    /// A raw text that decoding leaves as it is; `None` for one with a `%`, which must be read as a path.
+    #[must_use]
+    pub fn of_raw(raw: &'a [u8]) -> Option<Self> {
+        (!raw.contains(&b'%')).then_some(Self(raw))
+    }
+
+    /// The bytes of the text.
+    #[must_use]
+    pub const fn as_bytes(self) -> &'a [u8] {
+        self.0
+    }
+}
+
+impl<'a> From<&'a Path> for DecodedText<'a> {
+    fn from(path: &'a Path) -> Self {
+        Self(path.as_bytes())
     }
 }
 
@@ -203,7 +230,7 @@ const fn hex_digit(byte: u8) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Path, PathError};
+    use super::{DecodedText, Path, PathError};
     use crate::limits::{PATH_BYTES_MAX, PATH_SEGMENTS_MAX};
     use proptest::prelude::{any, proptest};
 
@@ -297,6 +324,17 @@ mod tests {
             if let Ok(path) = Path::parse_encoded(&raw) {
                 assert_eq!(Path::from_stored(path.as_bytes()), Ok(path.clone()));
                 assert_eq!(Path::parse(path.as_str()), Ok(path));
+            }
+        }
+
+        #[test]
+        fn what_decoding_leaves_alone_is_what_has_no_escape(raw in "[a-z%25+é/]{1,12}") {
+            match DecodedText::of_raw(raw.as_bytes()) {
+                Some(text) => {
+                    assert_eq!(text.as_bytes(), raw.as_bytes());
+                    assert_eq!(Path::parse_encoded(raw.as_bytes()), Path::parse(&raw));
+                }
+                None => assert_ne!(Path::parse_encoded(raw.as_bytes()).ok().as_ref().map(Path::as_str), Some(&*raw)),
             }
         }
 

@@ -15,12 +15,15 @@
 //! A disk failure is the one case in which the store can change without a commit being announced (it opens its engine
 //! again): while the store is not open for writes nothing is filled, and [`AnswerCache::forget_all`] is called.
 //!
+//! Its keys are decoded paths and nothing else: the raw text of a request may be the decoded text of another key, so only
+//! a [`DecodedText`] is looked up.
+//!
 //! Left out: absent keys. A miss of the store is cheap there and unbounded in number here.
 
 use std::hash::BuildHasher;
 use std::time::Duration;
 
-use kvs_core::path::Path;
+use kvs_core::path::{DecodedText, Path};
 use quick_cache::sync::{Cache, GuardResult, PlaceholderGuard};
 use quick_cache::{DefaultHashBuilder, Lifecycle, OptionsBuilder, Weighter};
 
@@ -130,7 +133,8 @@ impl AnswerCache {
     }
 
     /// The answer under the decoded text `path`, which need not be a valid path: an invalid one is never found.
-    pub(crate) fn find(&self, path: &[u8]) -> Option<Answer> {
+    pub(crate) fn find(&self, path: DecodedText<'_>) -> Option<Answer> {
+        let path = path.as_bytes();
         match self.slots.get(&self.hash(path)) {
             Some(Slot::Answer(answer)) => Some(answer).filter(|answer| answer.is_for(path)),
             Some(Slot::Changing) | None => None,
@@ -181,7 +185,7 @@ mod tests {
     use super::{AnswerCache, Lookup};
     use crate::answer::Answer;
     use crate::answer::tests::record;
-    use kvs_core::path::Path;
+    use kvs_core::path::{DecodedText, Path};
     use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
     fn path(text: &str) -> Path {
@@ -197,7 +201,7 @@ mod tests {
     }
 
     fn found(cache: &AnswerCache, path: &Path) -> Option<u128> {
-        cache.find(path.as_bytes()).map(|answer| answer.uuid().as_u128())
+        cache.find(path.into()).map(|answer| answer.uuid().as_u128())
     }
 
     fn fill<'a>(cache: &'a AnswerCache, path: &Path) -> super::Fill<'a> {
@@ -212,8 +216,10 @@ mod tests {
         let cache = cache();
         fill(&cache, &path("a/b")).with(&answer(&path("a/b"), 1));
         assert_eq!(found(&cache, &path("a/b")), Some(1));
-        assert!(cache.find(b"/a/b").is_none());
-        assert!(cache.find(b"a%2Fb").is_none());
+        let find = |raw: &[u8]| DecodedText::of_raw(raw).and_then(|text| cache.find(text));
+        assert!(find(b"a/b").is_some());
+        assert!(find(b"/a/b").is_none());
+        assert!(find(b"a%2Fb").is_none());
     }
 
     #[test]

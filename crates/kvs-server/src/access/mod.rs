@@ -11,6 +11,8 @@ pub(crate) mod lookup;
 pub(crate) mod presence;
 pub(crate) mod rights_pool;
 pub(crate) mod root;
+#[cfg(test)]
+mod spellings;
 pub(crate) mod vault;
 pub(crate) mod visitor;
 pub(crate) mod warrant;

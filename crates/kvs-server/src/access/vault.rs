@@ -14,7 +14,7 @@ use kvs_auth::decision::{
 };
 use kvs_auth::rights::{Lookup as _, Rights, rights_of};
 use kvs_core::namespace::Namespace;
-use kvs_core::path::Path;
+use kvs_core::path::{DecodedText, Path};
 use kvs_core::precondition::Precondition;
 use kvs_core::record::{Principal, Record};
 use kvs_store::commit::write::{Change, Outcome, Write};
@@ -78,15 +78,17 @@ impl Vault {
         Self { store, answers, presence, pool: RightsPool::new(), guard }
     }
 
-    /// The live value under a raw path, if it is cached and the caller may have it.
+    /// The live value under a raw path, if it is cached and the caller may have it. One that is not its own decoding is
+    /// not looked for: it is for [`Vault::read`], which has a path and looks there too.
     pub(crate) fn cached(
         &self,
         caller: &Caller<'_>,
         raw_path: &[u8],
         now_ms: impl FnOnce() -> u64,
     ) -> Option<Answer> {
-        let answer = self.answers.find(raw_path).filter(|answer| answer.is_live(now_ms))?;
-        open_cached(caller, raw_path, answer).ok()
+        let path = DecodedText::of_raw(raw_path)?;
+        let answer = self.answers.find(path).filter(|answer| answer.is_live(now_ms))?;
+        open_cached(caller, path, answer).ok()
     }
 
     /// The live value under a path; `None` also where the caller may not know of it. May read from the disk.
@@ -105,7 +107,7 @@ impl Vault {
         let fill = match self.answers.look_up(path) {
             Lookup::Found(answer) => {
                 let answer = Some(answer).filter(|answer| answer.is_live(|| now_ms));
-                if let Some(Ok(answer)) = answer.map(|answer| open_cached(caller, path.as_bytes(), answer)) {
+                if let Some(Ok(answer)) = answer.map(|answer| open_cached(caller, path.into(), answer)) {
                     metrics.count_lookup(CacheLookup::Hit);
                     return Ok(Some(answer));
                 }
@@ -477,12 +479,12 @@ fn resource_of<'a>(path: &'a [u8], rights: Option<&'a Rights>) -> Resource<'a> {
 }
 
 /// Opens a cached answer.
-fn open_cached(caller: &Caller<'_>, path: &[u8], answer: Answer) -> Result<Answer, Denied> {
+fn open_cached(caller: &Caller<'_>, path: DecodedText<'_>, answer: Answer) -> Result<Answer, Denied> {
     // An answer without rights was framed for everybody, and nobody else gets it.
     if answer.rights().is_none() && !matches!(caller, Caller::Everybody) {
         return Err(Denied::Hidden);
     }
-    let resource = resource_of(path, answer.rights().map(|rights| &**rights));
+    let resource = resource_of(path.as_bytes(), answer.rights().map(|rights| &**rights));
     decide(caller, Action::Read, &resource)?;
     Ok(answer)
 }

@@ -6,6 +6,7 @@
 
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
+use http::Method;
 use kvs_audit::audit_log::{AuditLog, SyncTicket};
 use kvs_audit::event::{Event, EventKind, Outcome};
 use kvs_auth::accounts::place::Place;
@@ -15,6 +16,7 @@ use kvs_store::clock::Clock;
 use kvs_store::observer::{Act, Deed, RecordedEnd};
 
 use crate::clock::SystemClock;
+use crate::routes::{self, Route};
 
 /// Writes into the audit trail, once it is open; nothing where there is none.
 #[derive(Debug)]
@@ -85,10 +87,10 @@ impl Recorder {
     }
 
     /// Notes that a known caller was refused what it asked for: method and target, without the query.
-    pub(crate) fn denied(&self, who: &str, address: &str, request: &str, asked: (&str, &str)) {
+    pub(crate) fn denied(&self, who: &str, address: &str, request: &str, asked: (&Method, &str)) {
         let (method, target) = asked;
         let asked = format!("{method} {target}");
-        let key = key_of(target);
+        let key = key_of(method, target);
         self.note_public(&Event {
             path: key.as_ref().map(Path::as_str),
             subject: Some(address),
@@ -126,10 +128,21 @@ impl Recorder {
     }
 }
 
-/// The key that a target is about, where it names one.
-fn key_of(target: &str) -> Option<Path> {
-    let raw = ["/kv/", "/meta/", "/history/"].iter().find_map(|resource| target.strip_prefix(resource))?;
-    Path::parse_encoded(raw.as_bytes()).ok()
+/// The key that a request is about, where it names one: the one that its handler would have read.
+fn key_of(method: &Method, target: &str) -> Option<Path> {
+    match routes::route(method, target) {
+        // A version's uuid at the end of a history's path may be a part of the key, and stays.
+        Ok(
+            Route::Read(raw)
+            | Route::Write(raw)
+            | Route::Delete(raw)
+            | Route::History(raw)
+            | Route::Restore(raw, _)
+            | Route::Metadata(raw)
+            | Route::SetMetadata(raw),
+        ) => Path::parse_encoded(raw.as_bytes()).ok(),
+        _ => None,
+    }
 }
 
 /// A change as the trail tells it. What a change of accounts is about is told by its path in their namespace.

@@ -62,6 +62,8 @@ pub(crate) struct Activity {
     waker: OnceLock<Waker>,
     /// A head with both `Transfer-Encoding` and `Content-Length` was seen on the wire.
     ambiguous_length: AtomicBool,
+    /// A target with a fragment was seen on the wire.
+    fragment: AtomicBool,
     /// An answer was given before its request was read to the end.
     leaves_unread: AtomicBool,
 }
@@ -77,6 +79,7 @@ impl Activity {
             order: AtomicU8::new(0),
             waker: OnceLock::new(),
             ambiguous_length: AtomicBool::new(false),
+            fragment: AtomicBool::new(false),
             leaves_unread: AtomicBool::new(false),
         };
         activity.enter(Phase::Head);
@@ -193,6 +196,17 @@ impl Activity {
     /// Whether a head with two lengths was seen.
     pub(crate) fn has_ambiguous_length(&self) -> bool {
         self.ambiguous_length.load(Ordering::Relaxed)
+    }
+
+    /// Notes a target with a fragment.
+    pub(crate) fn note_fragment(&self) {
+        self.fragment.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a target with a fragment was seen. The request that has it is the last one of its connection, and so are
+    /// those that were sent together with it: which one it was is not known.
+    pub(crate) fn has_fragment(&self) -> bool {
+        self.fragment.load(Ordering::Relaxed)
     }
 
     /// Notes that a request was answered before it was read.

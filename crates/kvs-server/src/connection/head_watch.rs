@@ -1,6 +1,9 @@
-//! Sees on the wire what the HTTP/1 parser hides: a head with both `Transfer-Encoding` and `Content-Length`.
+//! Sees on the wire what the HTTP/1 parser hides: a head with both `Transfer-Encoding` and `Content-Length`, and a target
+//! with a fragment.
 //!
-//! The parser takes the chunked length, drops the other field and ends the connection after the answer, so nothing can
+//! No target has a fragment. The parser cuts it off, so that `/kv/a#1` and `/kv/a#2` would both be the key `a`.
+//!
+//! As for the lengths, the parser takes the chunked length, drops the other field and ends the connection after the answer, so nothing can
 //! be smuggled through it alone; but a proxy in front may have believed the other length, so such a request must not be
 //! served at all. This watch follows the framing just far enough to find the heads: lines up to an empty one, then as many
 //! bytes as `Content-Length` says. Behind a `Transfer-Encoding` it stops: such a request is the last one of its
@@ -9,7 +12,7 @@
 //! It only ever adds a refusal. Where it reads the framing differently from the parser, the parser's reading counts and
 //! its rule of ending the connection still holds.
 //!
-//! Source: RFC 9112 section 6.1.
+//! Source: RFC 9112 sections 3.2 and 6.1.
 
 /// Bytes of a line that are kept when it comes in pieces: the longest name, blanks and 20 digits.
 const LINE_KEPT_BYTES: usize = 64;
@@ -37,13 +40,26 @@ enum Place {
     Ended,
 }
 
-/// What was seen.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Sight {
-    /// Nothing to tell.
-    Clear,
+/// What was seen; nothing to tell by default.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Sight {
     /// A head with two lengths, or with one that cannot be followed.
-    AmbiguousLength,
+    pub(crate) ambiguous_length: bool,
+    /// A request line with a number sign.
+    pub(crate) fragment: bool,
+}
+
+impl Sight {
+    const CLEAR: Self = Self { ambiguous_length: false, fragment: false };
+    const AMBIGUOUS_LENGTH: Self = Self { ambiguous_length: true, fragment: false };
+    const FRAGMENT: Self = Self { ambiguous_length: false, fragment: true };
+
+    const fn and(self, other: Self) -> Self {
+        Self {
+            ambiguous_length: self.ambiguous_length || other.ambiguous_length,
+            fragment: self.fragment || other.fragment,
+        }
+    }
 }
 
 impl HeadWatch {
@@ -61,7 +77,7 @@ impl HeadWatch {
 
     /// Follows bytes as they were read.
     pub(crate) fn follow(&mut self, mut bytes: &[u8]) -> Sight {
-        let mut sight = Sight::Clear;
+        let mut sight = Sight::CLEAR;
         while !bytes.is_empty() {
             match self.place {
                 Place::Ended => break,
@@ -72,19 +88,25 @@ impl HeadWatch {
                     bytes = bytes.get(here..).unwrap_or_default();
                 }
                 Place::Head => {
-                    let Some(end) = memchr::memchr(b'\n', bytes) else {
+                    let end = memchr::memchr(b'\n', bytes);
+                    let (line, rest) =
+                        end.and_then(|end| bytes.split_at_checked(end)).unwrap_or((bytes, &[]));
+                    // All of the request line, also what is not kept of it.
+                    if self.lines == 0 && memchr::memchr(b'#', line).is_some() {
+                        sight = sight.and(Sight::FRAGMENT);
+                    }
+                    if end.is_none() {
                         self.keep(bytes);
                         break;
-                    };
-                    let (line, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+                    }
                     bytes = rest.get(1..).unwrap_or_default();
                     if self.kept.is_empty() {
-                        sight = worse(sight, self.line(line, LineEnd::Whole));
+                        sight = sight.and(self.line(line, LineEnd::Whole));
                     } else {
                         self.keep(line);
                         let kept = std::mem::take(&mut self.kept);
                         let end = if self.is_cut { LineEnd::Cut } else { LineEnd::Whole };
-                        sight = worse(sight, self.line(&kept, end));
+                        sight = sight.and(self.line(&kept, end));
                         self.is_cut = false;
                     }
                 }
@@ -104,14 +126,14 @@ impl HeadWatch {
         let line = line.strip_suffix(b"\r").unwrap_or(line);
         if line.is_empty() && end == LineEnd::Whole {
             // Empty lines before a request line are skipped.
-            return if self.lines == 0 { Sight::Clear } else { self.end_of_head() };
+            return if self.lines == 0 { Sight::CLEAR } else { self.end_of_head() };
         }
         self.lines += 1;
         // The request line has no colon behind a name of a field; a first look at one byte spares most lines.
         if self.lines == 1 || !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
-            return Sight::Clear;
+            return Sight::CLEAR;
         }
-        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return Sight::Clear };
+        let Some(colon) = line.iter().position(|byte| *byte == b':') else { return Sight::CLEAR };
         let (name, value) = line.split_at_checked(colon).unwrap_or((line, &[]));
         if name.eq_ignore_ascii_case(b"transfer-encoding") {
             self.has_transfer_encoding = true;
@@ -121,11 +143,11 @@ impl HeadWatch {
                 Ok(Ok(length)) if end == LineEnd::Whole => self.content_length = Some(length),
                 _ => {
                     self.place = Place::Ended;
-                    return Sight::AmbiguousLength;
+                    return Sight::AMBIGUOUS_LENGTH;
                 }
             }
         }
-        Sight::Clear
+        Sight::CLEAR
     }
 
     fn end_of_head(&mut self) -> Sight {
@@ -138,7 +160,7 @@ impl HeadWatch {
         self.lines = 0;
         self.has_transfer_encoding = false;
         self.content_length = None;
-        if ambiguous { Sight::AmbiguousLength } else { Sight::Clear }
+        if ambiguous { Sight::AMBIGUOUS_LENGTH } else { Sight::CLEAR }
     }
 }
 
@@ -147,13 +169,6 @@ impl HeadWatch {
 enum LineEnd {
     Whole,
     Cut,
-}
-
-const fn worse(one: Sight, other: Sight) -> Sight {
-    match (one, other) {
-        (Sight::Clear, Sight::Clear) => Sight::Clear,
-        _ => Sight::AmbiguousLength,
-    }
 }
 
 #[cfg(test)]
@@ -167,7 +182,7 @@ mod tests {
                 let mut watch = HeadWatch::new();
                 let sights: Vec<Sight> =
                     wire.as_bytes().chunks(size).map(|read| watch.follow(read)).collect();
-                if sights.contains(&Sight::AmbiguousLength) { Sight::AmbiguousLength } else { Sight::Clear }
+                sights.into_iter().fold(Sight::CLEAR, Sight::and)
             })
             .collect();
         assert!(verdicts.windows(2).all(|pair| pair[0] == pair[1]), "{wire:?}: {verdicts:?}");
@@ -176,11 +191,11 @@ mod tests {
 
     #[test]
     fn one_length_is_clear() {
-        assert_eq!(sight("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Sight::Clear);
-        assert_eq!(sight("PUT / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"), Sight::Clear);
+        assert_eq!(sight("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), Sight::CLEAR);
+        assert_eq!(sight("PUT / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc"), Sight::CLEAR);
         assert_eq!(
             sight("PUT / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
-            Sight::Clear
+            Sight::CLEAR
         );
     }
 
@@ -194,7 +209,7 @@ mod tests {
         ] {
             assert_eq!(
                 sight(&format!("PUT / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")),
-                Sight::AmbiguousLength,
+                Sight::AMBIGUOUS_LENGTH,
                 "{fields}"
             );
         }
@@ -206,15 +221,15 @@ mod tests {
             "PUT /a HTTP/1.1\r\nContent-Length: 40\r\n\r\n\r\n\r\nTransfer-Encoding: x\r\nContent-Length:";
         let second = "PUT /b HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n";
         assert_eq!(first.len(), 40 + 40);
-        assert_eq!(sight(first), Sight::Clear);
-        assert_eq!(sight(&format!("{first}{second}")), Sight::AmbiguousLength);
-        assert_eq!(sight(&format!("\r\n{first}\r\n{second}")), Sight::AmbiguousLength);
+        assert_eq!(sight(first), Sight::CLEAR);
+        assert_eq!(sight(&format!("{first}{second}")), Sight::AMBIGUOUS_LENGTH);
+        assert_eq!(sight(&format!("\r\n{first}\r\n{second}")), Sight::AMBIGUOUS_LENGTH);
     }
 
     #[test]
     fn lengths_of_two_requests_do_not_add_up() {
         let chunked = "PUT /b HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n";
-        assert_eq!(sight(&format!("PUT /a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx{chunked}")), Sight::Clear);
+        assert_eq!(sight(&format!("PUT /a HTTP/1.1\r\nContent-Length: 1\r\n\r\nx{chunked}")), Sight::CLEAR);
     }
 
     #[test]
@@ -226,17 +241,34 @@ mod tests {
                 // Only when it comes in pieces; whole lines are read whatever their length.
                 let (start, rest) = wire.split_at(30);
                 watch.follow(start.as_bytes());
-                assert_eq!(watch.follow(rest.as_bytes()), Sight::AmbiguousLength);
+                assert_eq!(watch.follow(rest.as_bytes()), Sight::AMBIGUOUS_LENGTH);
             } else {
-                assert_eq!(sight(&wire), Sight::AmbiguousLength, "{length:?}");
+                assert_eq!(sight(&wire), Sight::AMBIGUOUS_LENGTH, "{length:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_number_sign_is_seen_in_request_lines_alone() {
+        let long = "x".repeat(500);
+        for target in ["/a#b", "#", "/a?b#", "http://a/#b", &format!("/{long}#{long}")] {
+            assert_eq!(
+                sight(&format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n")),
+                Sight::FRAGMENT,
+                "{target}"
+            );
+        }
+        let other = "PUT /a%23b HTTP/1.1\r\nX: #\r\n#: #\r\nContent-Length: 3\r\n\r\n#\n#";
+        assert_eq!(sight(other), Sight::CLEAR);
+        assert_eq!(sight(&format!("{other}GET /#a HTTP/1.1\r\n\r\n")), Sight::FRAGMENT);
+        let both = "PUT /#a HTTP/1.1\r\nContent-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(sight(both), Sight { ambiguous_length: true, fragment: true });
     }
 
     #[test]
     fn long_lines_are_followed_without_being_kept() {
         let long = "x".repeat(5000);
         let wire = format!("GET /{long} HTTP/1.1\r\nCookie: {long}\r\nTe: {long}\r\n\r\n");
-        assert_eq!(sight(&wire), Sight::Clear);
+        assert_eq!(sight(&wire), Sight::CLEAR);
     }
 }

@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::Activity;
-use super::head_watch::{HeadWatch, Sight};
+use super::head_watch::HeadWatch;
 use super::outbox::Outbox;
 use super::socket::{Reader, Socket};
 
@@ -109,8 +109,12 @@ impl Wire {
     fn note_read(&mut self, bytes: &[u8]) {
         let Some(watch) = &mut self.watch else { return };
         self.activity.has_read();
-        if watch.follow(bytes) == Sight::AmbiguousLength {
+        let sight = watch.follow(bytes);
+        if sight.ambiguous_length {
             self.activity.note_ambiguous_length();
+        }
+        if sight.fragment {
+            self.activity.note_fragment();
         }
     }
 }

@@ -263,7 +263,7 @@ impl Refused {
                 node.recorder.login_failed(&address, &request, problem.inner.as_deref().unwrap_or_default());
             }
             (Code::Forbidden, Some(who)) => {
-                let asked = (parts.method.as_str(), parts.uri.path());
+                let asked = (&parts.method, parts.uri.path());
                 node.recorder.denied(who.as_str(), &address, &request, asked);
             }
             _ => {}

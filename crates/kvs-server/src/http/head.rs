@@ -71,6 +71,9 @@ impl<'a> Head<'a> {
             let detail = format!("path and query are longer than {TARGET_BYTES_MAX} bytes");
             return Err(Problem::new(Code::UriTooLong, detail));
         }
+        if activity.has_fragment() {
+            return Err(bad("a target has no fragment: the number sign of a key is written %23"));
+        }
         if self.has_transfer_encoding && activity.has_ambiguous_length() {
             return Err(bad("Transfer-Encoding and Content-Length exclude each other"));
         }
@@ -219,6 +222,16 @@ mod tests {
     fn absolute_targets_are_refused() {
         let fields = [("host", "localhost")];
         assert_eq!(verdict("GET", "http://localhost/kv/a", Version::HTTP_11, &fields), Err(Code::BadRequest));
+    }
+
+    #[test]
+    fn a_fragment_on_the_wire_is_refused() {
+        let activity = Activity::new(Arc::new(CoarseClock::default()));
+        activity.note_fragment();
+        // The parser has cut it off.
+        let request = request("GET", "/kv/a", Version::HTTP_11, &[("host", "localhost")]);
+        let refused = Head::read(&request).check(&request, &HostCheck::new(HostPolicy::Any), &activity);
+        assert_eq!(refused.map_err(|problem| problem.code), Err(Code::BadRequest));
     }
 
     #[test]

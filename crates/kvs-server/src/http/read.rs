@@ -1,8 +1,10 @@
 //! `GET /kv/{path}`: one value, from the cache of framed answers or else from the store.
 //!
-//! The cache is asked first, with the raw text of the request: what it holds is keyed by decoded paths, so a text that
-//! is found there *is* a valid path, and a text that needs decoding is simply not found. That makes the common read one
-//! lookup, without parsing, waiting or allocating anything but the head of the answer.
+//! The cache is asked first, with the raw text of the request where that is its own decoding: what the cache holds is keyed
+//! by decoded paths, so such a text that is found there *is* a valid path. That makes the common read one lookup, without
+//! parsing, waiting or allocating anything but the head of the answer. A raw text with a `%` must not be looked up: it may
+//! be the decoded text of another key, which is spelt `%25` where this one has its `%`. It is decoded first, and the cache
+//! is asked with the path.
 
 use http::HeaderMap;
 use kvs_core::path::Path;

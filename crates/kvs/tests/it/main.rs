@@ -47,6 +47,7 @@ mod readme;
 mod revocation;
 mod script;
 mod secret_nowhere;
+mod spellings;
 mod strangers;
 mod support;
 mod tls;
