@@ -154,6 +154,12 @@ impl Standing {
         for (origin, seq) in after.vector.iter().filter(|(origin, seq)| self.vector.seq(origin) != *seq) {
             put_vector(batch, origin, seq);
         }
+        for (origin, _) in self.vector.iter().filter(|(origin, _)| after.vector.seq(origin) == 0) {
+            batch.remove(Table::Vectors, origin_key(origin));
+        }
+        for node in self.cursors.keys().filter(|node| !after.cursors.contains_key(node)) {
+            batch.remove(Table::Cursors, node.as_bytes().to_vec());
+        }
         for (node, position) in &after.cursors {
             if self.cursors.get(node) != Some(position) {
                 put_cursor(batch, *node, *position);
@@ -269,9 +275,8 @@ fn read_epochs(
 pub(crate) fn load_sweep(engine: &dyn Engine) -> Result<Option<Sweep>, StoreError> {
     let Some(bytes) = engine.get(Table::Node, SWEEP)? else { return Ok(None) };
     let mut cursor = Cursor::new(&bytes);
-    let mut read = || -> Result<Sweep, EndsEarly> {
-        Ok(Sweep { above_ms: cursor.u64()?, ahead_ms: cursor.u64()? })
-    };
+    let mut read =
+        || -> Result<Sweep, EndsEarly> { Ok(Sweep { above_ms: cursor.u64()?, ahead_ms: cursor.u64()? }) };
     read().map(Some).map_err(|_| StoreError::corrupt(Table::Node.name(), SWEEP, "it ends early"))
 }
 
@@ -325,7 +330,9 @@ fn take_epoch(cursor: &mut Cursor<'_>) -> Option<EpochStart> {
 
 #[cfg(test)]
 mod tests {
-    use super::{EPOCHS_MAX, EpochStart, Standing, decode_epochs, decode_epochs_without_stamps, encode_epochs};
+    use super::{
+        EPOCHS_MAX, EpochStart, Standing, decode_epochs, decode_epochs_without_stamps, encode_epochs,
+    };
     use kvs_core::log_position::LogPosition;
 
     fn standing(starts: &[(u32, u64)]) -> Standing {

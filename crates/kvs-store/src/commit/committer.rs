@@ -20,7 +20,8 @@ use crate::commit::write::{Outcome, Reply, Transaction};
 use crate::engine::contract::{Batch, Engine, EngineError, Sync};
 use crate::error::StoreError;
 use crate::limits::{
-    CLOCK_EARLIEST_MS, DISK_RESERVE_BYTES, PLACEHOLDER_KEPT_MS, REAP_INTERVAL, RECOVER_INTERVAL, SYNC_INTERVAL,
+    CLOCK_EARLIEST_MS, DISK_RESERVE_BYTES, PLACEHOLDER_KEPT_MS, REAP_INTERVAL, RECOVER_INTERVAL,
+    SYNC_INTERVAL,
 };
 use crate::node::{self, Left};
 use crate::observer::{BatchStats, Observer, RecordedEnd};

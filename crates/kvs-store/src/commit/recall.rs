@@ -82,7 +82,8 @@ impl Plan<'_> {
     /// Obeys a recall that has become this key's record.
     pub(super) fn note_recall(&mut self, key: &Key, record: &Record) {
         let Some((origin, until_ms)) = read_recall(key.namespace, &key.path) else { return };
-        if record.kind != Kind::Value || self.recalls().until_ms(&origin).is_some_and(|held| held <= until_ms) {
+        if record.kind != Kind::Value || self.recalls().until_ms(&origin).is_some_and(|held| held <= until_ms)
+        {
             return;
         }
         let standing = self.standing_mut();
@@ -153,9 +154,9 @@ impl Plan<'_> {
     pub(super) fn keep_void(&mut self, key: &Key, void: Record) -> Result<Outcome, StoreError> {
         let (row_key, by_key) = (parked::row_key(&void), parked::by_key_row(key, &void.dot));
         if self.is_parked(&row_key)? {
-            self.unpark(row_key, by_key);
+            self.unpark_void(row_key, by_key)?;
         }
-        if self.slot(key).is_some() {
+        if self.held(key).is_some() {
             self.keep_loser(key, void, Rule::Recalled)?;
         } else {
             self.empty(key, &void, Kind::Voided, Rule::Recalled);
@@ -166,7 +167,7 @@ impl Plan<'_> {
     /// Puts a record that goes into the history, and a placeholder in its place.
     pub(super) fn empty(&mut self, key: &Key, gone: &Record, kind: Kind, rule: Rule) {
         let placeholder = gone.placeholder(kind, self.scene.placeholder_until_ms);
-        if self.slot(key).is_none() {
+        if self.held(key).is_none() {
             self.replace(key, gone.clone(), None);
         }
         self.replace(key, placeholder, Some(rule));
