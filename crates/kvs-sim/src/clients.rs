@@ -4,18 +4,26 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use kvs_core::digest::ContentDigest;
 use kvs_core::namespace::Namespace;
+use kvs_core::origin::{Dot, Origin};
 use kvs_core::path::Path;
 use kvs_core::precondition::{Precondition, Tags};
 use kvs_core::record::Kind;
+use kvs_core::stamp::Stamp;
+use kvs_core::version::Version;
 use kvs_protocol::mode::Mode;
 use kvs_store::commit::asker::Asker;
-use kvs_store::commit::write::{Change, Outcome, Write, Written};
+use kvs_store::commit::write::{Change, Outcome, Write};
 use kvs_store::compression::Content;
+use kvs_store::error::StoreError;
+use kvs_store::observer::Key;
 use rand::RngExt;
+use uuid::Uuid;
 
-use crate::ledger::Held;
+use crate::ledger::{Held, Moment};
 use crate::world::World;
+use crate::writes::{Asked, nothing_said};
 
 impl World {
     /// One request of a client.
@@ -33,25 +41,44 @@ impl World {
         let writes: Vec<Write> = (0..count).filter_map(|_| self.draw_write()).collect();
         let Some(store) = self.store(place) else { return Ok(()) };
         let verdict = store.commit(writes.clone());
-        let now = self.now();
-        match verdict {
-            Ok(outcomes) => {
-                for (write, outcome) in writes.iter().zip(outcomes) {
-                    let held = match outcome {
-                        Outcome::Created(written) | Outcome::Replaced(written) => held(written, Kind::Value),
-                        Outcome::Deleted(written) => held(written, Kind::Tombstone),
-                        _ => continue,
-                    };
-                    self.tell(|| format!("client: {place} acknowledges {:?} {held:?}", write.path));
-                    self.ledger.acknowledge(&write.path, held, now);
-                }
-            }
-            Err(error) => self.tell(|| format!("client: {place} refuses: {error}")),
-        }
+        self.note_verdict(place, &writes, &verdict);
         self.settle(place)
     }
 
-    fn takes_writes(&self, place: usize) -> bool {
+    /// The ledger learns what a client was told; answers the versions that its writes made.
+    pub(crate) fn note_verdict(
+        &mut self,
+        place: usize,
+        writes: &[Write],
+        verdict: &Result<Vec<Outcome>, StoreError>,
+    ) -> Vec<(Key, Held)> {
+        let now = self.moment();
+        let mut made = Vec::new();
+        match verdict {
+            Ok(outcomes) => {
+                for (write, outcome) in writes.iter().zip(outcomes) {
+                    let Some(held) = held(write, outcome) else { continue };
+                    let key = key_of(write);
+                    self.tell(|| format!("client: {place} acknowledges {key:?} {held:?}"));
+                    self.ledger.acknowledge(place, &key, held, now);
+                    made.push((key, held));
+                }
+            }
+            Err(StoreError::Precondition { .. }) => {}
+            Err(error) => {
+                self.tell(|| format!("client: {place} refuses: {error}"));
+                for write in writes {
+                    let asked = Asked::new(place, attempted(write, now), now);
+                    self.ledger.writes.attempted(&key_of(write), asked);
+                }
+            }
+        }
+        made
+    }
+
+    /// Whether a machine takes clients' writes.
+    #[must_use]
+    pub fn takes_writes(&self, place: usize) -> bool {
         self.node(place)
             .and_then(|node| node.process.as_ref())
             .is_some_and(|process| process.clients == Mode::Normal)
@@ -74,6 +101,42 @@ impl World {
     }
 }
 
-fn held(written: Written, kind: Kind) -> Held {
-    Held { version: written.version, dot: written.dot, kind, expires_at_ms: written.expires_at_ms }
+fn key_of(write: &Write) -> Key {
+    Key { namespace: write.namespace, path: write.path.clone() }
+}
+
+/// What a write says.
+fn said(write: &Write) -> (Kind, ContentDigest) {
+    match &write.change {
+        Change::Put { content, .. } => (Kind::Value, content.digest),
+        _ => (Kind::Tombstone, nothing_said()),
+    }
+}
+
+/// The version that a write made; `None` when it made none.
+fn held(write: &Write, outcome: &Outcome) -> Option<Held> {
+    let (kind, digest) = said(write);
+    match outcome {
+        Outcome::Created(written) | Outcome::Replaced(written) | Outcome::Deleted(written) => Some(Held {
+            version: written.version,
+            dot: written.dot,
+            kind,
+            expires_at_ms: written.expires_at_ms,
+            digest,
+        }),
+        _ => None,
+    }
+}
+
+/// What is known of a write whose end nobody knows: its content.
+fn attempted(write: &Write, now: Moment) -> Held {
+    let (kind, digest) = said(write);
+    let is_mortal = matches!(write.change, Change::Put { lifetime: Some(_), .. });
+    Held {
+        version: Version { stamp: Stamp::default(), origin_joined_ms: 0, uuid: Uuid::nil() },
+        dot: Dot { origin: Origin { node: Uuid::nil(), epoch: 0 }, seq: 0 },
+        kind,
+        expires_at_ms: if is_mortal { now.wall_ms } else { 0 },
+        digest,
+    }
 }

@@ -5,15 +5,23 @@
 //!
 //! Left out: sockets, authentication and the HTTP surface, which the tests of the binary try with real processes.
 
+pub mod agenda;
 pub mod clients;
 pub mod clock;
 mod drive;
 pub mod faults;
 pub mod ledger;
+pub mod lives;
+pub mod losses;
 pub mod network;
 pub mod node;
 pub mod parked;
 pub mod run;
+pub mod script;
 pub mod seeds;
+mod settle;
+pub mod verdict;
+pub mod waits;
 pub mod weather;
 pub mod world;
+pub mod writes;
