@@ -11,7 +11,7 @@ use rand::RngExt;
 use uuid::Uuid;
 
 use crate::network::Season;
-use crate::world::World;
+use crate::world::{Copied, World};
 
 /// How often stores look after expiry, collection and parked records.
 pub(crate) const TURN_PAUSE: Duration = Duration::from_millis(250);
@@ -85,6 +85,30 @@ pub enum Step {
     Fault,
     /// Vectors are compared with what is held.
     CheckVectors,
+    /// Something happens that only some profiles have.
+    Fate,
+    /// A directory goes back to a copy of it.
+    PutBack(Box<Copied>),
+    /// A machine that was cut off can be reached again.
+    Reach {
+        /// The machine.
+        place: usize,
+    },
+    /// A clock comes right.
+    ClockRight {
+        /// The machine.
+        place: usize,
+    },
+    /// The others go away, and a new machine begins from one whose clock is ahead.
+    FromAhead {
+        /// The machine that is ahead.
+        source: usize,
+    },
+    /// An operator has a member forgotten.
+    Forget {
+        /// The machine.
+        place: usize,
+    },
     /// A client waits no longer.
     GiveUp {
         /// Its wait.
@@ -180,6 +204,31 @@ impl World {
                 Ok(())
             }
             Step::GiveUp { ticket } => self.give_up(ticket),
+            Step::Fate | Step::PutBack(_) | Step::FromAhead { .. } | Step::Forget { .. }
+                if self.network.season() == Season::Calm =>
+            {
+                Ok(())
+            }
+            Step::Fate => {
+                let pause = self.fates.random_range(1_500..9_000);
+                self.after(Duration::from_millis(pause), Step::Fate);
+                self.fate()
+            }
+            Step::PutBack(copied) => {
+                self.go_back(&copied);
+                Ok(())
+            }
+            Step::FromAhead { source } => self.join_from(source),
+            Step::Forget { place } => self.forget(place),
+            Step::Reach { place } => {
+                self.tell(|| format!("fault: {place} can be reached again"));
+                self.network.reach(place);
+                Ok(())
+            }
+            Step::ClockRight { place } => {
+                self.turn_clock_right(place);
+                Ok(())
+            }
             Step::CheckVectors => {
                 self.after(VECTOR_CHECK_PAUSE, Step::CheckVectors);
                 self.check_vectors()

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use bytes::Bytes;
+use kvs_cluster::contract::Needed;
 use kvs_core::digest::ContentDigest;
 use kvs_core::namespace::Namespace;
 use kvs_core::origin::{Dot, Origin};
@@ -22,6 +23,7 @@ use rand::RngExt;
 use uuid::Uuid;
 
 use crate::ledger::{Held, Moment};
+use crate::profile::Profile;
 use crate::world::World;
 use crate::writes::{Asked, nothing_said};
 
@@ -41,8 +43,42 @@ impl World {
         let writes: Vec<Write> = (0..count).filter_map(|_| self.draw_write()).collect();
         let Some(store) = self.store(place) else { return Ok(()) };
         let verdict = store.commit(writes.clone());
-        self.note_verdict(place, &writes, &verdict);
-        self.settle(place)
+        let made = self.note_verdict(place, &writes, &verdict);
+        self.settle(place)?;
+        self.wait_for_some(place, &made)
+    }
+
+    /// Some clients wait for copies of what they wrote.
+    fn wait_for_some(&mut self, place: usize, made: &[(Key, Held)]) -> Result<(), String> {
+        if self.profile == Profile::Ordinary {
+            return Ok(());
+        }
+        for (key, held) in made {
+            let needed = match self.fates.random_range(0..12) {
+                0 => Needed::AtLeast(1),
+                1 => Needed::AtLeast(2),
+                2 => Needed::Majority,
+                3 => Needed::All,
+                _ => continue,
+            };
+            let patience = Duration::from_millis(self.fates.random_range(100..10_000));
+            if !self.options.has_no_waits {
+                self.wait(place, key, *held, needed, patience)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// In which namespace a client writes.
+    fn draw_namespace(&mut self) -> Namespace {
+        if !self.profile.forgets() {
+            return Namespace::Data;
+        }
+        match self.fates.random_range(0..10) {
+            0..2 => Namespace::Meta,
+            2 => Namespace::Auth,
+            _ => Namespace::Data,
+        }
     }
 
     /// The ledger learns what a client was told; answers the versions that its writes made.
@@ -97,7 +133,8 @@ impl World {
             1 => Precondition { if_match: None, if_none_match: Some(Tags::Any) },
             _ => Precondition::default(),
         };
-        Some(Write { namespace: Namespace::Data, path, change, precondition, asker: Asker::nobody() })
+        let namespace = self.draw_namespace();
+        Some(Write { namespace, path, change, precondition, asker: Asker::nobody() })
     }
 }
 

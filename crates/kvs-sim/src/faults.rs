@@ -17,7 +17,6 @@ use uuid::Uuid;
 use crate::agenda::Step;
 use crate::clock::NodeClock;
 use crate::node::{Node, Standing};
-use crate::parked::copy_of;
 use crate::weather::{JUMP_MS_MAX, PLACES_MAX};
 use crate::world::{Copied, World};
 
@@ -163,8 +162,8 @@ impl World {
     fn keep_copy(&mut self, place: usize) {
         self.tell(|| format!("fault: the directory of {place} is copied"));
         // What the device holds beyond its last sync is not there yet for anyone else.
-        if let Some(device) = self.node(place).and_then(|node| copy_of(&node.device)) {
-            self.copy = Some(Copied { place, device, mirror: self.ledger.mirror(place) });
+        if let Some(copied) = self.copy(place) {
+            self.copy = Some(copied);
         }
     }
 
@@ -172,7 +171,7 @@ impl World {
     fn restore_copy(&mut self) -> Result<(), String> {
         let is_possible = self.places() < PLACES_MAX && self.members().count() > 2;
         let Some(copied) = self.copy.take().filter(|_| is_possible) else { return Ok(()) };
-        let Copied { place: lost, device, mirror } = copied;
+        let Copied { place: lost, device, mirror, .. } = copied;
         // Stamps ahead of a machine that is gone are an operator's affair.
         if self.node(lost).is_none_or(|node| node.standing != Standing::Member || node.was_ahead) {
             return Ok(());

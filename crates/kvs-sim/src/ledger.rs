@@ -5,6 +5,7 @@
 //! mistake in the product's idea of these must not hide here.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use kvs_core::digest::ContentDigest;
@@ -18,7 +19,7 @@ use uuid::Uuid;
 use crate::writes::{Asked, Writes};
 
 /// One version of a key, without its content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Held {
     /// What orders it.
     pub version: Version,
@@ -30,6 +31,21 @@ pub struct Held {
     pub expires_at_ms: u64,
     /// What it says.
     pub digest: ContentDigest,
+}
+
+impl fmt::Debug for Held {
+    /// In one line, as a trace has thousands of them: `value 1800000031000.2 f5913892 by d31754e2/1#51`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, dot, kind, expires_at_ms, .. } = self;
+        let short = |uuid: &Uuid| uuid.as_fields().0;
+        let kind = format!("{kind:?}").to_lowercase();
+        write!(out, "{kind} {}.{} {:08x}", version.stamp.ms, version.stamp.counter, short(&version.uuid))?;
+        write!(out, " by {:08x}/{}#{}", short(&dot.origin.node), dot.origin.epoch, dot.seq)?;
+        if *expires_at_ms != 0 {
+            write!(out, " until {expires_at_ms}")?;
+        }
+        Ok(())
+    }
 }
 
 /// A moment, by the world's own time and by a right wall clock.
@@ -109,6 +125,8 @@ pub struct Ledger {
     pub(crate) newest: BTreeMap<Key, Held>,
     /// When each version was first seen.
     seen: BTreeMap<Uuid, Moment>,
+    /// On which machines' disks each version was ever seen as a key's current one, and when first.
+    seen_on: BTreeMap<Uuid, BTreeMap<usize, Duration>>,
     pub(crate) graves: BTreeMap<Key, Vec<Grave>>,
     pub(crate) mirrors: BTreeMap<usize, Mirror>,
     /// Whether a machine is back for which nobody waited: it may hold for a while what was deleted meanwhile.
@@ -128,6 +146,7 @@ impl Ledger {
             skew_ms_max,
             newest: BTreeMap::new(),
             seen: BTreeMap::new(),
+            seen_on: BTreeMap::new(),
             graves: BTreeMap::new(),
             mirrors: BTreeMap::new(),
             had_return: false,
@@ -143,6 +162,12 @@ impl Ledger {
             self.newest.insert(key.clone(), held);
         }
         self.writes.acknowledged(key, Asked::new(place, held, now));
+    }
+
+    /// Where and when a version was first seen on disks.
+    #[must_use]
+    pub fn seen_on(&self, version: &Version) -> Option<&BTreeMap<usize, Duration>> {
+        self.seen_on.get(&version.uuid)
     }
 
     /// Whether a version is stamped later than any right clock could have said when it was made. Where a later write
@@ -177,6 +202,7 @@ impl Ledger {
         let mirror = self.mirrors.entry(place).or_default();
         if let Some(held) = &held {
             mirror.known.insert(held.version.uuid);
+            self.seen_on.entry(held.version.uuid).or_default().entry(place).or_insert(now.at);
         }
         let before = match held {
             Some(held) => mirror.keys.insert(key.clone(), held),
@@ -191,7 +217,13 @@ impl Ledger {
         match (before, held) {
             // A version stamped by a clock that was ahead may be taken back: then what it says is written anew with a
             // good stamp, or something that was made before it is the key's value again.
-            (Some(before), _) if self.is_ahead(&before.version) => Ok(()),
+            (Some(before), Some(_)) if self.is_ahead(&before.version) => Ok(()),
+            (Some(before), None) if self.is_ahead(&before.version) => {
+                if !before.is_value() || before.is_mortal() {
+                    self.bury(place, key, before, now.at, is_parked)?;
+                }
+                Ok(())
+            }
             (Some(before), Some(after)) if after.version < before.version => {
                 Err(format!("{key:?} on {place} went back from {before:?} to {after:?}"))
             }
@@ -336,6 +368,11 @@ impl Ledger {
     pub fn has(&self, place: usize, key: &Key, version: &Version) -> bool {
         self.held(place, key).is_some_and(|held| held.version >= *version)
             || self.grave_at_least(key, version)
+    }
+
+    /// A machine is forgotten: nobody waits for it until it has begun again.
+    pub fn forget(&mut self, place: usize) {
+        self.mirrors.entry(place).or_default().is_away = true;
     }
 
     /// A machine said goodbye, or is back.

@@ -9,15 +9,16 @@ use kvs_cluster::replicator::acknowledged;
 use kvs_core::namespace::Namespace;
 use kvs_core::origin::Dot;
 use kvs_core::record::Kind;
-use kvs_core::version::Version;
 use kvs_store::engine::contract::Order;
 use kvs_store::engine::device::{Device, Torn};
 use kvs_store::keys::read_record_key;
+use kvs_store::observer::Key;
 use kvs_store::row::Row;
 use kvs_store::store::Store;
 use kvs_store::table::Table;
 
 use crate::agenda::Step;
+use crate::ledger::Held;
 use crate::node::Standing;
 use crate::parked::{copy_of, on_disk};
 use crate::world::{Copied, World};
@@ -32,8 +33,9 @@ impl World {
     /// A copy of a machine's directory as it is now.
     #[must_use]
     pub fn copy(&self, place: usize) -> Option<Copied> {
-        let device = copy_of(&self.node(place)?.device)?;
-        Some(Copied { place, device, mirror: self.ledger.mirror(place) })
+        let node = self.node(place)?;
+        let device = copy_of(&node.device)?;
+        Some(Copied { place, node: node.uuid, device, mirror: self.ledger.mirror(place) })
     }
 
     /// The directory of a machine goes back to an earlier copy of itself. Its process, if there is one, dies; the machine
@@ -43,6 +45,7 @@ impl World {
         let now = self.now();
         let Some(device) = copy_of(&copied.device) else { return };
         self.tell(|| format!("fault: the directory of {place} is put back"));
+        self.put_backs += 1;
         let Some(node) = self.node_mut(place) else { return };
         node.crash(Torn::Clean);
         node.device = device;
@@ -84,7 +87,8 @@ impl World {
     /// aside, and it begins again, empty and as another node.
     ///
     /// What it held is not promised any more, but must not be lost in silence: a value of its own that goes with it must
-    /// be among what it set aside.
+    /// be among what it set aside. Excused is one that another disk had and lost since, as its machine was forgotten, too;
+    /// and one over which a newer write won elsewhere.
     pub(crate) fn begin_again(&mut self, place: usize) -> Result<(), String> {
         let Some(store) = self.store(place) else { return Ok(()) };
         let now_ms = self.node(place).map_or(0, |node| node.clock.read().wall_ms);
@@ -99,10 +103,6 @@ impl World {
         node.device = Device::new();
         node.is_forgotten = false;
         node.was_put_back = false;
-        self.copies.retain(|copied| copied.place != place);
-        if self.copy.as_ref().is_some_and(|copied| copied.place == place) {
-            self.copy = None;
-        }
         let held = self.ledger.mirror(place).keys;
         let parked = self.parked_elsewhere(place);
         let is_parked = |ms: u64, dot: &Dot| parked.iter().any(|disk| disk.contains(&(ms, *dot)));
@@ -112,11 +112,21 @@ impl World {
             let is_current = held.get(&key).is_some_and(|held| held.version == write.version);
             let is_value = key.namespace == Namespace::Data && write.kind == Kind::Value;
             let is_over = write.expires_at_ms != 0;
-            if is_current && is_value && !is_over && !saved.contains(&write.version.uuid) {
+            let must_be_saved = is_current && is_value && !is_over && !self.was_elsewhere(place, &key, &write);
+            let is_saved = saved.contains(&write.version.uuid) || is_parked(write.version.stamp.ms, &write.dot);
+            if must_be_saved && !is_saved {
                 return Err(format!("{key:?}: {write:?} went with {place}, which was forgotten, in silence"));
             }
         }
         Ok(())
+    }
+
+    /// Whether another disk ever had a write, or has a newer one of its key.
+    fn was_elsewhere(&self, place: usize, key: &Key, write: &Held) -> bool {
+        let seen_on = self.ledger.seen_on(&write.version);
+        let was_seen = seen_on.is_some_and(|seen| seen.keys().any(|other| *other != place));
+        let mut others = (0..self.places()).filter(|other| *other != place);
+        was_seen || others.any(|other| self.ledger.has(other, key, &write.version))
     }
 }
 
@@ -130,10 +140,9 @@ fn set_aside(store: &Store, now_ms: u64) -> Result<BTreeSet<uuid::Uuid>, String>
         let (row_key, value) = row.map_err(|error| error.to_string())?;
         let key = read_record_key(&row_key).ok_or("a key of a record cannot be read")?;
         let record = Row::decode(&key, &value).map_err(|error| error.to_string())?.record;
-        let Version { uuid, .. } = record.version;
         let is_own = key.namespace == Namespace::Data && record.dot.origin.node == own;
         if is_own && !known.covers(&record.dot) && record.is_live(now_ms) {
-            saved.insert(uuid);
+            saved.insert(record.version.uuid);
         }
     }
     Ok(saved)

@@ -58,7 +58,8 @@ impl Script {
     ///
     /// The promise that is broken.
     pub fn begin_traced(machines: usize, trace: Option<Trace>) -> Result<Self, String> {
-        let world = World::of(Weather::fair(machines), StdRng::seed_from_u64(1), 1, trace);
+        let world =
+            World::of(Weather::fair(machines), (StdRng::seed_from_u64(1), StdRng::seed_from_u64(2)), trace);
         let mut script = Self { world };
         script.world.after(Duration::from_secs(2), Step::CheckVectors);
         script.settle()?;
@@ -86,10 +87,7 @@ impl Script {
 
     /// No message passes between a machine and any other.
     pub fn cut_off(&mut self, place: usize) {
-        for other in (0..self.world.places()).filter(|other| *other != place) {
-            self.world.network.cut(place, other);
-            self.world.network.cut(other, place);
-        }
+        self.world.cut_off(place);
     }
 
     /// All links are mended.
@@ -99,12 +97,7 @@ impl Script {
 
     /// A machine's clock is ahead by so many milliseconds, or behind if negative.
     pub fn set_clock(&mut self, place: usize, ahead_ms: i64) {
-        let skew_ms_max = self.world.weather.clock_skew_ms_max;
-        self.world.clocks_jumped |= ahead_ms.unsigned_abs() > skew_ms_max;
-        if let Some(node) = self.world.node_mut(place) {
-            node.was_ahead |= u64::try_from(ahead_ms).is_ok_and(|ahead| ahead > skew_ms_max);
-            node.clock.set_offset(ahead_ms);
-        }
+        self.world.turn_clock(place, ahead_ms);
     }
 
     /// A machine's clock says a certain moment, in milliseconds since 1970.

@@ -80,7 +80,11 @@ impl World {
             self.tell(|| format!("{place} holds {key:?} {held:?}"));
             let nodes = &self.nodes;
             let is_parked = |place: usize, ms: u64| is_parked(nodes, place, &key, ms);
+            let before = self.ledger.held(place, &key).copied();
             self.ledger.change(place, &key, held, Occasion::Commit, now, &is_parked)?;
+            if let (Some(before), None) = (before, held) {
+                self.check_dropped(place, &key, &before)?;
+            }
         }
         Ok(())
     }

@@ -78,9 +78,13 @@ impl Ledger {
             return Ok(());
         }
         let winner = value.and_then(|value| writes.iter().rev().find(|asked| asked.is_said_by(value)));
+        let clock = |held: &Held| if self.is_ahead(&held.version) { "ahead" } else { "not ahead" };
         Err(format!(
-            "{key:?}: {latest:?} was the latest write, {} and in the end is {value:?}, of the write {winner:?}",
-            if self.is_ahead(&latest.held.version) { "by a clock ahead," } else { "by a right clock," }
+            "{key:?}: {latest:?} by a clock {} was the latest write, seen on {:?}; in the end is {value:?}, of the write \
+             {winner:?} by a clock {}",
+            clock(&latest.held),
+            self.seen_on(&latest.held.version),
+            value.map_or("-", clock)
         ))
     }
 

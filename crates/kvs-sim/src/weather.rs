@@ -6,6 +6,8 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use crate::profile::Profile;
+
 /// How far a peer's stamp may be ahead, in milliseconds.
 pub const CLOCK_SKEW_MS_MAX: u64 = 4_000;
 
@@ -85,6 +87,22 @@ impl Weather {
             sync_interval: Duration::from_secs(random.random_range(5..=15)),
             clock_skew_ms_max: CLOCK_SKEW_MS_MAX,
             revision_limit: 3,
+        }
+    }
+
+    /// Makes the weather suit a profile.
+    pub fn suit(&mut self, profile: Profile, fates: &mut StdRng) {
+        if profile == Profile::Ordinary {
+            return;
+        }
+        // Clocks are wrong as the profile says, and by any time: a grace that exceeded twice their error could not be.
+        // No node takes deletes for old by a clock that its peers call wrong.
+        self.clocks_jump = false;
+        self.grace_ms = fates.random_range(20_000..=40_000);
+        if profile == Profile::Clocks {
+            // What a machine wrote by a clock ahead and took along nobody can take back.
+            self.restores = false;
+            self.comes_and_goes = false;
         }
     }
 

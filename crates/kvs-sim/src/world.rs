@@ -16,12 +16,14 @@ use kvs_store::engine::device::{Device, Faults};
 use kvs_store::store::Store;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use uuid::Uuid;
 
 use crate::agenda::{Call, Step, TURN_PAUSE};
 use crate::clock::WorldClock;
 use crate::ledger::{Ledger, Mirror, Moment};
 use crate::network::Network;
 use crate::node::{Node, Process, Standing, cluster_keys};
+use crate::profile::Profile;
 use crate::waits::Waits;
 use crate::weather::Weather;
 
@@ -31,11 +33,39 @@ const FATES: u64 = 0x6661_7465_7300_0000;
 /// Where a trace goes, line by line.
 pub type Trace = Box<dyn FnMut(&str) + Send>;
 
+/// How a seed is run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Options {
+    /// Its profile; `None` for the one that the seed draws.
+    pub profile: Option<Profile>,
+    /// Whether what is dropped at a peer's word must stay in the history, as `deleted_elsewhere`.
+    pub keeps_dropped: bool,
+    /// Whether no client waits for copies, so that other promises are broken first.
+    pub has_no_waits: bool,
+}
+
+impl Options {
+    /// The profile that a seed is run with.
+    #[must_use]
+    pub fn profile_of(self, seed: u64) -> Profile {
+        self.fates(seed).1
+    }
+
+    /// The second stream of chance of a seed, and its profile; the stream is the same whatever the profile.
+    fn fates(self, seed: u64) -> (StdRng, Profile) {
+        let mut fates = StdRng::seed_from_u64(seed ^ FATES);
+        let drawn = Profile::draw(&mut fates);
+        (fates, self.profile.unwrap_or(drawn))
+    }
+}
+
 /// An old copy of a directory.
 #[derive(Debug, Clone)]
 pub struct Copied {
     /// Whose.
     pub place: usize,
+    /// The identity in it.
+    pub node: Option<Uuid>,
     /// The disk.
     pub device: Device,
     /// What it holds.
@@ -62,6 +92,16 @@ pub struct World {
     pub copies: Vec<Copied>,
     /// Clients that wait until other nodes have their write.
     pub waits: Waits,
+    /// Which fates it has.
+    pub profile: Profile,
+    /// How it is run.
+    pub options: Options,
+    /// How often clocks were set wrong, by more than the configuration allows.
+    pub clocks_turned: u64,
+    /// How often directories were put back.
+    pub put_backs: u64,
+    /// How often members were forgotten.
+    pub forgotten: u64,
     /// How many values clients have made up.
     pub written: u64,
     /// Whether a wall clock was ever wrong by more than the configuration allows.
@@ -85,26 +125,38 @@ impl World {
     /// # Errors
     ///
     /// The promise that is broken by it.
-    pub fn begin(seed: u64, trace: Option<Trace>) -> Result<Self, String> {
+    pub fn begin(seed: u64, options: Options, trace: Option<Trace>) -> Result<Self, String> {
         let mut random = StdRng::seed_from_u64(seed);
-        let weather = Weather::draw(&mut random);
-        let mut world = Self::of(weather, random, seed, trace);
+        let (mut fates, profile) = options.fates(seed);
+        let mut weather = Weather::draw(&mut random);
+        weather.suit(profile, &mut fates);
+        let mut world = Self::of(weather, (random, fates), trace);
+        world.profile = profile;
+        world.options = options;
         world.after(Duration::from_secs(1), Step::Client);
         world.after(Duration::from_secs(4), Step::Fault);
         world.after(Duration::from_secs(2), Step::CheckVectors);
+        if profile != Profile::Ordinary {
+            world.after(Duration::from_secs(6), Step::Fate);
+        }
         Ok(world)
     }
 
     /// A world with its first nodes, in which nothing else happens by itself.
     #[must_use]
-    pub fn of(weather: Weather, random: StdRng, seed: u64, trace: Option<Trace>) -> Self {
+    pub fn of(weather: Weather, (random, fates): (StdRng, StdRng), trace: Option<Trace>) -> Self {
         let mut world = Self {
             ledger: Ledger::new(weather.clock_skew_ms_max),
             weather,
             random,
             clock: WorldClock::default(),
             network: Network::default(),
-            fates: StdRng::seed_from_u64(seed ^ FATES),
+            fates,
+            profile: Profile::Ordinary,
+            options: Options::default(),
+            clocks_turned: 0,
+            put_backs: 0,
+            forgotten: 0,
             waits: Waits::default(),
             copies: Vec::new(),
             copy: None,
