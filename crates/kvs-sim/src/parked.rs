@@ -14,6 +14,7 @@ use kvs_store::engine::device::Device;
 use kvs_store::engine::memory::MemoryEngine;
 use kvs_store::keys::{read_dot_key, read_record_key};
 use kvs_store::observer::Key;
+use kvs_store::parked::stamps_end;
 use kvs_store::row::Row;
 use kvs_store::store::Store;
 use kvs_store::table::Table;
@@ -34,7 +35,9 @@ pub fn all_keys(store: &Store) -> Result<BTreeMap<Key, Held>, String> {
         let key = read_record_key(&row_key).ok_or("a key of a record cannot be read")?;
         if key.namespace != Namespace::Cluster {
             let row = Row::decode(&key, &value).map_err(|error| error.to_string())?;
-            keys.insert(key, Held::of(&row.record));
+            if !row.record.kind.is_placeholder() {
+                keys.insert(key, Held::of(&row.record));
+            }
         }
     }
     Ok(keys)
@@ -51,7 +54,7 @@ pub fn newest(store: &Store) -> Result<BTreeMap<Key, u64>, String> {
         return Ok(newest);
     }
     let view = store.view().map_err(|error| error.to_string())?;
-    for row in view.range(Table::Parked, (Bound::Unbounded, Bound::Unbounded), Order::Ascending) {
+    for row in view.range(Table::Parked, (Bound::Unbounded, stamps_end()), Order::Ascending) {
         let (row_key, value) = row.map_err(|error| error.to_string())?;
         let ms = row_key.first_chunk::<8>().map(|ms| u64::from_be_bytes(*ms));
         let (Some(ms), Some(key)) = (ms, parked_key(&value)) else {
@@ -75,7 +78,7 @@ pub fn on_disk(device: &Device) -> BTreeSet<(u64, Dot)> {
     // A copy, as opening cuts a torn end off.
     let Some(device) = copy_of(device) else { return BTreeSet::new() };
     let snapshot = MemoryEngine::open(&device).snapshot();
-    let rows = snapshot.range(Table::Parked, (Bound::Unbounded, Bound::Unbounded), Order::Ascending);
+    let rows = snapshot.range(Table::Parked, (Bound::Unbounded, stamps_end()), Order::Ascending);
     rows.filter_map(|row| {
         let (row_key, _) = row.ok()?;
         let ms = u64::from_be_bytes(*row_key.first_chunk::<8>()?);

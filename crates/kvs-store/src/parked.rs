@@ -37,7 +37,7 @@ const BY_KEY: u8 = 0xff;
 
 /// A bound behind all rows that are found by a stamp.
 #[must_use]
-pub(crate) fn stamps_end() -> Bound<Vec<u8>> {
+pub fn stamps_end() -> Bound<Vec<u8>> {
     Bound::Excluded(vec![BY_KEY])
 }
 
