@@ -112,8 +112,10 @@ impl World {
             let is_current = held.get(&key).is_some_and(|held| held.version == write.version);
             let is_value = key.namespace == Namespace::Data && write.kind == Kind::Value;
             let is_over = write.expires_at_ms != 0;
-            let must_be_saved = is_current && is_value && !is_over && !self.was_elsewhere(place, &key, &write);
-            let is_saved = saved.contains(&write.version.uuid) || is_parked(write.version.stamp.ms, &write.dot);
+            let must_be_saved =
+                is_current && is_value && !is_over && !self.was_elsewhere(place, &key, &write);
+            let is_saved =
+                saved.contains(&write.version.uuid) || is_parked(write.version.stamp.ms, &write.dot);
             if must_be_saved && !is_saved {
                 return Err(format!("{key:?}: {write:?} went with {place}, which was forgotten, in silence"));
             }

@@ -472,7 +472,8 @@ impl<'a> Plan<'a> {
         let limit = self.revisions_kept(rule);
         let Some(state) = self.keys.get_mut(key) else { return Ok(()) };
         let Some(row) = &state.after else { return Ok(()) };
-        let loser = RevisionRow { superseded_by: superseding(&row.record), rule, record: incoming };
+        let superseded_by = superseding(&row.record);
+        let loser = RevisionRow { superseded_by, rule, is_latecomer: true, record: incoming };
         let mut revisions = row.revisions;
         state.keep(&mut revisions, loser, limit);
         if let Some(row) = &mut state.after {
@@ -520,7 +521,8 @@ impl<'a> Plan<'a> {
             revisions = old.revisions;
             // A placeholder only keeps the history's place.
             if let Some(rule) = rule.filter(|_| !old.record.kind.is_placeholder()) {
-                let loser = RevisionRow { superseded_by: superseding(&record), rule, record: old.record };
+                let superseded_by = superseding(&record);
+                let loser = RevisionRow { superseded_by, rule, is_latecomer: false, record: old.record };
                 state.keep(&mut revisions, loser, limit);
             }
         }
