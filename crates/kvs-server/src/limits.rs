@@ -243,6 +243,9 @@ pub(crate) const ROOT_TOKEN_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often the audit trail is looked after: what was refused goes to the disk, and checkpoints are signed.
 pub(crate) const AUDIT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a node that found its disk full looks whether it can make its start up.
+pub(crate) const LATE_START_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Every how many of these looks the checkpoints of peers are kept.
 pub(crate) const AUDIT_PEERS_LOOK_TICKS: u64 = 2;
 /// Peers whose checkpoints are kept.

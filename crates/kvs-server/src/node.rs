@@ -9,10 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kvs_audit::audit_log::AuditLog;
-use kvs_audit::event::EventKind;
-use kvs_audit::files::audit_dir;
-use kvs_audit::trail::Options;
 use kvs_auth::caller::AnonymousRights;
 use kvs_auth::token::keys::TokenKeys;
 use kvs_cluster::replicator::acknowledged;
@@ -35,6 +31,7 @@ use crate::access::vault::Vault;
 use crate::access::visitor::Recording;
 use crate::answer_cache::AnswerCache;
 use crate::audit::exchange;
+use crate::audit::late_trail;
 use crate::audit::recorder::Recorder;
 use crate::backup_schedule::{self, Schedule};
 use crate::backups::Backups;
@@ -49,7 +46,9 @@ use crate::connection::registry::Registry;
 use crate::context::{CommitObserver, DoorSettings, HostPolicy, Node};
 use crate::error::ServerError;
 use crate::honesty;
-use crate::limits::{BLOCKING_THREADS_MAX, CONNECTIONS_PEER_RESERVE, DRAIN_TIMEOUT, SWEEP_INTERVAL};
+use crate::limits::{
+    BLOCKING_THREADS_MAX, CONNECTIONS_PEER_RESERVE, DRAIN_TIMEOUT, LATE_START_LOOK_INTERVAL, SWEEP_INTERVAL,
+};
 use crate::listener;
 use crate::logging;
 use crate::metrics::Metrics;
@@ -176,14 +175,14 @@ async fn serve(
         tls,
     };
     let node = open(config, address, clock, opened).await?;
-    let mut threads = None;
-    let mut service = service;
+    let mut part = Part::None;
     if let (Some(queues), Some(keyring)) = (queues, keyring) {
-        let (store, tls) = (Arc::clone(node.vault.own()), node.tls.clone());
-        let parts = Parts { config, listening: address, keyring, store, clock, wake, tls };
-        let (started, answers_peers) = tokio::task::block_in_place(|| cluster::start(queues, parts))?;
-        threads = Some(started);
-        service = Some(answers_peers);
+        part = Part::Waiting(Box::new(Waiting { queues, keyring, wake }));
+        if node.vault.own().has_begun() {
+            part.take(&node, config)?;
+        } else {
+            tracing::warn!("the node takes no part in its cluster before its disk has room");
+        }
     }
     if let (Some(gate), Some(service)) = (&node.gate, service) {
         gate.serve(service);
@@ -194,18 +193,17 @@ async fn serve(
         tokio::spawn(exchange::keep(Arc::clone(&node))),
         tokio::spawn(carried::hand_over(Arc::clone(&node), config.data_dir.clone())),
         tokio::spawn(root::keep(Arc::clone(&node), config.data_dir.clone())),
+        tokio::spawn(late_trail::open(Arc::clone(&node), config.data_dir.clone(), honesty::summary(config))),
     ];
     let renewing = node.tls.clone().map(|tls| tokio::spawn(keeper::keep(tls, clock)));
-    node.recorder.note(EventKind::Config, "", &honesty::summary(config));
-    let started = format!("version {}, listening on {address}", env!("CARGO_PKG_VERSION"));
-    node.recorder.note(EventKind::Start, "", &started);
+    late_trail::note_start(&node, &honesty::summary(config));
     tracing::info!(%address, data_dir = %config.data_dir.display(), "the node answers");
     on_ready(address);
     let mut ended = Ok(());
     tokio::select! {
         () = listener::accept(&listener, &node) => {}
         () = stop => {}
-        end = ended_by_cluster(threads.as_mut()) => ended = Err(end),
+        end = ended_by_cluster(&mut part, &node, config) => ended = Err(end),
     }
     node.stopping.store(true, Ordering::Relaxed);
     drop(listener);
@@ -214,7 +212,7 @@ async fn serve(
         task.abort();
     }
     let was_forgotten = matches!(ended, Err(ServerError::Forgotten));
-    if let Some(threads) = threads {
+    if let Part::Taken(threads) = part {
         tokio::task::block_in_place(|| threads.stop());
     }
     if was_forgotten {
@@ -251,9 +249,56 @@ async fn save_own(node: &Arc<Node>, config: &Config) -> Result<(), ServerError> 
     Ok(())
 }
 
-/// Completes when the cluster says that this node must not go on.
-async fn ended_by_cluster(threads: Option<&mut Threads>) -> ServerError {
-    if let Some(threads) = threads {
+/// What a node needs that is to take part in its cluster.
+struct Waiting {
+    queues: Queues,
+    keyring: Keyring,
+    wake: Arc<Wake>,
+}
+
+/// The node's part in its cluster.
+enum Part {
+    /// It is alone.
+    None,
+    /// Its start is not on the disk yet, so it must not speak to its peers.
+    Waiting(Box<Waiting>),
+    /// It takes part.
+    Taken(Threads),
+}
+
+impl Part {
+    /// Takes part from now on, if it waited for that.
+    fn take(&mut self, node: &Node, config: &Config) -> Result<(), ServerError> {
+        match std::mem::replace(self, Self::None) {
+            Self::Waiting(waiting) => {
+                let Waiting { queues, keyring, wake } = *waiting;
+                let (store, tls) = (Arc::clone(node.vault.own()), node.tls.clone());
+                let (listening, clock) = (node.listening, node.clock);
+                let parts = Parts { config, listening, keyring, store, clock, wake, tls };
+                let (started, answers_peers) = tokio::task::block_in_place(|| cluster::start(queues, parts))?;
+                if let Some(gate) = &node.gate {
+                    gate.serve(answers_peers);
+                }
+                *self = Self::Taken(started);
+            }
+            same => *self = same,
+        }
+        Ok(())
+    }
+}
+
+/// Takes part in the cluster as soon as that may be; completes when the cluster says that this node must not go on.
+async fn ended_by_cluster(part: &mut Part, node: &Node, config: &Config) -> ServerError {
+    if matches!(part, Part::Waiting(_)) {
+        while !node.vault.own().has_begun() {
+            tokio::time::sleep(LATE_START_LOOK_INTERVAL).await;
+        }
+        if let Err(error) = part.take(node, config) {
+            return error;
+        }
+        tracing::info!("the node takes part in its cluster");
+    }
+    if let Part::Taken(threads) = part {
         match threads.end.recv().await {
             Some(End::Refused(reason)) => return ServerError::Cluster { reason },
             Some(End::Forgotten) => return ServerError::Forgotten,
@@ -303,16 +348,7 @@ async fn open(
         let store = Arc::new(opened.map_err(ServerError::OpenStore)?);
         follower.follow(&store).map_err(ServerError::OpenStore)?;
         if trail {
-            let options = Options::new(store.node(), random_bytes()?);
-            let log =
-                AuditLog::open(&audit_dir(&data_dir), options, clock.now_ms()).map_err(ServerError::Audit)?;
-            if let Some(damage) = &log.opening().damage {
-                tracing::error!(
-                    damage,
-                    "the audit trail is damaged: kvs audit verify says where; it goes on behind that"
-                );
-            }
-            noting.begin(Arc::new(log));
+            late_trail::begin(&noting, &data_dir, store.node(), clock.now_ms())?;
         }
         if let Some(accounts) = accounts_of.accounts() {
             // A backup may lack revocations: what was issued before it was restored is not taken any more.
@@ -322,8 +358,14 @@ async fn open(
             carried::learn(&data_dir, accounts)
                 .map_err(|source| ServerError::Runtime { operation: "read saved revocations", source })?;
             let path = root_token::path(&data_dir);
-            root::ensure(&data_dir, accounts, &noting, clock.now_ms() / 1000)
-                .map_err(|source| ServerError::RootToken { path, source })?;
+            match root::ensure(&data_dir, accounts, &noting, clock.now_ms() / 1000) {
+                Ok(()) => {}
+                // Reads need none of it; it is tried again while the node runs.
+                Err(error) if late_trail::is_want_of_room(&error) => {
+                    tracing::error!(path = %path.display(), "disk_full: the token of root cannot be kept yet");
+                }
+                Err(source) => return Err(ServerError::RootToken { path, source }),
+            }
         }
         Ok::<_, ServerError>(store)
     });
@@ -353,6 +395,7 @@ async fn open(
             config.backup_retention,
         )),
         clock,
+        listening: address,
         settings: DoorSettings {
             node_id: config.node_id.clone(),
             address: address.to_string(),

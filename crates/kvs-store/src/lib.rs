@@ -23,6 +23,7 @@ pub mod row;
 pub mod settings;
 pub mod shared;
 pub mod standing;
+mod start;
 pub mod store;
 pub mod table;
 pub mod tree;

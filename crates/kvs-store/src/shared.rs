@@ -1,6 +1,6 @@
 //! What the committer and the readers share: the engine in use, the state of writing, the counters.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::commit::plan::Selfhood;
@@ -71,6 +71,7 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     published: Mutex<Published>,
     floor: Mutex<Floor>,
+    begun: AtomicBool,
     keys: AtomicU64,
     bytes: AtomicU64,
     tombstones: AtomicU64,
@@ -100,6 +101,7 @@ impl Shared {
                 Collection::Alone => Floor::Alone,
                 Collection::Covered => Floor::Covered(Vector::default()),
             }),
+            begun: AtomicBool::new(false),
             keys: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             tombstones: AtomicU64::new(0),
@@ -111,6 +113,16 @@ impl Shared {
 
     pub(crate) fn state(&self) -> State {
         lock(&self.state).clone()
+    }
+
+    /// Whether this start is on the disk.
+    pub(crate) fn has_begun(&self) -> bool {
+        // Whoever sees it sees the identity that was published before.
+        self.begun.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_begun(&self) {
+        self.begun.store(true, Ordering::Release);
     }
 
     pub(crate) fn set_state(&self, state: State) {

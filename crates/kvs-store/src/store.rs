@@ -15,27 +15,26 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::commit::committer::Committer;
 use crate::commit::mark::Note;
-use crate::commit::plan::Selfhood;
 use crate::commit::queue::{Job, Woken};
 use crate::commit::write::{Outcome, Reply, Transaction};
 use crate::compression::{self, Content};
 use crate::data_dir::{DataDir, Expect};
-use crate::engine::contract::{Batch, Engine, Sync};
 use crate::engine::disk::{Blocks, DiskOptions};
 use crate::engine_cell::EngineCell;
-use crate::error::StoreError;
+use crate::error::{ErrorKind, StoreError};
 use crate::keys::record_key;
-use crate::medium::{DiskMedium, Medium};
-use crate::node::{self, Counters, Identity, Left};
+use crate::medium::{DiskMedium, Medium, Room};
+use crate::node::{self, Identity};
 use crate::observer::{Key, Observer};
 use crate::parked;
 use crate::read::history::{self, Revision};
 use crate::read::range::{self, Page, RangeQuery};
 use crate::read::view::View;
 use crate::row::Row;
-use crate::settings::{Durability, Settings};
+use crate::settings::Settings;
 use crate::shared::{Shared, State, Status};
-use crate::standing::{EpochStart, Standing};
+use crate::standing::Standing;
+use crate::start::{Begun, Start};
 use crate::table::Table;
 use crate::tree::digest::Digest;
 use crate::tree::live::LiveTree;
@@ -77,7 +76,14 @@ impl Store {
         let medium = DiskMedium { dir: data_dir.engine_dir(), options: disk_options(&settings) };
         let mut seed = [0; 32];
         system_random(&mut seed)?;
-        Self::open_on(Box::new(medium), settings, clock, observer, seed, Some(data_dir))
+        let disk = medium.clone();
+        Self::open_on(Box::new(medium), settings, clock, observer, seed, Some(data_dir)).map_err(|error| {
+            match error.kind() {
+                // Nothing is running that could go on by itself.
+                ErrorKind::Full => StoreError::NoRoom { path: disk.dir.clone(), room: Room::of(&disk) },
+                _ => error,
+            }
+        })
     }
 
     /// Opens or creates the store on any medium, drawing randomness from `seed`: for tests and simulations.
@@ -93,7 +99,8 @@ impl Store {
         seed: [u8; 32],
         data_dir: Option<DataDir>,
     ) -> Result<Self, StoreError> {
-        let (shared, committer, generation) = Self::begin(medium, settings, clock, observer, seed)?;
+        let (shared, committer, generation) =
+            Self::begin(medium, settings, clock, observer, seed)?;
         let thread = std::thread::Builder::new()
             .name("kvs-committer".into())
             .spawn(move || committer.run())
@@ -133,10 +140,14 @@ impl Store {
         seed: [u8; 32],
     ) -> Result<(Arc<Shared>, Committer, u32), StoreError> {
         let engine = medium.open()?;
-        let (selfhood, generation) = begin(&*engine, &settings, &*clock, &seed)?;
+        let random = seed.first_chunk::<16>().copied().unwrap_or_default();
+        let start = Start::read(&*engine, &settings, clock.now_ms(), random)?;
+        let begun = start.write_if_there_is_room(&engine, &*medium)?;
+        let generation = start.generation;
+        let selfhood = if begun == Begun::Written { start.after } else { start.before };
         let tree = LiveTree::open(&*engine, settings.digest_key);
         let shared = Shared::new(EngineCell::new(engine), medium, &selfhood, settings.collection, tree);
-        let committer = Committer::new(Arc::clone(&shared), settings, clock, observer, selfhood, seed);
+        let committer = Committer::new(Arc::clone(&shared), settings, clock, observer, selfhood, seed, begun);
         Ok((shared, committer, generation))
     }
 
@@ -262,7 +273,31 @@ impl Store {
         self.shared.identity().origin.node
     }
 
-    /// How often this node was started, this time included; on the disk since the store is open.
+    /// Whether this start is on the disk. One that found the disk full is not: the node serves reads as what it was, gives
+    /// out no number, and must not speak to its peers. It becomes true by itself once there is room.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.shared.has_begun()
+    }
+
+    /// How much room the disk has.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        Room::of(&*self.shared.medium)
+    }
+
+    /// A full disk as an error that says where and how much is missing; any other error as it is.
+    #[must_use]
+    pub fn with_room(&self, error: StoreError) -> StoreError {
+        match (error, self.shared.medium.place()) {
+            (StoreError::Full, Some(place)) => {
+                StoreError::NoRoom { path: place.to_owned(), room: self.room() }
+            }
+            (other, _) => other,
+        }
+    }
+
+    /// How often this node was started, this time included; on the disk once the store [has begun](Self::has_begun).
     #[must_use]
     pub const fn generation(&self) -> u32 {
         self.generation
@@ -387,48 +422,4 @@ pub(crate) fn system_random(random: &mut [u8]) -> Result<(), StoreError> {
         path: "the operating system".into(),
         source: std::io::Error::other(error),
     })
-}
-
-/// Reads or makes the node's identity and standing, counts this start, and notes that it is open.
-fn begin(
-    engine: &dyn Engine,
-    settings: &Settings,
-    clock: &dyn Clock,
-    seed: &[u8; 32],
-) -> Result<(Selfhood, u32), StoreError> {
-    let mut batch = Batch::default();
-    let selfhood = match node::load(engine)? {
-        None => {
-            let random = seed.first_chunk::<16>().copied().unwrap_or_default();
-            let identity = Identity::first(random, settings.first_joined, clock.now_ms());
-            let start = EpochStart { epoch: identity.origin.epoch, after_local_seq: 0, last_seq: 0 };
-            let standing = Standing { epochs: vec![start], ..Standing::default() };
-            Selfhood { identity, counters: Counters::default(), standing }
-        }
-        Some((mut identity, mut counters, left)) => {
-            let epochs = node::load_epochs(engine, &identity, &counters)?;
-            let mut standing = Standing::load(engine, epochs)?;
-            if let Left::Open(durability) = left {
-                // What an earlier process wrote without waiting for the disk may be gone, and with it numbers that
-                // it gave out.
-                if durability != Durability::Always {
-                    let before = standing.clone();
-                    node::begin_epoch(&mut identity, &mut counters, &mut standing);
-                    before.put_changes(&standing, &mut batch);
-                }
-                // What was recovered from the engine's journal gets files of its own before anything is built on it.
-                engine.flush()?;
-            }
-            Selfhood { identity, counters, standing }
-        }
-    };
-    let generation = node::load_generation(engine)?.saturating_add(1);
-    batch.changes.retain(|change| change.key != node::EPOCHS);
-    node::put_epochs(&mut batch, &selfhood.standing.epochs);
-    node::put_generation(&mut batch, generation);
-    node::put_identity(&mut batch, &selfhood.identity);
-    node::put_counters(&mut batch, &selfhood.counters);
-    node::put_left(&mut batch, Left::Open(settings.durability));
-    engine.commit(batch, Sync::Disk)?;
-    Ok((selfhood, generation))
 }
