@@ -126,6 +126,14 @@ pub(crate) fn load_generation(engine: &dyn Engine) -> Result<u32, StoreError> {
         .map_err(|_| StoreError::corrupt(Table::Node.name(), GENERATION, "it ends early"))
 }
 
+/// How often the node had been started at the view's moment.
+pub(crate) fn generation_at(view: &View) -> Result<u32, StoreError> {
+    let Some(bytes) = view.get(Table::Node, GENERATION)? else { return Ok(0) };
+    Cursor::new(&bytes)
+        .u32()
+        .map_err(|_| StoreError::corrupt(Table::Node.name(), GENERATION, "it ends early"))
+}
+
 pub(crate) fn put_generation(batch: &mut Batch, generation: u32) {
     batch.put(Table::Node, GENERATION.to_vec(), generation.to_be_bytes().to_vec());
 }

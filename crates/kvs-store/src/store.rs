@@ -34,7 +34,7 @@ use crate::row::Row;
 use crate::settings::Settings;
 use crate::shared::{Shared, State, Status};
 use crate::standing::Standing;
-use crate::start::{Begun, Start};
+use crate::start::{Begun, Found, Start};
 use crate::table::Table;
 use crate::tree::digest::Digest;
 use crate::tree::live::LiveTree;
@@ -73,6 +73,7 @@ impl Store {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StoreError> {
         let data_dir = DataDir::open(dir, Expect::AnyOrNew)?;
+        data_dir.expect_engine()?;
         let medium = DiskMedium { dir: data_dir.engine_dir(), options: disk_options(&settings) };
         let mut seed = [0; 32];
         system_random(&mut seed)?;
@@ -100,7 +101,7 @@ impl Store {
         data_dir: Option<DataDir>,
     ) -> Result<Self, StoreError> {
         let (shared, committer, generation) =
-            Self::begin(medium, settings, clock, observer, seed)?;
+            Self::begin(medium, settings, clock, observer, seed, data_dir.as_ref())?;
         let thread = std::thread::Builder::new()
             .name("kvs-committer".into())
             .spawn(move || committer.run())
@@ -127,7 +128,7 @@ impl Store {
         observer: Arc<dyn Observer>,
         seed: [u8; 32],
     ) -> Result<Self, StoreError> {
-        let (shared, committer, generation) = Self::begin(medium, settings, clock, observer, seed)?;
+        let (shared, committer, generation) = Self::begin(medium, settings, clock, observer, seed, None)?;
         let drive = Drive::Inline(Box::new(Mutex::new(committer)));
         Ok(Self { shared, settings, drive, generation, _data_dir: None })
     }
@@ -138,11 +139,20 @@ impl Store {
         clock: Arc<dyn Clock>,
         observer: Arc<dyn Observer>,
         seed: [u8; 32],
+        data_dir: Option<&DataDir>,
     ) -> Result<(Arc<Shared>, Committer, u32), StoreError> {
         let engine = medium.open()?;
         let random = seed.first_chunk::<16>().copied().unwrap_or_default();
         let start = Start::read(&*engine, &settings, clock.now_ms(), random)?;
+        if let Some(data_dir) = data_dir {
+            data_dir.expect_node(found_node(&start))?;
+        }
         let begun = start.write_if_there_is_room(&engine, &*medium)?;
+        if begun == Begun::Written
+            && let Some(data_dir) = data_dir
+        {
+            data_dir.note_node(start.after.identity.origin.node, start.generation)?;
+        }
         let generation = start.generation;
         let selfhood = if begun == Begun::Written { start.after } else { start.before };
         let tree = LiveTree::open(&*engine, settings.digest_key);
@@ -412,6 +422,12 @@ impl Drop for Store {
 pub fn disk_options(settings: &Settings) -> DiskOptions {
     let blocks = if settings.compression_level.is_some() { Blocks::Compressed } else { Blocks::Plain };
     DiskOptions { cache_bytes: settings.cache_bytes, blocks }
+}
+
+/// The node that a start found, and how often it was started before.
+fn found_node(start: &Start) -> Option<(Uuid, u32)> {
+    let starts = start.generation.saturating_sub(1);
+    (start.found == Found::Node).then_some((start.before.identity.origin.node, starts))
 }
 
 /// Fills `random` from the operating system.
