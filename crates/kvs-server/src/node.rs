@@ -40,6 +40,7 @@ use crate::clock::SystemClock;
 use crate::cluster::forgotten;
 use crate::cluster::handle::{Cluster, End};
 use crate::cluster::start::{self as cluster, Parts, Queues, Threads};
+use crate::cluster::unrestored;
 use crate::cluster::wake::Wake;
 use crate::connection::activity::Order;
 use crate::connection::registry::Registry;
@@ -193,6 +194,7 @@ async fn serve(
         tokio::spawn(exchange::keep(Arc::clone(&node))),
         tokio::spawn(carried::hand_over(Arc::clone(&node), config.data_dir.clone())),
         tokio::spawn(root::keep(Arc::clone(&node), config.data_dir.clone())),
+        tokio::spawn(unrestored::keep(Arc::clone(&node))),
         tokio::spawn(late_trail::open(Arc::clone(&node), config.data_dir.clone(), honesty::summary(config))),
     ];
     let renewing = node.tls.clone().map(|tls| tokio::spawn(keeper::keep(tls, clock)));

@@ -50,6 +50,8 @@ pub(super) enum ClockVerdict {
 /// The cluster as handlers see it.
 pub(crate) struct Cluster {
     pub(super) visible: Mutex<Arc<Vec<Member>>>,
+    /// Names of members that were not restored when this node was.
+    pub(super) unrestored: Mutex<Arc<Vec<String>>>,
     /// Whether the threads run; before, nobody takes what is sent to them.
     pub(super) running: AtomicBool,
     pub(super) clients_mode: AtomicU8,
@@ -73,6 +75,15 @@ impl Cluster {
     /// Members heard of in the last ten minutes, this node first.
     pub(crate) fn visible(&self) -> Arc<Vec<Member>> {
         Arc::clone(&self.visible.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Names of members that were not restored when this node was.
+    pub(crate) fn unrestored(&self) -> Arc<Vec<String>> {
+        Arc::clone(&self.unrestored.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_unrestored(&self, names: Vec<String>) {
+        *self.unrestored.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
     }
 
     /// Whether this node takes part in its cluster. One that found its disk full at its start does not yet.

@@ -11,4 +11,5 @@ pub(crate) mod members;
 mod replication;
 mod service;
 pub(crate) mod start;
+pub(crate) mod unrestored;
 pub(crate) mod wake;

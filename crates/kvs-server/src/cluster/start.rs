@@ -48,6 +48,7 @@ impl Queues {
         let (members, replicator) = (channel(), channel());
         let cluster = Arc::new(Cluster {
             visible: Mutex::default(),
+            unrestored: Mutex::default(),
             running: AtomicBool::new(false),
             clients_mode: AtomicU8::new(mode.number()),
             peers_mode: AtomicU8::new(Mode::Syncing.number()),

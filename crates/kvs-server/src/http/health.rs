@@ -28,6 +28,8 @@ struct Health<'a> {
     reasons: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     disk: Option<Disk>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unrestored_members: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bootstrap: Option<Progress>,
     backup: LastBackups,
@@ -74,12 +76,16 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
     if node.settings.has_saved_writes {
         reasons.push("unreplicated_writes_saved");
     }
-    let (mut member_count, mut bootstrap) = (1, None);
+    let (mut member_count, mut bootstrap, mut unrestored_members) = (1, None, Vec::new());
     if let Some(cluster) = &node.cluster {
         member_count = cluster.visible().len().max(1);
         bootstrap = cluster.bootstrap().map(|it| Progress { fetched: it.fetched, total: it.total });
         if node.vault.parked() > 0 {
             reasons.push("records_parked");
+        }
+        unrestored_members = cluster.unrestored().to_vec();
+        if !unrestored_members.is_empty() {
+            reasons.push("unrestored_member");
         }
         if cluster.is_ahead() {
             reasons.push("clock_differs");
@@ -95,6 +101,7 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
         joined_timestamp: (joined_ms != JOINED_YOUNGEST_MS).then_some(joined_ms),
         reasons,
         disk,
+        unrestored_members,
         bootstrap,
         backup,
     };
