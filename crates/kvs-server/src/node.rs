@@ -38,8 +38,9 @@ use crate::backups::Backups;
 use crate::budget::Budget;
 use crate::clock::SystemClock;
 use crate::cluster::forgotten;
-use crate::cluster::handle::{Cluster, End};
-use crate::cluster::start::{self as cluster, Parts, Queues, Threads};
+use crate::cluster::handle::Cluster;
+use crate::cluster::part::{Part, Waiting, ended_by_cluster};
+use crate::cluster::start::{self as cluster, Queues};
 use crate::cluster::unrestored;
 use crate::cluster::wake::Wake;
 use crate::connection::activity::Order;
@@ -47,9 +48,7 @@ use crate::connection::registry::Registry;
 use crate::context::{CommitObserver, DoorSettings, HostPolicy, Node};
 use crate::error::ServerError;
 use crate::honesty;
-use crate::limits::{
-    BLOCKING_THREADS_MAX, CONNECTIONS_PEER_RESERVE, DRAIN_TIMEOUT, LATE_START_LOOK_INTERVAL, SWEEP_INTERVAL,
-};
+use crate::limits::{BLOCKING_THREADS_MAX, CONNECTIONS_PEER_RESERVE, DRAIN_TIMEOUT, SWEEP_INTERVAL};
 use crate::listener;
 use crate::logging;
 use crate::metrics::Metrics;
@@ -249,65 +248,6 @@ async fn save_own(node: &Arc<Node>, config: &Config) -> Result<(), ServerError> 
         })?
         .map_err(ServerError::OpenStore)?;
     Ok(())
-}
-
-/// What a node needs that is to take part in its cluster.
-struct Waiting {
-    queues: Queues,
-    keyring: Keyring,
-    wake: Arc<Wake>,
-}
-
-/// The node's part in its cluster.
-enum Part {
-    /// It is alone.
-    None,
-    /// Its start is not on the disk yet, so it must not speak to its peers.
-    Waiting(Box<Waiting>),
-    /// It takes part.
-    Taken(Threads),
-}
-
-impl Part {
-    /// Takes part from now on, if it waited for that.
-    fn take(&mut self, node: &Node, config: &Config) -> Result<(), ServerError> {
-        match std::mem::replace(self, Self::None) {
-            Self::Waiting(waiting) => {
-                let Waiting { queues, keyring, wake } = *waiting;
-                let (store, tls) = (Arc::clone(node.vault.own()), node.tls.clone());
-                let (listening, clock) = (node.listening, node.clock);
-                let parts = Parts { config, listening, keyring, store, clock, wake, tls };
-                let (started, answers_peers) = tokio::task::block_in_place(|| cluster::start(queues, parts))?;
-                if let Some(gate) = &node.gate {
-                    gate.serve(answers_peers);
-                }
-                *self = Self::Taken(started);
-            }
-            same => *self = same,
-        }
-        Ok(())
-    }
-}
-
-/// Takes part in the cluster as soon as that may be; completes when the cluster says that this node must not go on.
-async fn ended_by_cluster(part: &mut Part, node: &Node, config: &Config) -> ServerError {
-    if matches!(part, Part::Waiting(_)) {
-        while !node.vault.own().has_begun() {
-            tokio::time::sleep(LATE_START_LOOK_INTERVAL).await;
-        }
-        if let Err(error) = part.take(node, config) {
-            return error;
-        }
-        tracing::info!("the node takes part in its cluster");
-    }
-    if let Part::Taken(threads) = part {
-        match threads.end.recv().await {
-            Some(End::Refused(reason)) => return ServerError::Cluster { reason },
-            Some(End::Forgotten) => return ServerError::Forgotten,
-            None => {}
-        }
-    }
-    std::future::pending().await
 }
 
 /// What a node is opened with besides its configuration.

@@ -8,6 +8,7 @@ mod copies;
 pub(crate) mod forgotten;
 pub(crate) mod handle;
 pub(crate) mod members;
+pub(crate) mod part;
 mod replication;
 mod service;
 pub(crate) mod start;
