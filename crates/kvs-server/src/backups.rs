@@ -24,12 +24,15 @@ pub(crate) struct LastBackups {
     pub(crate) last_success: Option<u64>,
     /// The last failure of this process.
     pub(crate) last_failure: Option<u64>,
+    /// Whether the last attempt failed; the times do not say it, as a clock may have been set between them.
+    #[serde(skip)]
+    has_failed: bool,
 }
 
 impl LastBackups {
     /// Whether the last attempt failed.
-    pub(crate) fn is_failing(&self) -> bool {
-        self.last_failure.is_some_and(|failure| self.last_success.is_none_or(|success| success < failure))
+    pub(crate) const fn is_failing(&self) -> bool {
+        self.has_failed
     }
 }
 
@@ -75,6 +78,7 @@ impl Backups {
             .map_err(BackupError::Source)
             .and_then(|view| create(view, &self.dir, &label, &mut |_| {}));
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.has_failed = made.is_err();
         match &made {
             Ok(_) => last.last_success = Some(now_ms),
             Err(_) => last.last_failure = Some(now_ms),
@@ -83,7 +87,7 @@ impl Backups {
         match made {
             Ok(verified) => {
                 tracing::info!(file = %verified.path().display(), bytes = verified.size_bytes(), "a backup was made");
-                self.remove_old(&verified, now_ms);
+                self.remove_old(&verified);
                 Ok(verified)
             }
             Err(error) => {
@@ -93,14 +97,14 @@ impl Backups {
         }
     }
 
-    fn remove_old(&self, newest: &Verified, now_ms: u64) {
-        match retain(newest, self.retention, now_ms) {
+    fn remove_old(&self, newest: &Verified) {
+        match retain(newest, self.retention) {
             Ok(retained) => {
                 for path in &retained.removed {
                     tracing::info!(file = %path.display(), "an old backup was removed");
                 }
                 for error in &retained.failed {
-                    tracing::warn!(%error, "an old backup could not be removed");
+                    tracing::warn!(%error, "an old backup could not be removed, or one that is to be kept is damaged");
                 }
             }
             Err(error) => tracing::warn!(%error, "old backups could not be looked at"),

@@ -1,5 +1,6 @@
 //! What every request can reach: the store, the caches and counters around it, and the settings of the door.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -95,6 +96,8 @@ pub(crate) struct Node {
     pub(crate) backups: Arc<Backups>,
     /// Time.
     pub(crate) clock: SystemClock,
+    /// Where the node listens.
+    pub(crate) listening: SocketAddr,
     /// Settings of the door.
     pub(crate) settings: DoorSettings,
     /// Finalises the roots that users see.

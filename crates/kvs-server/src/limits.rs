@@ -243,6 +243,24 @@ pub(crate) const ROOT_TOKEN_LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// How often the audit trail is looked after: what was refused goes to the disk, and checkpoints are signed.
 pub(crate) const AUDIT_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How often a restored node looks for members that were not restored with it.
+pub(crate) const RESTORED_LOOK_INTERVAL: Duration = Duration::from_secs(2);
+
+/// How long a member is waited for to say that it was restored.
+pub(crate) const RESTORED_PATIENCE: Duration = Duration::from_secs(10);
+
+/// Most nodes of which it is read when they were restored.
+pub(crate) const RESTORED_NODES_MAX: usize = 4096;
+
+/// Nodes that were restored within this time of each other were restored together.
+pub(crate) const RESTORED_TOGETHER: Duration = Duration::from_secs(24 * 3600);
+
+/// How long a member that was not restored is named in `/health` after it was met.
+pub(crate) const UNRESTORED_NAMED: Duration = Duration::from_secs(7 * 24 * 3600);
+
+/// How often a node that found its disk full looks whether it can make its start up.
+pub(crate) const LATE_START_LOOK_INTERVAL: Duration = Duration::from_millis(500);
 /// Every how many of these looks the checkpoints of peers are kept.
 pub(crate) const AUDIT_PEERS_LOOK_TICKS: u64 = 2;
 /// Peers whose checkpoints are kept.

@@ -9,10 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use kvs_audit::audit_log::AuditLog;
-use kvs_audit::event::EventKind;
-use kvs_audit::files::audit_dir;
-use kvs_audit::trail::Options;
 use kvs_auth::caller::AnonymousRights;
 use kvs_auth::token::keys::TokenKeys;
 use kvs_cluster::replicator::acknowledged;
@@ -35,14 +31,17 @@ use crate::access::vault::Vault;
 use crate::access::visitor::Recording;
 use crate::answer_cache::AnswerCache;
 use crate::audit::exchange;
+use crate::audit::late_trail;
 use crate::audit::recorder::Recorder;
 use crate::backup_schedule::{self, Schedule};
 use crate::backups::Backups;
 use crate::budget::Budget;
 use crate::clock::SystemClock;
 use crate::cluster::forgotten;
-use crate::cluster::handle::{Cluster, End};
-use crate::cluster::start::{self as cluster, Parts, Queues, Threads};
+use crate::cluster::handle::Cluster;
+use crate::cluster::part::{Part, Waiting, ended_by_cluster};
+use crate::cluster::start::{self as cluster, Queues};
+use crate::cluster::unrestored;
 use crate::cluster::wake::Wake;
 use crate::connection::activity::Order;
 use crate::connection::registry::Registry;
@@ -176,14 +175,14 @@ async fn serve(
         tls,
     };
     let node = open(config, address, clock, opened).await?;
-    let mut threads = None;
-    let mut service = service;
+    let mut part = Part::None;
     if let (Some(queues), Some(keyring)) = (queues, keyring) {
-        let (store, tls) = (Arc::clone(node.vault.own()), node.tls.clone());
-        let parts = Parts { config, listening: address, keyring, store, clock, wake, tls };
-        let (started, answers_peers) = tokio::task::block_in_place(|| cluster::start(queues, parts))?;
-        threads = Some(started);
-        service = Some(answers_peers);
+        part = Part::Waiting(Box::new(Waiting { queues, keyring, wake }));
+        if node.vault.own().has_begun() {
+            part.take(&node, config)?;
+        } else {
+            tracing::warn!("the node takes no part in its cluster before its disk has room");
+        }
     }
     if let (Some(gate), Some(service)) = (&node.gate, service) {
         gate.serve(service);
@@ -194,18 +193,18 @@ async fn serve(
         tokio::spawn(exchange::keep(Arc::clone(&node))),
         tokio::spawn(carried::hand_over(Arc::clone(&node), config.data_dir.clone())),
         tokio::spawn(root::keep(Arc::clone(&node), config.data_dir.clone())),
+        tokio::spawn(unrestored::keep(Arc::clone(&node))),
+        tokio::spawn(late_trail::open(Arc::clone(&node), config.data_dir.clone(), honesty::summary(config))),
     ];
     let renewing = node.tls.clone().map(|tls| tokio::spawn(keeper::keep(tls, clock)));
-    node.recorder.note(EventKind::Config, "", &honesty::summary(config));
-    let started = format!("version {}, listening on {address}", env!("CARGO_PKG_VERSION"));
-    node.recorder.note(EventKind::Start, "", &started);
+    late_trail::note_start(&node, &honesty::summary(config));
     tracing::info!(%address, data_dir = %config.data_dir.display(), "the node answers");
     on_ready(address);
     let mut ended = Ok(());
     tokio::select! {
         () = listener::accept(&listener, &node) => {}
         () = stop => {}
-        end = ended_by_cluster(threads.as_mut()) => ended = Err(end),
+        end = ended_by_cluster(&mut part, &node, config) => ended = Err(end),
     }
     node.stopping.store(true, Ordering::Relaxed);
     drop(listener);
@@ -214,7 +213,7 @@ async fn serve(
         task.abort();
     }
     let was_forgotten = matches!(ended, Err(ServerError::Forgotten));
-    if let Some(threads) = threads {
+    if let Part::Taken(threads) = part {
         tokio::task::block_in_place(|| threads.stop());
     }
     if was_forgotten {
@@ -249,18 +248,6 @@ async fn save_own(node: &Arc<Node>, config: &Config) -> Result<(), ServerError> 
         })?
         .map_err(ServerError::OpenStore)?;
     Ok(())
-}
-
-/// Completes when the cluster says that this node must not go on.
-async fn ended_by_cluster(threads: Option<&mut Threads>) -> ServerError {
-    if let Some(threads) = threads {
-        match threads.end.recv().await {
-            Some(End::Refused(reason)) => return ServerError::Cluster { reason },
-            Some(End::Forgotten) => return ServerError::Forgotten,
-            None => {}
-        }
-    }
-    std::future::pending().await
 }
 
 /// What a node is opened with besides its configuration.
@@ -303,16 +290,7 @@ async fn open(
         let store = Arc::new(opened.map_err(ServerError::OpenStore)?);
         follower.follow(&store).map_err(ServerError::OpenStore)?;
         if trail {
-            let options = Options::new(store.node(), random_bytes()?);
-            let log =
-                AuditLog::open(&audit_dir(&data_dir), options, clock.now_ms()).map_err(ServerError::Audit)?;
-            if let Some(damage) = &log.opening().damage {
-                tracing::error!(
-                    damage,
-                    "the audit trail is damaged: kvs audit verify says where; it goes on behind that"
-                );
-            }
-            noting.begin(Arc::new(log));
+            late_trail::begin(&noting, &data_dir, store.node(), clock.now_ms())?;
         }
         if let Some(accounts) = accounts_of.accounts() {
             // A backup may lack revocations: what was issued before it was restored is not taken any more.
@@ -322,8 +300,14 @@ async fn open(
             carried::learn(&data_dir, accounts)
                 .map_err(|source| ServerError::Runtime { operation: "read saved revocations", source })?;
             let path = root_token::path(&data_dir);
-            root::ensure(&data_dir, accounts, &noting, clock.now_ms() / 1000)
-                .map_err(|source| ServerError::RootToken { path, source })?;
+            match root::ensure(&data_dir, accounts, &noting, clock.now_ms() / 1000) {
+                Ok(()) => {}
+                // Reads need none of it; it is tried again while the node runs.
+                Err(error) if late_trail::is_want_of_room(&error) => {
+                    tracing::error!(path = %path.display(), "disk_full: the token of root cannot be kept yet");
+                }
+                Err(source) => return Err(ServerError::RootToken { path, source }),
+            }
         }
         Ok::<_, ServerError>(store)
     });
@@ -353,6 +337,7 @@ async fn open(
             config.backup_retention,
         )),
         clock,
+        listening: address,
         settings: DoorSettings {
             node_id: config.node_id.clone(),
             address: address.to_string(),

@@ -320,6 +320,12 @@ impl From<StoreError> for Problem {
             (_, ErrorKind::Retry) => {
                 Self::new(Code::Overloaded, "too many writes are waiting for the disk; ask again")
             }
+            (StoreError::NoRoom { room, .. }, _) => {
+                let detail = format!(
+                    "the disk of the node has no room for writes: {room}; reads go on, and so do writes once there is room"
+                );
+                Self { inner, ..Self::new(Code::DiskFull, detail) }
+            }
             (_, ErrorKind::Full) => Self {
                 inner,
                 ..Self::new(Code::DiskFull, "the disk of the node has no room for writes; reads go on")
@@ -342,6 +348,7 @@ impl From<StoreError> for Problem {
 mod tests {
     use super::{Code, Problem};
     use kvs_store::error::StoreError;
+    use kvs_store::medium::Room;
 
     const ALL: [Code; 37] = [
         Code::BadRequest,
@@ -418,6 +425,13 @@ mod tests {
         assert_eq!(problem.code, Code::Poisoned);
         assert!(!String::from_utf8(problem.to_json()).unwrap().contains("secret"));
         assert!(problem.inner.is_some_and(|inner| inner.contains("secret")));
+        let room = Room { free_bytes: Some(5), needed_bytes: 48 };
+        let problem = Problem::from(StoreError::NoRoom { path: "/secret".into(), room });
+        assert_eq!(problem.code, Code::DiskFull);
+        assert!(
+            problem.detail.contains("5 bytes are free, 48 are needed") && !problem.detail.contains("secret")
+        );
+        assert!(problem.inner.is_some_and(|inner| inner.contains("/secret") && inner.contains("5 bytes")));
     }
 
     #[test]

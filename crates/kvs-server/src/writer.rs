@@ -19,5 +19,5 @@ pub(crate) async fn commit(store: &Store, writes: Vec<Write>) -> Result<Vec<Outc
         drop(sender.send(verdict));
     });
     store.submit(writes, reply)?;
-    receiver.await.unwrap_or(Err(StoreError::Closed))
+    receiver.await.unwrap_or(Err(StoreError::Closed)).map_err(|error| store.with_room(error))
 }

@@ -6,11 +6,18 @@
 //! | `LOCK` | locked by the process that has the directory open |
 //! | `RESTORING` | there until a restore into the directory is complete; no node opens it meanwhile |
 //! | `engine/` | the engine's files |
+//! | `IDENTITY` | which node the engine holds, `kvs-node UUID`, and how often it was started, `starts N` |
+//! | `lost+found/` | the file system's own, on a volume of its own |
+//!
+//! `IDENTITY` is written once the node is on the disk, so the engine never says less than it. An engine that does has lost
+//! what it held, or is another one: it is refused, as an empty engine would otherwise pass for a new node.
 
 use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
 
 use crate::error::StoreError;
 
@@ -18,11 +25,19 @@ use crate::error::StoreError;
 pub const DATA_FORMAT: u32 = 1;
 
 const FORMAT_FILE: &str = "FORMAT";
+const FORMAT_TEMPORARY: &str = "FORMAT.tmp";
 const LOCK_FILE: &str = "LOCK";
 const RESTORING_FILE: &str = "RESTORING";
 const RESTORING_TEXT: &[u8] =
     b"A restore into this folder was not finished. Delete the folder and run the restore again.\n";
 const ENGINE_DIR: &str = "engine";
+const IDENTITY_FILE: &str = "IDENTITY";
+const IDENTITY_TEMPORARY: &str = "IDENTITY.tmp";
+const IDENTITY_WORD: &str = "kvs-node";
+const STARTS_WORD: &str = "starts";
+const IDENTITY_BYTES_MAX: u64 = 128;
+/// What a new file system holds.
+const FILE_SYSTEM_DIR: &str = "lost+found";
 const FORMAT_WORD: &str = "kvs-data";
 const FORMAT_BYTES_MAX: u64 = 64;
 
@@ -153,6 +168,69 @@ impl DataDir {
         sync_dir(&self.path)
     }
 
+    /// Whether the engine's folder is there where the directory says that it holds a node.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Format`]: it is not, and must not be made anew; or [`StoreError::File`].
+    pub fn expect_engine(&self) -> Result<(), StoreError> {
+        match read_identity(&self.path)? {
+            Some((node, _)) if !self.engine_dir().is_dir() => {
+                Err(self.lost(node, "the folder 'engine' is not there"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether the engine holds what the directory says: `found` is its node and how often that was started.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Format`]: it does not; or [`StoreError::File`].
+    pub fn expect_node(&self, found: Option<(Uuid, u32)>) -> Result<(), StoreError> {
+        let Some((node, starts)) = read_identity(&self.path)? else { return Ok(()) };
+        match found {
+            Some((found, since)) if found == node && since >= starts => Ok(()),
+            Some((found, since)) if found == node => {
+                let reason = format!(
+                    "the engine's files are those after start {since} of {starts}: later ones are not there"
+                );
+                Err(self.lost(node, &reason))
+            }
+            Some((found, _)) => {
+                Err(self.lost(node, &format!("the engine's files are those of node {found}")))
+            }
+            None => Err(self.lost(node, "the engine's files hold no node")),
+        }
+    }
+
+    /// Notes the node that the engine holds for sure. A disk without room leaves the note to the next opening.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::File`].
+    pub fn note_node(&self, node: Uuid, starts: u32) -> Result<(), StoreError> {
+        let text = format!("{IDENTITY_WORD} {node}\n{STARTS_WORD} {starts}\n");
+        match write_whole(&self.path, IDENTITY_TEMPORARY, IDENTITY_FILE, &text) {
+            Err(StoreError::File { source, path, .. })
+                if matches!(source.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+            {
+                tracing::warn!(path = %path.display(), "the disk is full: the node is noted at the next start");
+                Ok(())
+            }
+            noted => noted,
+        }
+    }
+
+    fn lost(&self, node: Uuid, found: &str) -> StoreError {
+        let reason = format!(
+            "it held the data of node {node} (file {IDENTITY_FILE}), but {found}: data was lost, and a node that starts \
+             empty in its place would hide that. Put the engine's files back if you have them; else move the folder \
+             aside and restore a backup into a new one, or let the node begin in a new one and fetch all from its cluster"
+        );
+        StoreError::Format { dir: self.path.clone(), reason }
+    }
+
     /// The folder of the engine's files.
     #[must_use]
     pub fn engine_dir(&self) -> PathBuf {
@@ -184,9 +262,17 @@ fn format_line() -> String {
 ///
 /// # Errors
 ///
-/// [`StoreError::InUse`] while it is open, [`StoreError::File`]; nothing was changed.
+/// [`StoreError::InUse`] while it is open, [`StoreError::File`]; the engine is where it was.
 pub fn set_engine_aside(dir: &Path, word: &str) -> Result<PathBuf, StoreError> {
     let _lock = lock(dir)?;
+    // First, so that no moment is left in which the directory says that it holds a node and does not.
+    let identity = dir.join(IDENTITY_FILE);
+    match std::fs::remove_file(&identity) {
+        Err(error) if error.kind() != ErrorKind::NotFound => {
+            return Err(file_error("remove", &identity)(error));
+        }
+        _ => sync_dir(dir)?,
+    }
     let aside = dir.join(format!("{ENGINE_DIR}.{word}"));
     std::fs::rename(dir.join(ENGINE_DIR), &aside).map_err(|source| StoreError::File {
         operation: "rename the engine's folder to",
@@ -198,22 +284,40 @@ pub fn set_engine_aside(dir: &Path, word: &str) -> Result<PathBuf, StoreError> {
 
 /// The line in `FORMAT`; `None` when there is no such file.
 fn read_format(dir: &Path) -> Result<Option<String>, StoreError> {
-    let path = dir.join(FORMAT_FILE);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(StoreError::File { operation: "open", path, source }),
-    };
-    let mut text = Vec::new();
-    file.take(FORMAT_BYTES_MAX).read_to_end(&mut text).map_err(|source| StoreError::File {
-        operation: "read",
-        path,
-        source,
-    })?;
-    Ok(Some(String::from_utf8_lossy(&text).trim_end().to_owned()))
+    let text = read_small(&dir.join(FORMAT_FILE), FORMAT_BYTES_MAX)?;
+    Ok(text.map(|text| text.trim_end().to_owned()))
 }
 
-/// Whether nothing is there but perhaps the lock file of an opening that was cut short.
+/// What `IDENTITY` says: a node, and how often it was started; `None` when there is no such file.
+fn read_identity(dir: &Path) -> Result<Option<(Uuid, u32)>, StoreError> {
+    let Some(text) = read_small(&dir.join(IDENTITY_FILE), IDENTITY_BYTES_MAX)? else { return Ok(None) };
+    let word = |line: Option<&str>, word: &str| {
+        line.and_then(|line| line.strip_prefix(word)).map(|rest| rest.trim().to_owned())
+    };
+    let mut lines = text.lines();
+    let node = word(lines.next(), IDENTITY_WORD).and_then(|node| node.parse().ok());
+    let starts = word(lines.next(), STARTS_WORD).and_then(|starts| starts.parse().ok());
+    node.zip(starts).map(Some).ok_or_else(|| StoreError::Format {
+        dir: dir.to_owned(),
+        reason: format!(
+            "its file {IDENTITY_FILE} is damaged; run kvs check, and remove that file if the data is what it should be"
+        ),
+    })
+}
+
+/// The text of a small file; `None` when it is not there.
+fn read_small(path: &Path, bytes_max: u64) -> Result<Option<String>, StoreError> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(file_error("open", path)(source)),
+    };
+    let mut text = Vec::new();
+    file.take(bytes_max).read_to_end(&mut text).map_err(file_error("read", path))?;
+    Ok(Some(String::from_utf8_lossy(&text).into_owned()))
+}
+
+/// Whether nothing is there but perhaps the lock file of an opening that was cut short, and what a new file system has.
 fn is_empty_or_absent(dir: &Path) -> Result<bool, StoreError> {
     let listing = match std::fs::read_dir(dir) {
         Ok(listing) => listing,
@@ -224,7 +328,8 @@ fn is_empty_or_absent(dir: &Path) -> Result<bool, StoreError> {
         let found =
             found.map_err(|source| StoreError::File { operation: "list", path: dir.to_owned(), source })?;
         let name = found.file_name();
-        if name != LOCK_FILE && name != "FORMAT.tmp" {
+        let is_file_systems = name == FILE_SYSTEM_DIR && found.file_type().is_ok_and(|kind| kind.is_dir());
+        if name != LOCK_FILE && name != FORMAT_TEMPORARY && !is_file_systems {
             return Ok(false);
         }
     }
@@ -245,7 +350,12 @@ fn create_folder(dir: &Path) -> Result<(), StoreError> {
 
 /// Writes the format into a folder that is there and locked.
 fn create(dir: &Path) -> Result<(), StoreError> {
-    let temporary = dir.join("FORMAT.tmp");
+    write_whole(dir, FORMAT_TEMPORARY, FORMAT_FILE, &format!("{}\n", format_line()))
+}
+
+/// Writes a small file, whole or not at all, and brings it to the disk.
+fn write_whole(dir: &Path, temporary: &str, name: &str, text: &str) -> Result<(), StoreError> {
+    let temporary = dir.join(temporary);
     let mut file = OpenOptions::new()
         .write(true)
         .create(true)
@@ -253,10 +363,10 @@ fn create(dir: &Path) -> Result<(), StoreError> {
         .mode(0o600)
         .open(&temporary)
         .map_err(file_error("create", &temporary))?;
-    writeln!(file, "{}", format_line())
+    file.write_all(text.as_bytes())
         .and_then(|()| file.sync_all())
         .map_err(file_error("write", &temporary))?;
-    let path = dir.join(FORMAT_FILE);
+    let path = dir.join(name);
     std::fs::rename(&temporary, &path).map_err(file_error("create", &path))?;
     sync_dir(dir)
 }

@@ -6,6 +6,7 @@ use kvs_core::record_codec::CodecError;
 
 use crate::commit::refusal::Refusal;
 use crate::engine::contract::EngineError;
+use crate::medium::Room;
 
 /// What a caller can do about an error.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -67,6 +68,14 @@ pub enum StoreError {
     /// The disk has no room left.
     #[error("the disk is full; free some space, writes go on by themselves")]
     Full,
+    /// The same, with where and how much is missing.
+    #[error("the disk of {} is full: {room}; free some space", .path.display())]
+    NoRoom {
+        /// A folder on the disk.
+        path: PathBuf,
+        /// How much room there is.
+        room: Room,
+    },
     /// A write or sync failed earlier. The write that failed may or may not be found after opening again.
     #[error("the store refuses writes since a disk failure ({0}); check the disk, then restart the node")]
     Poisoned(String),
@@ -119,7 +128,7 @@ impl StoreError {
             | Self::TooManyParked
             | Self::DigestUnread
             | Self::Unrecorded(_) => ErrorKind::Retry,
-            Self::Full | Self::Engine(EngineError::Full) => ErrorKind::Full,
+            Self::Full | Self::NoRoom { .. } | Self::Engine(EngineError::Full) => ErrorKind::Full,
             Self::Poisoned(_) | Self::Engine(EngineError::Poisoned | EngineError::Io { .. }) => {
                 ErrorKind::Poisoned
             }
@@ -153,7 +162,7 @@ impl StoreError {
             Self::QueueFull => Self::QueueFull,
             Self::TooManyParked => Self::TooManyParked,
             Self::Closed => Self::Closed,
-            Self::Full | Self::Engine(EngineError::Full) => Self::Full,
+            Self::Full | Self::NoRoom { .. } | Self::Engine(EngineError::Full) => Self::Full,
             Self::Poisoned(reason) => Self::Poisoned(reason.clone()),
             other => Self::Poisoned(other.to_string()),
         }

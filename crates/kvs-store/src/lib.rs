@@ -24,6 +24,7 @@ pub mod settings;
 pub mod shared;
 pub mod ship_mark;
 pub mod standing;
+mod start;
 pub mod store;
 pub mod table;
 pub mod tree;

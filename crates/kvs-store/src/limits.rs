@@ -45,6 +45,10 @@ pub const REVISIONS_TRIMMED_MAX: u32 = 16;
 /// Free bytes that must stay on the disk for flushes and compactions; below it writes are refused as `disk_full`.
 pub const DISK_RESERVE_BYTES: u64 = 48 * 1024 * 1024;
 
+/// How long a disk that was short of room is remembered to have been: an engine that closed itself within that time is
+/// opened again once there is room.
+pub const SHORT_OF_ROOM_KEPT: Duration = Duration::from_secs(60);
+
 /// How often a full or failed disk is looked at again.
 pub const RECOVER_INTERVAL: Duration = Duration::from_millis(500);
 

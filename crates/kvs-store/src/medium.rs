@@ -1,12 +1,14 @@
 //! Where an engine's files are: what opens it, again if need be, and says how much room is left.
 
-use std::path::PathBuf;
+use std::fmt;
+use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 
 use crate::engine::contract::{Engine, EngineError};
 use crate::engine::device::Device;
 use crate::engine::disk::{DiskEngine, DiskOptions};
 use crate::engine::memory::MemoryEngine;
+use crate::limits::DISK_RESERVE_BYTES;
 
 /// What holds an engine's files.
 pub trait Medium: Send + Sync + 'static {
@@ -19,6 +21,36 @@ pub trait Medium: Send + Sync + 'static {
 
     /// Free bytes; `None` when unknown.
     fn free_bytes(&self) -> Option<u64>;
+
+    /// Where it is, for people; `None` where there is no such place.
+    fn place(&self) -> Option<&FilePath> {
+        None
+    }
+}
+
+/// How much room a disk has, and how much it must have for writes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Room {
+    /// Free bytes; `None` when unknown.
+    pub free_bytes: Option<u64>,
+    /// Free bytes below which writes are refused.
+    pub needed_bytes: u64,
+}
+
+impl Room {
+    /// The room of a medium now.
+    pub(crate) fn of(medium: &dyn Medium) -> Self {
+        Self { free_bytes: medium.free_bytes(), needed_bytes: DISK_RESERVE_BYTES }
+    }
+}
+
+impl fmt::Display for Room {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.free_bytes {
+            Some(free) => write!(out, "{free} bytes are free, {} are needed", self.needed_bytes),
+            None => write!(out, "{} free bytes are needed", self.needed_bytes),
+        }
+    }
 }
 
 /// A folder on a disk.
@@ -38,6 +70,10 @@ impl Medium for DiskMedium {
     fn free_bytes(&self) -> Option<u64> {
         let stats = rustix::fs::statvfs(&self.dir).ok()?;
         Some(stats.f_bavail.saturating_mul(stats.f_frsize))
+    }
+
+    fn place(&self) -> Option<&FilePath> {
+        Some(&self.dir)
     }
 }
 

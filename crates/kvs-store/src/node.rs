@@ -57,6 +57,14 @@ pub(crate) struct NewIdentity {
     pub(crate) epoch: [u8; 4],
 }
 
+impl NewIdentity {
+    /// Bytes of a seed that nothing else is made of.
+    pub(crate) fn from_seed(seed: &[u8; 32]) -> Self {
+        let (node, rest) = seed.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
+        Self { node: *node, epoch: rest.first_chunk().copied().unwrap_or_default() }
+    }
+}
+
 /// An epoch from random bytes; 0 is none.
 pub(crate) fn epoch_of(random: [u8; 4]) -> u32 {
     u32::from_be_bytes(random).max(1)
@@ -97,6 +105,14 @@ pub(crate) enum Left {
 /// How often the node was started before.
 pub(crate) fn load_generation(engine: &dyn Engine) -> Result<u32, StoreError> {
     let Some(bytes) = engine.get(Table::Node, GENERATION)? else { return Ok(0) };
+    Cursor::new(&bytes)
+        .u32()
+        .map_err(|_| StoreError::corrupt(Table::Node.name(), GENERATION, "it ends early"))
+}
+
+/// How often the node had been started at the view's moment.
+pub(crate) fn generation_at(view: &View) -> Result<u32, StoreError> {
+    let Some(bytes) = view.get(Table::Node, GENERATION)? else { return Ok(0) };
     Cursor::new(&bytes)
         .u32()
         .map_err(|_| StoreError::corrupt(Table::Node.name(), GENERATION, "it ends early"))

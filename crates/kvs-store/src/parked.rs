@@ -25,7 +25,7 @@ use kvs_core::record_codec;
 use kvs_core::vector::Vector;
 use uuid::Uuid;
 
-use crate::engine::contract::{Batch, Order, Snapshot};
+use crate::engine::contract::{Order, Snapshot};
 use crate::error::StoreError;
 use crate::keys::{dot_key, parked_key, read_dot_key, record_key};
 use crate::observer::Key;
@@ -222,20 +222,21 @@ pub fn page(
     Ok(page)
 }
 
-/// Adds the rows that are found by keys to a directory from before there were any.
+/// The rows that are found by keys and that a directory from before there were any lacks.
 ///
 /// # Errors
 ///
 /// A row cannot be read.
-pub(crate) fn put_missing_rows(snapshot: &dyn Snapshot, batch: &mut Batch) -> Result<(), StoreError> {
+pub(crate) fn missing_rows(snapshot: &dyn Snapshot) -> Result<Vec<Vec<u8>>, StoreError> {
     let by_key = (Bound::Included(vec![BY_KEY]), Bound::Unbounded);
     if snapshot.range(Table::Parked, by_key, Order::Ascending).next().is_some() {
-        return Ok(());
+        return Ok(Vec::new());
     }
+    let mut missing = Vec::new();
     for row in snapshot.range(Table::Parked, (Bound::Unbounded, stamps_end()), Order::Ascending) {
         let (row_key, value) = row?;
         let (key, record) = decode(&row_key, &value)?;
-        batch.put(Table::Parked, by_key_row(&key, &record.dot), Vec::new());
+        missing.push(by_key_row(&key, &record.dot));
     }
-    Ok(())
+    Ok(missing)
 }

@@ -1,6 +1,6 @@
 //! What the committer and the readers share: the engine in use, the state of writing, the counters.
 
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::commit::plan::Selfhood;
@@ -89,6 +89,7 @@ pub(crate) struct Shared {
     floor: Mutex<Floor>,
     clock_verdict: AtomicU8,
     shortest_grace_ms: AtomicU64,
+    begun: AtomicBool,
     keys: AtomicU64,
     bytes: AtomicU64,
     tombstones: AtomicU64,
@@ -126,6 +127,7 @@ impl Shared {
             }),
             clock_verdict: AtomicU8::new(first_verdict as u8),
             shortest_grace_ms: AtomicU64::new(grace_ms),
+            begun: AtomicBool::new(false),
             keys: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             tombstones: AtomicU64::new(0),
@@ -137,6 +139,16 @@ impl Shared {
 
     pub(crate) fn state(&self) -> State {
         lock(&self.state).clone()
+    }
+
+    /// Whether this start is on the disk.
+    pub(crate) fn has_begun(&self) -> bool {
+        // Whoever sees it sees the identity that was published before.
+        self.begun.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_begun(&self) {
+        self.begun.store(true, Ordering::Release);
     }
 
     pub(crate) fn set_state(&self, state: State) {

@@ -15,27 +15,25 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::commit::committer::Committer;
 use crate::commit::mark::Note;
-use crate::commit::plan::Selfhood;
 use crate::commit::queue::{Job, Woken};
 use crate::commit::write::{Outcome, Reply, Transaction};
 use crate::compression::{self, Content};
 use crate::data_dir::{DataDir, Expect};
-use crate::engine::contract::{Batch, Engine, Sync};
 use crate::engine::disk::{Blocks, DiskOptions};
 use crate::engine_cell::EngineCell;
-use crate::error::StoreError;
+use crate::error::{ErrorKind, StoreError};
 use crate::keys::record_key;
-use crate::medium::{DiskMedium, Medium};
-use crate::node::{self, Counters, Identity, Left, NewIdentity};
+use crate::medium::{DiskMedium, Medium, Room};
+use crate::node::{self, Identity, NewIdentity};
 use crate::observer::{Key, Observer};
-use crate::parked;
 use crate::read::history::{self, Revision};
 use crate::read::range::{self, Page, RangeQuery};
 use crate::read::view::View;
 use crate::row::Row;
 use crate::settings::Settings;
 use crate::shared::{ClockVerdict, Shared, State, Status};
-use crate::standing::{self, EpochStart, Standing};
+use crate::standing::Standing;
+use crate::start::{Begun, Found, Start};
 use crate::table::Table;
 use crate::tree::digest::Digest;
 use crate::tree::live::LiveTree;
@@ -74,10 +72,18 @@ impl Store {
         observer: Arc<dyn Observer>,
     ) -> Result<Self, StoreError> {
         let data_dir = DataDir::open(dir, Expect::AnyOrNew)?;
+        data_dir.expect_engine()?;
         let medium = DiskMedium { dir: data_dir.engine_dir(), options: disk_options(&settings) };
         let mut seed = [0; 32];
         system_random(&mut seed)?;
-        Self::open_on(Box::new(medium), settings, clock, observer, seed, Some(data_dir))
+        let disk = medium.clone();
+        Self::open_on(Box::new(medium), settings, clock, observer, seed, Some(data_dir)).map_err(|error| {
+            match error.kind() {
+                // Nothing is running that could go on by itself.
+                ErrorKind::Full => StoreError::NoRoom { path: disk.dir.clone(), room: Room::of(&disk) },
+                _ => error,
+            }
+        })
     }
 
     /// Opens or creates the store on any medium, drawing randomness from `seed`: for tests and simulations.
@@ -93,7 +99,8 @@ impl Store {
         seed: [u8; 32],
         data_dir: Option<DataDir>,
     ) -> Result<Self, StoreError> {
-        let (shared, committer, generation) = Self::begin(medium, settings, clock, observer, seed)?;
+        let (shared, committer, generation) =
+            Self::begin(medium, settings, clock, observer, seed, data_dir.as_ref())?;
         let thread = std::thread::Builder::new()
             .name("kvs-committer".into())
             .spawn(move || committer.run())
@@ -120,7 +127,7 @@ impl Store {
         observer: Arc<dyn Observer>,
         seed: [u8; 32],
     ) -> Result<Self, StoreError> {
-        let (shared, committer, generation) = Self::begin(medium, settings, clock, observer, seed)?;
+        let (shared, committer, generation) = Self::begin(medium, settings, clock, observer, seed, None)?;
         let drive = Drive::Inline(Box::new(Mutex::new(committer)));
         Ok(Self { shared, settings, drive, generation, _data_dir: None })
     }
@@ -131,13 +138,26 @@ impl Store {
         clock: Arc<dyn Clock>,
         observer: Arc<dyn Observer>,
         seed: [u8; 32],
+        data_dir: Option<&DataDir>,
     ) -> Result<(Arc<Shared>, Committer, u32), StoreError> {
         let engine = medium.open()?;
-        let (selfhood, generation) = begin(&*engine, &settings, &*clock, &seed)?;
+        let random = NewIdentity::from_seed(&seed);
+        let start = Start::read(&*engine, &settings, clock.now_ms(), random)?;
+        if let Some(data_dir) = data_dir {
+            data_dir.expect_node(found_node(&start))?;
+        }
+        let begun = start.write_if_there_is_room(&engine, &*medium)?;
+        if begun == Begun::Written
+            && let Some(data_dir) = data_dir
+        {
+            data_dir.note_node(start.after.identity.origin.node, start.generation)?;
+        }
+        let generation = start.generation;
+        let selfhood = if begun == Begun::Written { start.after } else { start.before };
         let tree = LiveTree::open(&*engine, settings.digest_key);
         let forgetting = (settings.collection, settings.tombstone_grace_ms);
         let shared = Shared::new(EngineCell::new(engine), medium, &selfhood, forgetting, tree);
-        let committer = Committer::new(Arc::clone(&shared), settings, clock, observer, selfhood, seed);
+        let committer = Committer::new(Arc::clone(&shared), settings, clock, observer, selfhood, seed, begun);
         Ok((shared, committer, generation))
     }
 
@@ -263,7 +283,31 @@ impl Store {
         self.shared.identity().origin.node
     }
 
-    /// How often this node was started, this time included; on the disk since the store is open.
+    /// Whether this start is on the disk. One that found the disk full is not: the node serves reads as what it was, gives
+    /// out no number, and must not speak to its peers. It becomes true by itself once there is room.
+    #[must_use]
+    pub fn has_begun(&self) -> bool {
+        self.shared.has_begun()
+    }
+
+    /// How much room the disk has.
+    #[must_use]
+    pub fn room(&self) -> Room {
+        Room::of(&*self.shared.medium)
+    }
+
+    /// A full disk as an error that says where and how much is missing; any other error as it is.
+    #[must_use]
+    pub fn with_room(&self, error: StoreError) -> StoreError {
+        match (error, self.shared.medium.place()) {
+            (StoreError::Full, Some(place)) => {
+                StoreError::NoRoom { path: place.to_owned(), room: self.room() }
+            }
+            (other, _) => other,
+        }
+    }
+
+    /// How often this node was started, this time included; on the disk once the store [has begun](Self::has_begun).
     #[must_use]
     pub const fn generation(&self) -> u32 {
         self.generation
@@ -411,6 +455,12 @@ pub fn disk_options(settings: &Settings) -> DiskOptions {
     DiskOptions { cache_bytes: settings.cache_bytes, blocks }
 }
 
+/// The node that a start found, and how often it was started before.
+fn found_node(start: &Start) -> Option<(Uuid, u32)> {
+    let starts = start.generation.saturating_sub(1);
+    (start.found == Found::Node).then_some((start.before.identity.origin.node, starts))
+}
+
 /// Fills `random` from the operating system.
 pub(crate) fn system_random(random: &mut [u8]) -> Result<(), StoreError> {
     use rand::TryRng;
@@ -419,50 +469,4 @@ pub(crate) fn system_random(random: &mut [u8]) -> Result<(), StoreError> {
         path: "the operating system".into(),
         source: std::io::Error::other(error),
     })
-}
-
-/// Reads or makes the node's identity and standing, counts this start, and notes that it is open.
-fn begin(
-    engine: &dyn Engine,
-    settings: &Settings,
-    clock: &dyn Clock,
-    seed: &[u8; 32],
-) -> Result<(Selfhood, u32), StoreError> {
-    let mut batch = Batch::default();
-    let (node_random, epoch_random) = seed.split_first_chunk::<16>().unwrap_or((&[0; 16], &[]));
-    let epoch_random = epoch_random.first_chunk().copied().unwrap_or_default();
-    let selfhood = match node::load(engine)? {
-        None => {
-            let random = NewIdentity { node: *node_random, epoch: epoch_random };
-            let identity = Identity::first(random, settings.first_joined, clock.now_ms());
-            let start =
-                EpochStart { epoch: identity.origin.epoch, after_local_seq: 0, last_seq: 0, top_ms: 0 };
-            let standing = Standing { epochs: vec![start], ..Standing::default() };
-            Selfhood { identity, counters: Counters::default(), standing }
-        }
-        Some((mut identity, mut counters, left)) => {
-            let epochs = standing::load_epochs(engine, &identity, &counters)?;
-            let mut standing = Standing::load(engine, epochs)?;
-            let before = standing.clone();
-            // The directory may have been put back to an earlier moment, or lack what an earlier process wrote without
-            // waiting for the disk: numbers that were given out may be forgotten, and nothing here can tell.
-            standing::begin_epoch(&mut identity, &mut counters, &mut standing, epoch_random);
-            before.put_changes(&standing, &mut batch);
-            if let Left::Open(_) = left {
-                // What was recovered from the engine's journal gets files of its own before anything is built on it.
-                engine.flush()?;
-            }
-            parked::put_missing_rows(&*engine.snapshot(), &mut batch)?;
-            Selfhood { identity, counters, standing }
-        }
-    };
-    let generation = node::load_generation(engine)?.saturating_add(1);
-    batch.changes.retain(|change| change.key != standing::LIVES);
-    standing::put_epochs(&mut batch, &selfhood.standing.epochs);
-    node::put_generation(&mut batch, generation);
-    node::put_identity(&mut batch, &selfhood.identity);
-    node::put_counters(&mut batch, &selfhood.counters);
-    node::put_left(&mut batch, Left::Open(settings.durability));
-    engine.commit(batch, Sync::Disk)?;
-    Ok((selfhood, generation))
 }

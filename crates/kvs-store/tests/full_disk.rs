@@ -252,3 +252,127 @@ fn every_waiting_writer_is_told_that_the_disk_is_full() {
     }
     audit(&store);
 }
+
+/// A store with a value, closed in this way, on a device that has these faults from now on.
+#[expect(clippy::unwrap_used, reason = "a failing step must fail the test")]
+fn closed_store(durability: Durability, crashed: bool) -> (Device, std::sync::Arc<ManualClock>, u32) {
+    let (device, clock, store) = fresh(Settings { durability, ..settings() });
+    store.commit(vec![put("k0", "1")]).unwrap();
+    let generation = store.generation();
+    if crashed {
+        // What the process does at its end does not reach the disk.
+        let bytes = device.len();
+        store.close();
+        device.truncate(bytes);
+    } else {
+        store.close();
+    }
+    (device, clock, generation)
+}
+
+#[test]
+fn a_store_that_is_opened_without_room_serves_reads_and_begins_once_there_is_room() {
+    for (durability, crashed) in [
+        (Durability::Always, false),
+        (Durability::Always, true),
+        (Durability::Interval, true),
+        (Durability::Never, true),
+    ] {
+        for nothing_fits in [false, true] {
+            let (device, clock, generation) = closed_store(durability, crashed);
+            let bytes = device.len();
+            let faults = if nothing_fits { capacity(bytes) } else { free(DISK_RESERVE_BYTES - 1) };
+            device.set_faults(faults);
+            let settings = Settings { durability, ..settings() };
+            let store = open(&device, &clock, settings, 2).unwrap();
+            assert_eq!(store.state(), State::Full, "{durability:?} {crashed} {nothing_fits}");
+            is_there(&store, 1);
+            for _ in 0..3 {
+                assert!(matches!(store.commit(vec![put("k1", "1")]), Err(StoreError::Full)));
+                look_again(&store, &clock);
+                assert_eq!(store.state(), State::Full);
+                is_there(&store, 1);
+            }
+            assert_eq!(device.len(), bytes, "something was written without room");
+            device.set_faults(Faults::default());
+            look_again(&store, &clock);
+            assert_eq!(store.state(), State::Open, "{durability:?} {crashed} {nothing_fits}");
+            store.commit(vec![put("k1", "1")]).unwrap();
+            assert!(store.generation() > generation);
+            audit(&store);
+            // What the start had to write is there: after a crash its numbers are not used again.
+            let (epoch, generation) = (store.identity().origin.epoch, store.generation());
+            assert_eq!(epoch > 1, crashed && durability != Durability::Always);
+            store.close();
+            device.crash(Torn::Clean);
+            let store = open(&device, &clock, settings, 3).unwrap();
+            is_there(&store, 2);
+            assert!(store.generation() > generation);
+            audit(&store);
+        }
+    }
+}
+
+/// A start that was never written leaves the directory as it found it.
+#[test]
+fn a_store_that_is_closed_before_there_was_room_is_as_it_was() {
+    let (device, clock, generation) = closed_store(Durability::Interval, true);
+    let bytes = device.read();
+    device.set_faults(free(1));
+    let store = open(&device, &clock, settings(), 2).unwrap();
+    is_there(&store, 1);
+    store.close();
+    assert_eq!(device.read(), bytes);
+    device.set_faults(Faults::default());
+    let store = open(&device, &clock, settings(), 3).unwrap();
+    is_there(&store, 1);
+    assert_eq!(store.generation(), generation + 1);
+    assert!(store.identity().origin.epoch > 1, "numbers that may have been seen were given out again");
+}
+
+/// A new node has nothing to serve; where its identity fits it starts, and says that the disk is nearly full.
+#[test]
+fn a_new_store_on_a_nearly_full_disk_has_an_identity_and_takes_no_writes() {
+    let (device, clock) = (Device::new(), ManualClock::new());
+    device.set_faults(free(DISK_RESERVE_BYTES - 1));
+    let store = open(&device, &clock, settings(), 1).unwrap();
+    assert_eq!(store.state(), State::Full);
+    assert!(matches!(store.commit(vec![put("k0", "1")]), Err(StoreError::Full)));
+    let node = store.node();
+    device.set_faults(Faults::default());
+    look_again(&store, &clock);
+    store.commit(vec![put("k0", "1")]).unwrap();
+    assert_eq!(store.node(), node);
+}
+
+/// A flush in the background runs out of room and closes the engine; somebody makes room before any write notices.
+#[test]
+fn an_engine_that_closed_itself_for_want_of_room_is_opened_again_though_there_is_room_by_now() {
+    let (device, clock, store) = fresh(settings());
+    store.commit(vec![put("k0", "1")]).unwrap();
+    let epoch = store.identity().origin.epoch;
+    device.set_faults(free(DISK_RESERVE_BYTES + 1));
+    settle(&store);
+    device.set_faults(Faults { background_fails: true, ..free(DISK_RESERVE_BYTES * 20) });
+    let error = store.commit(vec![put("k1", "1")]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Full, "{error}");
+    is_there(&store, 1);
+    device.set_faults(Faults::default());
+    look_again(&store, &clock);
+    assert_eq!(store.state(), State::Open);
+    store.commit(vec![put("k1", "1")]).unwrap();
+    assert!(store.identity().origin.epoch > epoch);
+    audit(&store);
+}
+
+/// Where the disk was never short of room, an engine that closed itself is a failure of the disk.
+#[test]
+fn an_engine_that_closed_itself_with_room_to_spare_poisons_the_store() {
+    let (device, clock, store) = fresh(settings());
+    device.set_faults(Faults { background_fails: true, ..free(DISK_RESERVE_BYTES * 20) });
+    let error = store.commit(vec![put("k0", "1")]).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Poisoned, "{error}");
+    device.set_faults(Faults::default());
+    look_again(&store, &clock);
+    assert!(matches!(store.state(), State::Poisoned(_)));
+}

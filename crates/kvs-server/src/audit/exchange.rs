@@ -29,7 +29,7 @@ const PREFIX: &str = "audit/";
 
 /// Signs, hands out and keeps checkpoints for ever.
 pub(crate) async fn keep(node: Arc<Node>) {
-    if node.recorder.log().is_none() {
+    if node.recorder.log().is_none() && !node.recorder.is_awaited() {
         return;
     }
     let mut ticks = tokio::time::interval(AUDIT_LOOK_INTERVAL);

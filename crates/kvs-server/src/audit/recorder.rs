@@ -4,6 +4,7 @@
 //! disk; the two syncs run side by side. What is refused is noted as it is refused, up to so many a second. Never a value
 //! and never a token: a user, a key, a result and the id of the request.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use http::Method;
@@ -22,6 +23,8 @@ use crate::routes::{self, Route};
 #[derive(Debug)]
 pub(crate) struct Recorder {
     log: OnceLock<Arc<AuditLog>>,
+    /// Whether there is to be a trail that could not be opened yet.
+    awaited: AtomicBool,
     /// What the running commit must wait for.
     ticket: Mutex<Option<SyncTicket>>,
     clock: SystemClock,
@@ -30,13 +33,24 @@ pub(crate) struct Recorder {
 impl Recorder {
     /// A recorder without a trail.
     pub(crate) fn new(clock: SystemClock) -> Self {
-        Self { log: OnceLock::new(), ticket: Mutex::default(), clock }
+        Self { log: OnceLock::new(), awaited: AtomicBool::new(false), ticket: Mutex::default(), clock }
     }
 
     /// Records into this trail from now on.
     pub(crate) fn begin(&self, log: Arc<AuditLog>) {
         // It is set once: a node has one trail.
         drop(self.log.set(log));
+        self.awaited.store(false, Ordering::Release);
+    }
+
+    /// Lets nothing be done that must be noted until there is a trail.
+    pub(crate) fn await_trail(&self) {
+        self.awaited.store(true, Ordering::Release);
+    }
+
+    /// Whether there is to be a trail that could not be opened yet.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.awaited.load(Ordering::Acquire)
     }
 
     /// The trail, if there is one.
@@ -50,7 +64,9 @@ impl Recorder {
     ///
     /// It cannot be noted: it must not be committed.
     pub(crate) fn recording(&self, acts: &[Act]) -> Result<(), String> {
-        let Some(log) = self.log() else { return Ok(()) };
+        let Some(log) = self.log() else {
+            return if self.is_awaited() { Err("it could not be opened yet".to_owned()) } else { Ok(()) };
+        };
         let now_ms = self.clock.now_ms();
         let events: Vec<Event<'_>> = acts.iter().map(|act| event_of(act, now_ms)).collect();
         let ticket = log.record(&events).map_err(|error| error.to_string())?;

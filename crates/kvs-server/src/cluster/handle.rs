@@ -1,6 +1,6 @@
 //! What the rest of the server sees of the cluster.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,6 +41,10 @@ pub(super) struct Progress {
 /// The cluster as handlers see it.
 pub(crate) struct Cluster {
     pub(super) visible: Mutex<Arc<Vec<Member>>>,
+    /// Names of members that were not restored when this node was.
+    pub(super) unrestored: Mutex<Arc<Vec<String>>>,
+    /// Whether the threads run; before, nobody takes what is sent to them.
+    pub(super) running: AtomicBool,
     pub(super) clients_mode: AtomicU8,
     pub(super) peers_mode: AtomicU8,
     pub(super) progress: Mutex<Progress>,
@@ -62,6 +66,20 @@ impl Cluster {
     /// Members heard of in the last ten minutes, this node first.
     pub(crate) fn visible(&self) -> Arc<Vec<Member>> {
         Arc::clone(&self.visible.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Names of members that were not restored when this node was.
+    pub(crate) fn unrestored(&self) -> Arc<Vec<String>> {
+        Arc::clone(&self.unrestored.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(super) fn set_unrestored(&self, names: Vec<String>) {
+        *self.unrestored.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(names);
+    }
+
+    /// Whether this node takes part in its cluster. One that found its disk full at its start does not yet.
+    pub(crate) fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
     }
 
     /// Whether clients may write.

@@ -1,7 +1,7 @@
 //! Starting and stopping the cluster's threads.
 
 use std::net::SocketAddr;
-use std::sync::atomic::AtomicU8;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -49,6 +49,8 @@ impl Queues {
         let (members, replicator) = (channel(), channel());
         let cluster = Arc::new(Cluster {
             visible: Mutex::default(),
+            unrestored: Mutex::default(),
+            running: AtomicBool::new(false),
             clients_mode: AtomicU8::new(mode.number()),
             peers_mode: AtomicU8::new(Mode::Syncing.number()),
             progress: Mutex::default(),
@@ -171,6 +173,7 @@ pub(crate) fn start(
         spawn("kvs-members", move || members_thread.run(&members.1))?,
         spawn("kvs-replicator", move || replication.run(&replicator.1))?,
     ];
+    cluster.running.store(true, Ordering::Release);
     let service = Service { store, cluster: Arc::clone(&cluster), secrets, clock };
     Ok((Threads { cluster, handles, end }, Arc::new(service)))
 }

@@ -143,9 +143,20 @@ pub(crate) fn leave(node: &Node, query: Option<&str>) -> Result<Reply, Problem> 
 }
 
 fn cluster(node: &Node) -> Result<&Arc<Cluster>, Problem> {
-    node.cluster.as_ref().ok_or_else(|| {
+    running(node)?.ok_or_else(|| {
         Problem::new(Code::NotFound, "this node works alone (clustering_enabled: false): it has no cluster")
     })
+}
+
+/// The cluster that this node takes part in; `None` for a node alone.
+fn running(node: &Node) -> Result<Option<&Arc<Cluster>>, Problem> {
+    match &node.cluster {
+        Some(cluster) if !cluster.is_running() => Err(Problem::new(
+            Code::NotReady,
+            "the node takes no part in its cluster before its disk has room; /health says how much",
+        )),
+        cluster => Ok(cluster.as_ref()),
+    }
 }
 
 /// Answers `GET /sync/merkle/root`. May read some hundred records.
@@ -220,7 +231,7 @@ pub(crate) async fn convergence(node: &Node, query: Option<&str>) -> Result<Repl
         sessions: Sessions,
     }
     Query::read(query, &[])?;
-    let report = match &node.cluster {
+    let report = match running(node)? {
         Some(cluster) => cluster.report().await.ok_or_else(stopping)?,
         None => kvs_cluster::report::Report::default(),
     };
@@ -277,7 +288,7 @@ pub(crate) async fn tombstones(
     }
     Query::read(query, &[])?;
     let count = node.vault.whole(&visitor.identity.caller())?.tombstones();
-    let report = match &node.cluster {
+    let report = match running(node)? {
         Some(cluster) => cluster.tombstones().await.ok_or_else(stopping)?.map_err(Problem::from)?,
         None => kvs_cluster::report::TombstoneReport::default(),
     };

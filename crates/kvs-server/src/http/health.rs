@@ -5,6 +5,7 @@
 
 use http::StatusCode;
 use kvs_core::version::JOINED_YOUNGEST_MS;
+use kvs_store::medium::Room;
 use kvs_store::shared::{ClockVerdict, State};
 use serde::Serialize;
 
@@ -26,8 +27,20 @@ struct Health<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     reasons: Vec<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    disk: Option<Disk>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unrestored_members: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bootstrap: Option<Progress>,
     backup: LastBackups,
+}
+
+/// How much room a disk has that has too little.
+#[derive(Serialize)]
+struct Disk {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    free_bytes: Option<u64>,
+    needed_bytes: u64,
 }
 
 /// How far a node is that fetches what its cluster holds.
@@ -41,10 +54,14 @@ struct Progress {
 pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem> {
     Query::read(query, &[])?;
     let backup = node.backups.last();
-    let mut reasons = Vec::new();
+    let (mut reasons, mut disk) = (Vec::new(), None);
     match node.vault.state() {
         State::Open => {}
-        State::Full => reasons.push("disk_full"),
+        State::Full => {
+            let Room { free_bytes, needed_bytes } = node.vault.own().room();
+            reasons.push("disk_full");
+            disk = Some(Disk { free_bytes, needed_bytes });
+        }
         State::Poisoned(_) => reasons.push("poisoned"),
     }
     if backup.is_failing() {
@@ -53,15 +70,22 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
     if node.is_stopping() {
         reasons.push("stopping");
     }
+    if node.recorder.is_awaited() {
+        reasons.push("audit_unavailable");
+    }
     if node.settings.has_saved_writes {
         reasons.push("unreplicated_writes_saved");
     }
-    let (mut member_count, mut bootstrap) = (1, None);
+    let (mut member_count, mut bootstrap, mut unrestored_members) = (1, None, Vec::new());
     if let Some(cluster) = &node.cluster {
         member_count = cluster.visible().len().max(1);
         bootstrap = cluster.bootstrap().map(|it| Progress { fetched: it.fetched, total: it.total });
         if node.vault.parked() > 0 {
             reasons.push("records_parked");
+        }
+        unrestored_members = cluster.unrestored().to_vec();
+        if !unrestored_members.is_empty() {
+            reasons.push("unrestored_member");
         }
         let clock = cluster.clock();
         if clock.is_ahead {
@@ -82,6 +106,8 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
         version: env!("CARGO_PKG_VERSION"),
         joined_timestamp: (joined_ms != JOINED_YOUNGEST_MS).then_some(joined_ms),
         reasons,
+        disk,
+        unrestored_members,
         bootstrap,
         backup,
     };

@@ -95,9 +95,16 @@ fn no_such_version() -> Problem {
     Problem::new(Code::NotFound, "the history of this path does not hold this version")
 }
 
+/// The version of this uuid. A value that expired is there twice, as what it was and as what became of it: the one with
+/// the content is the answer.
 fn find(node: &Node, visitor: &Visitor, path: &Path, uuid: Uuid) -> Result<Option<Revision>, Problem> {
     let revisions = node.vault.history(&visitor.identity.caller(), path, node.clock.now_ms())?;
-    Ok(revisions.into_iter().find(|revision| revision.record.version.uuid == uuid))
+    let mut of_version = revisions.into_iter().filter(|revision| revision.record.version.uuid == uuid);
+    let first = of_version.next();
+    if first.as_ref().is_none_or(|revision| revision.record.kind == Kind::Value) {
+        return Ok(first);
+    }
+    Ok(of_version.find(|revision| revision.record.kind == Kind::Value).or(first))
 }
 
 fn list(node: &Node, visitor: &Visitor, path: &Path) -> Result<Reply, Problem> {

@@ -64,3 +64,25 @@ async fn a_key_that_ends_in_a_uuid_has_a_history_too() {
     assert_eq!(versions[0]["uuid"], json!(version));
     assert_eq!(node.get(&format!("/history/{user}/{version}")).await.json()["data"], 1);
 }
+
+/// What expired and what it was carry one uuid; who asks for it wants what it was.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_expired_value_can_be_read_and_restored_from_the_history_that_lists_it() {
+    let node = TestNode::start().await;
+    let version = node.put("/kv/a/b?ttl=1s", "{\"v\": 1}").await.uuid();
+    let history = async || node.get("/history/a/b").await.json();
+    let begun = std::time::Instant::now();
+    while history().await[0]["op"] != "expire" {
+        assert!(begun.elapsed() < crate::support::PATIENCE, "it never expired");
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(node.get("/kv/a/b").await.status, 404);
+    let versions = history().await;
+    assert_eq!((&versions[0]["uuid"], &versions[1]["uuid"]), (&json!(version), &json!(version)));
+    let read = node.get(&format!("/history/a/b/{version}")).await;
+    assert!(read.text().ends_with(",\"data\":{\"v\": 1}}"), "{}", read.text());
+    assert_eq!(read.json()["op"], "put");
+    let restored = node.request("POST", &format!("/history/a/b/{version}/restore"), "", "").await;
+    assert_eq!(restored.status, 201, "{}", restored.text());
+    assert!(node.get("/kv/a/b").await.text().contains("{\"v\": 1}"));
+}

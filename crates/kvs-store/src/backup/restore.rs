@@ -117,6 +117,7 @@ impl Filling<'_> {
         node::put_restored(&mut batch, clock.now_ms());
         engine.commit(batch, Sync::Disk).map_err(target)?;
         engine.flush().map_err(target)?;
+        data_dir.note_node(identity.origin.node, 0).map_err(BackupError::Target)?;
         Ok(identity)
     }
 

@@ -8,6 +8,7 @@ use crate::check::view::check_view;
 use crate::data_dir::{DataDir, Expect};
 use crate::engine::disk::DiskEngine;
 use crate::error::StoreError;
+use crate::node;
 use crate::read::view::View;
 use crate::settings::Settings;
 use crate::store::disk_options;
@@ -20,10 +21,12 @@ use crate::store::disk_options;
 ///
 /// # Errors
 ///
-/// [`StoreError::InUse`] when the node runs; [`StoreError::Format`] when there is no data directory of this format;
+/// [`StoreError::InUse`] when the node runs; [`StoreError::Format`] when there is no data directory of this format, or its
+/// engine is gone;
 /// [`StoreError::Engine`] when the engine cannot open its files. Nothing was changed.
 pub fn check(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Report, StoreError> {
     let data_dir = DataDir::open(dir, Expect::Existing)?;
+    data_dir.expect_engine()?;
     if !data_dir.engine_dir().is_dir() {
         return Err(StoreError::Format {
             dir: dir.to_owned(),
@@ -31,5 +34,13 @@ pub fn check(dir: &Path, progress: &mut dyn FnMut(u64)) -> Result<Report, StoreE
         });
     }
     let engine = DiskEngine::open(&data_dir.engine_dir(), &disk_options(&Settings::default()))?;
-    Ok(check_view(&View::of(Arc::new(engine)), progress))
+    let view = View::of(Arc::new(engine));
+    let mut report = check_view(&view, progress);
+    // A damaged row is in the report already.
+    if let (Ok(found), Ok(starts)) = (node::load_at(&view), node::generation_at(&view))
+        && let Err(error) = data_dir.expect_node(found.map(|(identity, _, _)| (identity.origin.node, starts)))
+    {
+        report.add_problem(error);
+    }
+    Ok(report)
 }

@@ -21,14 +21,16 @@ use crate::engine::contract::{Batch, Engine, EngineError, Sync};
 use crate::error::StoreError;
 use crate::limits::{
     CLOCK_EARLIEST_MS, DISK_RESERVE_BYTES, PLACEHOLDER_KEPT_MS, REAP_INTERVAL, RECOVER_INTERVAL,
-    SYNC_INTERVAL,
+    SHORT_OF_ROOM_KEPT, SYNC_INTERVAL,
 };
-use crate::node::{self, Left};
+use crate::medium::Room;
+use crate::node::{self, Left, NewIdentity};
 use crate::observer::{BatchStats, Observer, RecordedEnd};
 use crate::parked;
 use crate::settings::{Durability, Settings};
 use crate::shared::{ClockVerdict, Shared, State};
 use crate::standing::{self, Standing, Sweep};
+use crate::start::{self, Begun, Start};
 
 /// How the engine must be treated before writing goes on after a full disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,6 +51,8 @@ pub(crate) struct Committer {
     random: StdRng,
     after_full: AfterFull,
     recover_at: Duration,
+    /// Until when an engine that closed itself is taken to have run out of room.
+    short_until: Duration,
     /// When unsynced writes must be synced (`durability: interval`).
     sync_at: Option<Duration>,
     chores: Chores,
@@ -62,8 +66,9 @@ impl Committer {
         observer: Arc<dyn Observer>,
         selfhood: Selfhood,
         seed: [u8; 32],
+        begun: Begun,
     ) -> Self {
-        Self {
+        let mut committer = Self {
             shared,
             settings,
             clock,
@@ -72,9 +77,21 @@ impl Committer {
             random: StdRng::from_seed(seed),
             after_full: AfterFull::GoOn,
             recover_at: Duration::ZERO,
+            short_until: Duration::ZERO,
             sync_at: None,
             chores: Chores::default(),
+        };
+        match begun {
+            Begun::Written => {
+                committer.shared.set_begun();
+                if committer.has_less_than(DISK_RESERVE_BYTES) {
+                    committer.become_full(AfterFull::GoOn);
+                }
+            }
+            Begun::Untried => committer.become_full(AfterFull::GoOn),
+            Begun::CutShort => committer.become_full(AfterFull::Reopen),
         }
+        committer
     }
 
     /// Works until the queue is closed and empty, then brings everything to the disk and notes the orderly end.
@@ -101,6 +118,7 @@ impl Committer {
             self.commit(jobs);
         }
         self.sync_if_due();
+        self.look_for_room();
         self.recover_if_due();
         self.do_chores();
         woken
@@ -235,27 +253,36 @@ impl Committer {
             State::Full => return Err(StoreError::Full),
             State::Poisoned(reason) => return Err(StoreError::Poisoned(reason)),
         }
-        if self.shared.medium.free_bytes().is_some_and(|free| free < DISK_RESERVE_BYTES) {
-            tracing::error!("the disk is nearly full: writes are refused until there is room");
+        if self.has_less_than(DISK_RESERVE_BYTES) {
             self.become_full(AfterFull::GoOn);
             return Err(StoreError::Full);
         }
         Ok(())
     }
 
+    fn has_less_than(&self, bytes: u64) -> bool {
+        start::has_less_than(&*self.shared.medium, bytes)
+    }
+
+    /// Remembers for a while that the disk was short of room. A flush in the background may have failed for that before
+    /// any write notices, and somebody may have made room meanwhile.
+    fn look_for_room(&mut self) {
+        if self.has_less_than(DISK_RESERVE_BYTES.saturating_mul(2)) {
+            self.short_until = self.clock.monotonic() + SHORT_OF_ROOM_KEPT;
+        }
+    }
+
     /// Notes what an engine failure means for further writes.
     fn fail(&mut self, error: EngineError) -> StoreError {
-        let nearly_full =
-            self.shared.medium.free_bytes().is_some_and(|free| free < DISK_RESERVE_BYTES.saturating_mul(2));
+        self.look_for_room();
+        let was_short = self.clock.monotonic() < self.short_until;
         match error {
             EngineError::Full => {
-                tracing::error!("the disk is full: writes are refused until there is room");
                 self.become_full(AfterFull::Reopen);
                 StoreError::Full
             }
-            // A flush in the background that ran out of room closes the engine before any write sees the full disk.
-            EngineError::Poisoned if nearly_full => {
-                tracing::error!("the engine ran out of disk: writes are refused until there is room");
+            // Nothing was written by us: an earlier failure in the background closed the engine.
+            EngineError::Poisoned if was_short => {
                 self.become_full(AfterFull::Reopen);
                 StoreError::Full
             }
@@ -268,6 +295,14 @@ impl Committer {
     }
 
     fn become_full(&mut self, after_full: AfterFull) {
+        let place = self.shared.medium.place().map(|place| place.display().to_string()).unwrap_or_default();
+        let Room { free_bytes, needed_bytes } = Room::of(&*self.shared.medium);
+        tracing::error!(
+            path = place,
+            free_bytes,
+            needed_bytes,
+            "disk_full: writes are refused until there is room, reads go on"
+        );
         self.after_full = after_full;
         self.recover_at = self.clock.monotonic() + RECOVER_INTERVAL;
         self.shared.set_state(State::Full);
@@ -279,13 +314,13 @@ impl Committer {
             return;
         }
         self.recover_at = self.clock.monotonic() + RECOVER_INTERVAL;
-        let wanted = DISK_RESERVE_BYTES + DISK_RESERVE_BYTES / 4;
-        if self.shared.medium.free_bytes().is_some_and(|free| free < wanted) {
+        if self.has_less_than(DISK_RESERVE_BYTES + DISK_RESERVE_BYTES / 4) {
             return;
         }
-        let recovered = match self.after_full {
-            AfterFull::GoOn => Ok(()),
-            AfterFull::Reopen => self.reopen(),
+        let recovered = match (self.shared.has_begun(), self.after_full) {
+            (true, AfterFull::GoOn) => Ok(()),
+            (true, AfterFull::Reopen) => self.reopen(),
+            (false, _) => self.begin(),
         };
         match recovered {
             Ok(()) => {
@@ -295,6 +330,23 @@ impl Committer {
             }
             Err(error) => tracing::warn!(%error, "the engine cannot be opened again yet"),
         }
+    }
+
+    /// Makes up the start of a node that found the disk full.
+    fn begin(&mut self) -> Result<(), StoreError> {
+        let engine = match self.after_full {
+            AfterFull::GoOn => self.shared.engine.current()?,
+            AfterFull::Reopen => self.shared.engine.reopen(&*self.shared.medium)?,
+        };
+        // What is read here is a node that was found: it needs no uuid.
+        let random = NewIdentity { node: [0; 16], epoch: rand::RngExt::random(&mut self.random) };
+        let start = Start::read(&*engine, &self.settings, self.clock.now_ms(), random)?;
+        self.after_full = AfterFull::Reopen;
+        start.write(&*engine)?;
+        self.selfhood = start.after;
+        self.shared.publish_standing(&self.selfhood);
+        self.shared.set_begun();
+        Ok(())
     }
 
     /// Opens the engine again after a write that was cut short. Numbers given out by that write may be forgotten, so
@@ -357,7 +409,8 @@ impl Committer {
     }
 
     pub(crate) fn finish(&mut self) {
-        if !self.is_engine_sound() {
+        // A start that was never written has no end: what the last one left stays as it is.
+        if !self.is_engine_sound() || !self.shared.has_begun() {
             return;
         }
         self.chores.write_checkpoint(&self.shared);

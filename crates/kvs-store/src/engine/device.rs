@@ -14,6 +14,8 @@ pub struct Faults {
     pub capacity_bytes: Option<usize>,
     /// What it says when asked for its free bytes.
     pub free_bytes: Option<u64>,
+    /// A thread of the engine fails to write in the background, which closes the engine for writes.
+    pub background_fails: bool,
 }
 
 /// Why the device failed.
@@ -80,6 +82,11 @@ impl Device {
     #[must_use]
     pub fn reported_free_bytes(&self) -> Option<u64> {
         self.lock().faults.free_bytes
+    }
+
+    /// Whether the engine's threads fail.
+    pub(crate) fn fails_in_background(&self) -> bool {
+        self.lock().faults.background_fails
     }
 
     /// Whether it holds nothing.

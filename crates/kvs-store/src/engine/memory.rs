@@ -56,6 +56,7 @@ impl MemoryEngine {
 
     fn write(&self, changes: Vec<Change>, sync: Sync) -> Result<(), EngineError> {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
+        state.poisoned |= self.device.fails_in_background();
         if state.poisoned {
             return Err(EngineError::Poisoned);
         }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use crate::support::client::Client;
+use crate::support::cluster::Cluster;
 use crate::support::node::Node;
 use crate::support::sandbox::Sandbox;
 use crate::support::wait::{until, until_true, within};
@@ -374,5 +375,42 @@ fn the_age_of_a_backup_is_what_it_says_and_not_what_its_file_says() {
     let newest = back_up(&sandbox);
     for file in [&old, &recent, &newest, &foreign] {
         assert!(file.exists(), "{}", file.display());
+    }
+}
+
+/// A cluster whose nodes are put back to a backup, all but one that was away and comes up later with what it held.
+#[test]
+fn a_member_that_was_not_restored_with_the_others_is_named() {
+    let mut cluster = Cluster::formed(3, &[]);
+    cluster.client(0).put("/kv/kept?w=all", "1").expect(201);
+    let made = cluster.client(0).send("POST", "/backup", &[], b"").expect(201).json();
+    let file = cluster.sandbox().folder().join("backups").join(made["file"].as_str().unwrap());
+    cluster.client(0).put("/kv/rolled-back?w=all", "1").expect(201);
+    for index in 0..3 {
+        cluster.stop(index);
+    }
+    for index in [0, 1] {
+        let restored = format!("restored-{index}");
+        cluster.sandbox().run(&["restore", text(&file), "--data-dir", &restored]).expect(0);
+        cluster.set(index, "data_dir", &restored);
+        cluster.start(index);
+    }
+    cluster.until_known();
+    for index in [0, 1] {
+        let mut client = cluster.client(index);
+        assert_eq!(client.value("kept"), Some(json!(1)));
+        assert_eq!(client.value("rolled-back"), None);
+        // Those that were restored together do not name each other.
+        let health = client.get("/health").expect(200).json();
+        assert_eq!(health["status"], "ok", "{health}");
+    }
+    cluster.start(2);
+    for index in [0, 1] {
+        let mut client = cluster.client(index);
+        until_true("the member to be named", || {
+            let health = client.get("/health").expect(200).json();
+            health["unrestored_members"] == json!(["n2"])
+                && health["reasons"].as_array().is_some_and(|all| all.contains(&json!("unrestored_member")))
+        });
     }
 }

@@ -11,6 +11,7 @@ use crate::support::client::{Client, encode_path};
 use crate::support::finished::Finished;
 use crate::support::node::Node;
 use crate::support::sandbox::{KVS, Sandbox};
+use crate::support::wait::until_true;
 
 /// A sandbox whose folder holds the configuration of a running node.
 fn running() -> (Sandbox, Node) {
@@ -160,6 +161,25 @@ fn versions_are_listed_shown_and_brought_back() {
     assert_eq!(node.client().get("/kv/a").expect(200).uuid(), restored["uuid"].as_str().unwrap());
     assert_eq!(sandbox.run(&["get", "a"]).expect(0).stdout, "{\"v\": 1.0}\n");
     sandbox.run(&["history", "a", "--restore", "00000000-0000-4000-8000-000000000000"]).expect(1);
+}
+
+/// What expired and what it was carry one uuid in the history; the command means what it was.
+#[test]
+fn an_expired_value_is_shown_and_brought_back() {
+    let (sandbox, node) = running();
+    let version = node.client().put("/kv/a?ttl=1s", "{\"v\": 1.0}").expect(201).uuid();
+    until_true("it to expire", || node.client().get("/history/a").expect(200).json()[0]["op"] == "expire");
+    let shown = sandbox.run(&["history", "a", "--show", &version]).expect(0);
+    assert!(shown.stdout.contains("{\"v\": 1.0}"), "{shown:?}");
+    sandbox.run(&["history", "a", "--restore", &version]).expect(0);
+    assert_eq!(sandbox.run(&["get", "a"]).expect(0).stdout, "{\"v\": 1.0}\n");
+    // A tombstone has no value, and the command says so.
+    node.client().delete("/kv/a").expect(204);
+    let deleted = node.client().get("/history/a").expect(200).json()[0]["uuid"].as_str().unwrap().to_owned();
+    for option in ["--show", "--restore"] {
+        let refused = sandbox.run(&["history", "a", option, &deleted]).expect(1);
+        assert!(refused.all().contains("no value"), "{refused:?}");
+    }
 }
 
 #[test]

@@ -150,3 +150,102 @@ fn a_full_disk_refuses_writes_alone_and_recovers_without_a_restart() {
     let again = cage.node(&sandbox, &config, Some(node.pid));
     check(&mut Client::new(again.address.unwrap()));
 }
+
+/// Values that are written first, and bytes that are left of the disk when the node is started again: some, and none.
+const VALUES: usize = 50;
+const LEFT: [u64; 2] = [8 << 20, 0];
+
+#[test]
+fn a_node_that_is_started_on_a_full_disk_serves_reads_and_goes_on_by_itself() {
+    for left in LEFT {
+        let sandbox = Sandbox::new();
+        let disk = sandbox.folder().join("disk");
+        std::fs::create_dir(&disk).unwrap();
+        let config = sandbox.configure(
+            "config.yaml",
+            &[
+                ("data_dir", "disk/data"),
+                ("compression_enabled", "false"),
+                ("revision_limit", "1"),
+                ("clustering_enabled", "true"),
+            ],
+        );
+        let Some(cage) = Cage::new(&sandbox, &config, &disk) else {
+            eprintln!(
+                "skipped: this machine does not let a test mount a file system of its own (unshare, mount)"
+            );
+            return;
+        };
+        let node = cage.node(&sandbox, &config, None);
+        let mut client = Client::new(node.address.unwrap());
+        let value =
+            |number: usize| format!("{{\"number\":{number},\"filling\":\"{}\"}}", "f".repeat(200_000));
+        for number in 0..VALUES {
+            client.put(&format!("/kv/k/{number}"), value(number)).expect(201);
+        }
+        // Something else takes the room, and the node crashes.
+        let filler = cage.outside(&node, "filler");
+        let free = free_bytes(&filler);
+        let taken = free - left;
+        let chunk = vec![1; 1 << 16];
+        let mut file = std::fs::File::create(&filler).unwrap();
+        let mut written = 0;
+        while written < taken {
+            let part = usize::try_from((taken - written).min(chunk.len() as u64)).unwrap();
+            match std::io::Write::write(&mut file, &chunk[..part]) {
+                Ok(count) => written += count as u64,
+                Err(error) => {
+                    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
+                    break;
+                }
+            }
+        }
+        drop(file);
+        node.kill();
+
+        let again = cage.node(&sandbox, &config, Some(node.pid));
+        let mut client = Client::new(again.address.unwrap());
+        let health = client.get("/health").expect(200).json();
+        assert_eq!((&health["status"], &health["reasons"]), (&json!("degraded"), &json!(["disk_full"])));
+        assert_eq!(health["disk"]["needed_bytes"], 48 << 20, "{health}");
+        // Opening brings the files of the engine into order, which may free a little.
+        assert!(health["disk"]["free_bytes"].as_u64().unwrap() <= left + (1 << 20), "{health}");
+        client.get("/ready").expect(200);
+        let shown = |client: &mut Client| {
+            for number in 0..VALUES {
+                assert_eq!(
+                    client.value(&format!("k/{number}")),
+                    Some(serde_json::from_str(&value(number)).unwrap()),
+                    "k/{number}"
+                );
+            }
+        };
+        shown(&mut client);
+        // It speaks to no peer before its start is on the disk.
+        client.get("/cluster/convergence").refused(503, "not_ready");
+        let refused = client.put("/kv/late", "1").refused(507, "disk_full");
+        assert!(refused.text().contains("bytes are free") && refused.text().contains("50331648"));
+
+        std::fs::remove_file(cage.outside(&again, "filler")).unwrap();
+        std::fs::remove_file(cage.outside(&again, "ballast")).unwrap();
+        until_true("writes to go on", || client.put("/kv/late", "1").status < 300);
+        until_true("the node to be well", || client.get("/health").expect(200).json()["status"] == "ok");
+        shown(&mut client);
+        until_true("it to take part in its cluster", || client.get("/cluster/convergence").status == 200);
+        assert_eq!(sandbox.pid_file(&config).unwrap().pid, again.pid, "the node was restarted");
+        again.kill();
+        let last = cage.node(&sandbox, &config, Some(again.pid));
+        let mut client = Client::new(last.address.unwrap());
+        shown(&mut client);
+        assert_eq!(client.value("late"), Some(json!(1)));
+    }
+}
+
+/// Free bytes of the disk that holds a folder's file.
+fn free_bytes(file: &Path) -> u64 {
+    let folder = file.parent().unwrap();
+    let shown =
+        std::process::Command::new("df").args(["--output=avail", "-B1"]).arg(folder).output().unwrap();
+    let text = String::from_utf8(shown.stdout).unwrap();
+    text.lines().nth(1).unwrap().trim().parse().unwrap()
+}
