@@ -49,7 +49,11 @@ impl World {
                     self.tell(|| {
                         let seen: Vec<_> = members
                             .iter()
-                            .map(|member| format!("{}:{}", member.node_id, member.status.name()))
+                            .map(|member| {
+                                let word =
+                                    if member.is_forgotten { "forgotten" } else { member.status.name() };
+                                format!("{}:{word}", member.node_id)
+                            })
                             .collect();
                         format!("{place} sees {}", seen.join(" "))
                     });

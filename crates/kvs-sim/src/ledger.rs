@@ -232,7 +232,7 @@ impl Ledger {
             }
             // A value may expire and be collected within one round: its tombstone has its stamp.
             (Some(before), None) if before.is_value() && !before.is_mortal() => {
-                self.drop_value(place, key, before)
+                self.drop_value(place, key, before, now.at)
             }
             (Some(before), None) => self.bury(place, key, before, now.at, is_parked),
             (_, Some(after)) if after.is_value() => self.check_arrival(place, key, &after, is_parked),
@@ -247,8 +247,15 @@ impl Ledger {
     }
 
     /// A value went without a tombstone: at a peer's word.
-    fn drop_value(&mut self, place: usize, key: &Key, before: Held) -> Result<(), String> {
+    fn drop_value(&mut self, place: usize, key: &Key, before: Held, now: Duration) -> Result<(), String> {
         self.dropped += 1;
+        // Or its delete came and was collected at once, as it was old and nobody else is there to have it.
+        if let Some(delete) = self.writes.newest_delete(key).filter(|delete| delete.version > before.version)
+        {
+            let is_ahead = self.is_ahead(&delete.version);
+            let grave = Grave { version: delete.version, at: now, is_ahead };
+            self.graves.entry(key.clone()).or_default().push(grave);
+        }
         let is_buried = self.grave_at_least(key, &before.version);
         let is_newest = self.newest.get(key).is_some_and(|newest| newest.version <= before.version);
         if is_newest && !is_buried {

@@ -50,11 +50,22 @@ impl World {
         node.crash(Torn::Clean);
         node.device = device;
         node.was_put_back = true;
-        node.put_back_at = Some(now);
+        node.emptied_at = Some(now);
         node.refusals = 0;
         let parked = self.parked_elsewhere(place);
         let is_parked = |ms: u64, dot: &Dot| parked.iter().any(|disk| disk.contains(&(ms, *dot)));
         self.ledger.put_back(place, copied.mirror.clone(), &is_parked);
+    }
+
+    /// Machines that left for good count as lost from now on.
+    pub(crate) fn note_goodbyes(&mut self) {
+        let left = |place: &usize| self.node(*place).is_some_and(|node| node.standing == Standing::Left);
+        let left: Vec<usize> = (0..self.places()).filter(left).collect();
+        for place in left {
+            let parked = self.parked_elsewhere(place);
+            let is_parked = |ms: u64, dot: &Dot| parked.iter().any(|disk| disk.contains(&(ms, *dot)));
+            self.ledger.leave_for_good(place, &is_parked);
+        }
     }
 
     /// What every other machine that is still there has parked, whether it runs or not.
@@ -91,6 +102,7 @@ impl World {
     /// and one over which a newer write won elsewhere.
     pub(crate) fn begin_again(&mut self, place: usize) -> Result<(), String> {
         let Some(store) = self.store(place) else { return Ok(()) };
+        let now = self.now();
         let now_ms = self.node(place).map_or(0, |node| node.clock.read().wall_ms);
         let saved = set_aside(&store, now_ms)?;
         drop(store);
@@ -101,8 +113,11 @@ impl World {
         }
         node.stop();
         node.device = Device::new();
+        let past = node.uuid;
         node.is_forgotten = false;
         node.was_put_back = false;
+        node.emptied_at = Some(now);
+        self.past.extend(past);
         let held = self.ledger.mirror(place).keys;
         let parked = self.parked_elsewhere(place);
         let is_parked = |ms: u64, dot: &Dot| parked.iter().any(|disk| disk.contains(&(ms, *dot)));

@@ -58,6 +58,15 @@ impl Ledger {
         self.lose(place, is_parked);
     }
 
+    /// A machine left for good: what nobody else has went with it. Only where others are forgotten meanwhile: else a
+    /// goodbye waits until somebody has everything.
+    pub fn leave_for_good(&mut self, place: usize, is_parked: Parked<'_>) {
+        if let Some(mirror) = self.mirrors.get_mut(&place) {
+            mirror.is_gone = true;
+        }
+        self.lose(place, is_parked);
+    }
+
     /// A machine that was forgotten begins again, empty and as another one; answers the writes that are lost with it:
     /// they must be in what it set aside.
     pub fn begin_again(&mut self, place: usize, is_parked: Parked<'_>) -> Vec<(Key, Held)> {

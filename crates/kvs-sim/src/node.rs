@@ -119,8 +119,8 @@ pub struct Node {
     pub uuid: Option<Uuid>,
     /// Whether its directory was ever put back: its peers may refuse it until it was started often enough.
     pub was_put_back: bool,
-    /// When it was put back last.
-    pub put_back_at: Option<Duration>,
+    /// When its disk last lost something: when it was put back, or began again.
+    pub emptied_at: Option<Duration>,
     /// How often its peers refused a process of it.
     pub refusals: u32,
     /// Whether others have forgotten it: when it learns of that, it begins again as another node.
@@ -149,7 +149,7 @@ impl Node {
             disk_delay: Duration::ZERO,
             uuid: None,
             was_put_back: false,
-            put_back_at: None,
+            emptied_at: None,
             refusals: 0,
             is_forgotten: false,
             was_ahead: false,

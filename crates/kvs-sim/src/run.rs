@@ -12,6 +12,7 @@ use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_store::check::view::check_view;
 
 use crate::agenda::Step;
+use crate::ledger::Held;
 use crate::node::Standing;
 use crate::profile::Profile;
 use crate::verdict::Order;
@@ -28,6 +29,9 @@ const COLLECTION: Duration = Duration::from_secs(70);
 
 /// More than the longest jump of a clock: after this what was parked is admitted, ms.
 const LEAP_MS: u64 = 2 * 3_600_000;
+
+/// Tombstones that are told when some are left.
+const TOMBSTONES_TOLD_MAX: usize = 5;
 
 /// What a run came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -103,10 +107,27 @@ fn live(world: &mut World) -> Result<(), String> {
     world.clock.leap(grace_ms + 5_000);
     world.run_until(world.now() + COLLECTION)?;
     check_end(world)?;
+    check_collected(world)
+}
+
+/// Every tombstone is gone.
+///
+/// Excused where members are forgotten: a tombstone of one that was, if nobody's vector covers it. What came of such a node
+/// in another way than its log is covered by nobody, and nobody is left who could say that there is nothing before it.
+fn check_collected(world: &World) -> Result<(), String> {
+    let vectors: Vec<_> =
+        world.running().filter_map(|place| world.store(place)).map(|store| store.vector()).collect();
+    let lives =
+        |node| world.members().any(|place| world.node(place).is_some_and(|here| here.uuid == Some(node)));
+    let is_excused = |held: &Held| {
+        let origin = held.dot.origin.node;
+        world.profile.forgets() && !lives(origin) && !vectors.iter().any(|vector| vector.covers(&held.dot))
+    };
     let left: Vec<_> = world
         .members()
-        .map(|place| (place, world.ledger.tombstones(place)))
-        .filter(|(_, count)| *count > 0)
+        .flat_map(|place| world.ledger.tombstones(place).map(move |(key, held)| (place, key, held)))
+        .filter(|(_, _, held)| !is_excused(held))
+        .take(TOMBSTONES_TOLD_MAX)
         .collect();
     if left.is_empty() { Ok(()) } else { Err(format!("tombstones are left in the end: {left:?}")) }
 }
@@ -130,12 +151,16 @@ fn heal(world: &mut World) -> Result<(), String> {
         }
     }
     world.run_until(world.now() + RECOVERY)?;
-    // An operator says which machines will not come back: a goodbye may have reached nobody.
-    let lost: Vec<_> = (0..world.places())
+    if world.profile.forgets() {
+        world.note_goodbyes();
+    }
+    // An operator says which machines will not come back: a goodbye may have reached nobody, and a word that a member is
+    // forgotten may have gone with the node that heard it.
+    let lost = (0..world.places())
         .filter_map(|place| world.node(place))
         .filter(|node| matches!(node.standing, Standing::Gone | Standing::Left))
-        .filter_map(|node| node.uuid)
-        .collect();
+        .filter_map(|node| node.uuid);
+    let lost: Vec<_> = lost.chain(world.past.iter().copied()).collect();
     let first = world.running().next();
     for node in lost {
         if let Some(place) = first {

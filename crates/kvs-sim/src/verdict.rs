@@ -125,10 +125,9 @@ impl Ledger {
         (held.is_value() && !is_over).then_some(held)
     }
 
-    /// How many tombstones a machine holds.
-    #[must_use]
-    pub fn tombstones(&self, place: usize) -> usize {
-        let mirror = self.mirrors.get(&place);
-        mirror.map_or(0, |mirror| mirror.keys.values().filter(|held| !held.is_value()).count())
+    /// The tombstones that a machine holds.
+    pub fn tombstones(&self, place: usize) -> impl Iterator<Item = (&Key, &Held)> {
+        let keys = self.mirrors.get(&place).map(|mirror| &mirror.keys);
+        keys.into_iter().flatten().filter(|(_, held)| !held.is_value())
     }
 }

@@ -102,7 +102,7 @@ impl World {
     /// A client is told that so many other nodes have its write: so many other disks hold its version or a newer one of
     /// its key at this moment, visible and not parked.
     ///
-    /// A disk that was put back since the write was made is excused: it told the truth when it spoke.
+    /// A disk that was put back, or began again, since the write was made is excused: it told the truth when it spoke.
     pub(crate) fn confirm(&mut self, ticket: u64, count: u32) -> Result<(), String> {
         let Some(wait) = self.waits.waiting.remove(&ticket) else { return Ok(()) };
         let Wait { place, key, held, since, needed, .. } = wait;
@@ -111,9 +111,8 @@ impl World {
         });
         let others = (0..self.places()).filter(|other| *other != place);
         let has = |other: &usize| {
-            let was_put_back =
-                self.node(*other).and_then(|node| node.put_back_at).is_some_and(|at| at >= since);
-            was_put_back || self.ledger.has(*other, &key, &held.version)
+            let emptied_at = self.node(*other).and_then(|node| node.emptied_at);
+            emptied_at.is_some_and(|at| at >= since) || self.ledger.has(*other, &key, &held.version)
         };
         let holders = others.filter(has).count();
         if holders < usize::try_from(count).unwrap_or(usize::MAX) {

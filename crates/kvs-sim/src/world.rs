@@ -102,6 +102,8 @@ pub struct World {
     pub put_backs: u64,
     /// How often members were forgotten.
     pub forgotten: u64,
+    /// Nodes that began again as others.
+    pub past: Vec<Uuid>,
     /// How many values clients have made up.
     pub written: u64,
     /// Whether a wall clock was ever wrong by more than the configuration allows.
@@ -157,6 +159,7 @@ impl World {
             clocks_turned: 0,
             put_backs: 0,
             forgotten: 0,
+            past: Vec::new(),
             waits: Waits::default(),
             copies: Vec::new(),
             copy: None,

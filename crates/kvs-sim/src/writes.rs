@@ -83,6 +83,14 @@ impl Writes {
         }
     }
 
+    /// The newest acknowledged delete of a key, by the order of versions.
+    #[must_use]
+    pub fn newest_delete(&self, key: &Key) -> Option<Held> {
+        let deletes =
+            self.of(key).iter().filter(|asked| asked.is_acknowledged && asked.held.kind == Kind::Tombstone);
+        deletes.map(|asked| asked.held).max_by_key(|held| held.version)
+    }
+
     /// The newest acknowledged write of a key, by the order of versions, that was not lost.
     #[must_use]
     pub fn newest(&self, key: &Key) -> Option<Held> {
