@@ -93,7 +93,8 @@ impl Judge {
                     || node.past.get(&key).is_some_and(|past| past.iter().any(|(v, _)| *v == version))
             });
             let collected = self.collected.get(&key).is_some_and(|all| all.contains(&version));
-            entry.lost = !held && !(collected && told.iter().any(|vector| vector.covers(&version)));
+            let remembered = collected && told.iter().any(|vector| vector.covers(&version));
+            entry.lost = !(held || remembered);
         }
     }
 
@@ -102,17 +103,17 @@ impl Judge {
         let wrong = self.ledger.iter().find(|entry| {
             let (key, version) = (entry.key, &entry.version);
             let of = (version.origin, version.epoch);
-            let excused = (!told.entries.contains_key(&of) && !self.folded.contains_key(&of))
-                || entry.lost
-                || entry.given_up
-                || !told.covers(version)
-                || node.void(version);
+            let by_marker_alone = !told.entries.contains_key(&of) && !self.folded.contains_key(&of);
+            let excused = entry.lost || entry.given_up || by_marker_alone || node.void(version);
+            if excused || !told.covers(version) {
+                return false;
+            }
             let held = node.records.get(&key).is_some_and(|v| v >= version);
             let had = node.past.get(&key).is_some_and(|past| past.iter().any(|(v, _)| v >= version));
             let deleted = self.collected.get(&key).is_some_and(|all| all.iter().any(|v| v >= version));
             let replaced =
                 || self.ledger.iter().any(|e| e.key == key && e.version > *version && node.void(&e.version));
-            !(excused || held || had || deleted || replaced())
+            !(held || had || deleted || replaced())
         });
         if let Some(entry) = wrong {
             let why = format!("node {} tells to cover what it does not hold: {:?}", node.id, entry);

@@ -7,6 +7,7 @@
 #![expect(
     clippy::cast_possible_truncation,
     clippy::cast_possible_wrap,
+    clippy::indexing_slicing,
     reason = "indices and counts are bounded by the handful of nodes and ticks of the model"
 )]
 
@@ -35,11 +36,31 @@ const WEATHERS: [&str; 7] =
 const SCHEDULES: u64 = 200;
 
 /// For each rule a weather and a seed that end wrong without it.
-const SEEN_TO_FAIL: [(Rule, &str, u64); 0] = [];
+const SEEN_TO_FAIL: [(Rule, &str, u64); 17] = [
+    (Rule::Epoch, "long", 0),
+    (Rule::Claim, "long", 16),
+    (Rule::Lower, "long", 12),
+    (Rule::Batch, "long", 13),
+    (Rule::Logged, "long", 24),
+    (Rule::Recall, "long", 139),
+    (Rule::Strange, "storm", 452),
+    (Rule::Fallback, "storm", 192),
+    (Rule::Offset, "storm", 2),
+    (Rule::Bound, "storm", 1519),
+    (Rule::Agree, "long,behind", 2),
+    (Rule::Fresh, "long", 15),
+    (Rule::Proven, "long", 1),
+    (Rule::Behind, "long,havoc", 29),
+    (Rule::Since, "storm,nobound,norounds", 1248),
+    (Rule::Rounds, "long,havoc", 74),
+    (Rule::Renew, "long,farbehind", 1205),
+];
 
 fn broken(name: &str, seed: u64) -> Option<String> {
-    let weather = Weather::named(name).unwrap_or_else(|| panic!("no weather is named {name}"));
-    World::run(seed, weather).broken
+    match Weather::named(name) {
+        Some(weather) => World::run(seed, weather).broken,
+        None => Some(format!("no weather is named {name}")),
+    }
 }
 
 #[test]
@@ -55,22 +76,20 @@ fn no_schedule_ends_wrong() {
 
 #[test]
 fn each_rule_left_out_makes_a_run_end_wrong() {
-    for (rule, name, seed) in SEEN_TO_FAIL {
+    let unexpected = |(rule, name, seed): &(Rule, &str, u64)| {
         let without = format!("{name},no{}", format!("{rule:?}").to_lowercase());
-        assert_eq!(broken(name, seed), None, "{name}, seed {seed}, with all rules");
-        assert!(
-            broken(&without, seed).is_some(),
-            "{without}, seed {seed} is no longer wrong: find another one"
-        );
-    }
+        broken(name, *seed).is_some() || broken(&without, *seed).is_none()
+    };
+    let unexpected: Vec<_> = SEEN_TO_FAIL.iter().filter(|case| unexpected(case)).collect();
+    assert!(unexpected.is_empty(), "wrong with the rule, or right without it (find another): {unexpected:?}");
 }
 
 /// A node that starts anew every few ticks, in turn; the most entries that any vector has for one node.
-fn most_entries(weather: Weather) -> usize {
-    let mut world =
-        World::new(1, Weather { putback: false, ahead: &[], joins: false, restarts: false, ..weather });
+fn most_entries(weather: Weather, days: usize) -> usize {
+    let calm = Weather { putback: false, ahead: &[], joins: false, restarts: false, ..weather };
+    let mut world = World::new(1, Weather { end_only: true, ..calm });
     let mut most = 0;
-    for day in 0..600 {
+    for day in 0..days {
         for _ in 0..30 {
             world.step(false);
         }
@@ -86,10 +105,10 @@ fn most_entries(weather: Weather) -> usize {
 
 #[test]
 fn six_hundred_restarts_leave_a_handful_of_entries() {
-    let with = most_entries(Weather::FULL);
-    assert!(with <= 12, "{with} entries for one node");
-    let without = most_entries(Weather::FULL.without(Rule::Fold));
-    assert!(without >= 200, "nothing had to be folded: {without} entries");
+    let with = most_entries(Weather::FULL, 600);
+    assert!(with <= 20, "{with} entries for one node");
+    let without = most_entries(Weather::FULL.without(Rule::Fold), 150);
+    assert!(without >= 50, "nothing had to be folded: {without} entries");
 }
 
 /// `KVS_MODEL_SEEDS=0..20000 KVS_MODEL_WEATHERS='full storm,behind' cargo test -p kvs-sim --test putback -- --ignored --nocapture`

@@ -42,6 +42,9 @@ impl Taken {
     }
 }
 
+/// How far an epoch of a node is covered.
+pub(crate) type Level = (Id, Epoch, u32);
+
 /// The entry of the log that a key's current record stands for.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Own {
@@ -97,7 +100,7 @@ pub(crate) struct Node {
     /// What each member told last, in this life.
     pub(crate) heard: BTreeMap<Id, Vector>,
     /// Parked versions, each with levels above which the vector is not told while it waits.
-    pub(crate) parked: BTreeMap<(Key, Version), Vec<(Id, Epoch, u32)>>,
+    pub(crate) parked: BTreeMap<(Key, Version), Vec<Level>>,
     /// Keys of which a version was void, and up to which version they are known to be deleted all the same.
     pub(crate) blank: BTreeMap<Key, Option<Version>>,
     /// Deletes that everybody covers, and what must be covered before they are collected.
@@ -345,7 +348,7 @@ impl Node {
         }
     }
 
-    fn bound(&mut self, key: Key, version: Version) {
+    pub(crate) fn bound(&mut self, key: Key, version: Version) {
         if let Some(bound) = self.blank.get_mut(&key) {
             *bound = (*bound).max(Some(version));
         }

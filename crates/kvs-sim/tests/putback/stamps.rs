@@ -41,14 +41,23 @@ impl Node {
     }
 
     fn fall_back(&mut self, key: Key) {
-        if !self.rules.has(Rule::Fallback) {
-            return;
+        let mut good = self.newest_good(key);
+        if !self.rules.has(Rule::Mask) {
+            let past = self.past.get(&key).into_iter().flatten();
+            good = past
+                .filter(|(v, end)| !self.void(v) && *end != End::Collected)
+                .max_by_key(|(v, _)| *v)
+                .copied();
         }
-        if let Some((version, end)) = self.newest_good(key)
-            && (end == End::Replaced || (!self.rules.has(Rule::Mask) && version.live))
-        {
-            self.records.insert(key, version);
-            self.events.push(Event::Fell);
+        match good {
+            Some((version, End::Collected | End::Dropped)) if self.rules.has(Rule::Mask) => {
+                self.bound(key, version)
+            }
+            Some((version, _)) if self.rules.has(Rule::Fallback) => {
+                self.records.insert(key, version);
+                self.events.push(Event::Fell);
+            }
+            _ => {}
         }
     }
 

@@ -22,6 +22,8 @@ pub(crate) struct Weather {
     pub(crate) storm: usize,
     /// How many times as often directories are put back.
     pub(crate) havoc: usize,
+    /// Whether only the end is judged, not what nodes tell on the way.
+    pub(crate) end_only: bool,
 }
 
 impl Weather {
@@ -36,6 +38,7 @@ impl Weather {
         joins: true,
         storm: 1,
         havoc: 1,
+        end_only: false,
     };
 
     pub(crate) const fn without(self, rule: Rule) -> Self {
@@ -56,8 +59,10 @@ impl Weather {
             "putback" => Self { ahead: &[], ..self },
             "ahead" => Self { putback: false, ..self },
             "behind" => Self { ahead: &[60, 300, -90], ..self },
+            "slight" => Self { ahead: &[12, 20, -20], ..self },
             "farbehind" => Self { ahead: &[-300], ..self },
             "storm" => Self { storm: 4, ..self },
+            "end" => Self { end_only: true, ..self },
             "havoc" => Self { havoc: 4, ..self },
             rule => {
                 let is_meant =

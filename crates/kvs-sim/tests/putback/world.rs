@@ -129,11 +129,13 @@ impl World {
         }
         let answer = self.nodes[to].receive(message.from, message.body);
         self.listen();
-        if self.weather.rules.has(Rule::Named) {
+        if self.weather.rules.has(Rule::Named) && !self.weather.end_only {
             self.judge.named(&self.nodes[to]);
         }
         if let Some(body) = answer {
-            if let Body::Ack { vector, .. } = &body {
+            if let Body::Ack { vector, .. } = &body
+                && !self.weather.end_only
+            {
                 self.judge.told(&self.nodes[to], vector);
             }
             self.send(to, from, body);
