@@ -36,7 +36,9 @@ const WEATHERS: [&str; 7] =
 const SCHEDULES: u64 = 200;
 
 /// For each rule a weather and a seed that end wrong without it.
-const SEEN_TO_FAIL: [(Rule, &str, u64); 17] = [
+const SEEN_TO_FAIL: [(Rule, &str, u64); 19] = [
+    (Rule::Drop, "full", 412),
+    (Rule::Whole, "long,havoc", 21),
     (Rule::Epoch, "long", 0),
     (Rule::Claim, "long", 16),
     (Rule::Lower, "long", 12),
