@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kvs_core::origin::Dot;
+use kvs_core::recall::Recalls;
 use kvs_core::vector::Vector;
 
 use crate::contract::{Effect, Needed};
@@ -48,14 +49,15 @@ impl Acknowledgements {
         None
     }
 
-    /// Ends a wait with what there is.
+    /// Ends a wait with what there is. What was recalled is nowhere, whatever vectors cover.
     pub(crate) fn give_up<'a>(
         &mut self,
         ticket: u64,
         vectors: impl Iterator<Item = &'a Vector>,
+        recalls: &Recalls,
     ) -> Option<Effect> {
         let wait = self.0.remove(&ticket)?;
-        Some(Effect::Replicated { ticket, count: count(&wait.dot, vectors) })
+        Some(Effect::Replicated { ticket, count: count(&wait.dot, vectors, recalls) })
     }
 
     /// Ends the waits that have what they wait for.
@@ -63,10 +65,11 @@ impl Acknowledgements {
         &mut self,
         others: Others,
         vectors: impl Iterator<Item = &'a Vector> + Clone,
+        recalls: &Recalls,
         effects: &mut Vec<Effect>,
     ) {
         self.0.retain(|ticket, wait| {
-            let count = count(&wait.dot, vectors.clone());
+            let count = count(&wait.dot, vectors.clone(), recalls);
             let is_done = count >= wait.needed.of(others);
             if is_done {
                 effects.push(Effect::Replicated { ticket: *ticket, count });
@@ -76,7 +79,11 @@ impl Acknowledgements {
     }
 }
 
-fn count<'a>(dot: &Dot, vectors: impl Iterator<Item = &'a Vector>) -> u32 {
+fn count<'a>(dot: &Dot, vectors: impl Iterator<Item = &'a Vector>, recalls: &Recalls) -> u32 {
+    // A vector covers a void write as well. What was written anew in its place is another write.
+    if recalls.until_ms(&dot.origin).is_some() {
+        return 0;
+    }
     u32::try_from(vectors.filter(|vector| vector.covers(dot)).count()).unwrap_or(u32::MAX)
 }
 
@@ -86,6 +93,7 @@ mod tests {
     use crate::contract::{Effect, Needed};
     use crate::limits::WAITING_MAX;
     use kvs_core::origin::{Dot, Origin};
+    use kvs_core::recall::Recalls;
     use kvs_core::vector::Vector;
     use uuid::Uuid;
 
@@ -99,7 +107,7 @@ mod tests {
         let mut waiting = Acknowledgements::default();
         assert_eq!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, needed), None);
         let (vectors, mut effects) = (vectors(seqs), Vec::new());
-        waiting.settle(u32::try_from(seqs.len()).unwrap(), vectors.iter(), &mut effects);
+        waiting.settle(u32::try_from(seqs.len()).unwrap(), vectors.iter(), &Recalls::default(), &mut effects);
         effects
     }
 
@@ -130,8 +138,19 @@ mod tests {
         let mut waiting = Acknowledgements::default();
         assert_eq!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, Needed::All), None);
         let vectors = vectors(&[5, 0]);
-        assert_eq!(waiting.give_up(7, vectors.iter()), Some(Effect::Replicated { ticket: 7, count: 1 }));
-        assert_eq!(waiting.give_up(7, vectors.iter()), None);
+        assert_eq!(waiting.give_up(7, vectors.iter(), &Recalls::default()), Some(Effect::Replicated { ticket: 7, count: 1 }));
+        assert_eq!(waiting.give_up(7, vectors.iter(), &Recalls::default()), None);
+    }
+
+    #[test]
+    fn a_write_that_was_recalled_is_nowhere() {
+        let mut waiting = Acknowledgements::default();
+        assert_eq!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, Needed::AtLeast(1)), None);
+        let (vectors, mut effects, mut recalls) = (vectors(&[9, 9]), Vec::new(), Recalls::default());
+        recalls.add(ORIGIN, 1000);
+        waiting.settle(2, vectors.iter(), &recalls, &mut effects);
+        assert_eq!(effects, []);
+        assert_eq!(waiting.give_up(7, vectors.iter(), &recalls), Some(Effect::Replicated { ticket: 7, count: 0 }));
     }
 
     #[test]
@@ -142,6 +161,6 @@ mod tests {
             assert_eq!(waiting.add(ticket, dot, Needed::All), None);
         }
         assert_eq!(waiting.add(u64::MAX, dot, Needed::All), Some(Effect::TooManyWait { ticket: u64::MAX }));
-        assert_eq!(waiting.give_up(u64::MAX, std::iter::empty()), None);
+        assert_eq!(waiting.give_up(u64::MAX, std::iter::empty(), &Recalls::default()), None);
     }
 }

@@ -155,7 +155,8 @@ impl Replicator {
             }
             Event::GiveUp { ticket } => {
                 let vectors = self.peers.values().filter(|peer| peer.counts());
-                let told = self.waiting.give_up(ticket, vectors.map(|peer| peer.shipping.received()));
+                let vectors = vectors.map(|peer| peer.shipping.received());
+                let told = self.waiting.give_up(ticket, vectors, &self.store.standing().recalls);
                 self.effects.extend(told);
             }
         }
@@ -292,7 +293,7 @@ impl Replicator {
         let counting = || self.peers.values().filter(|peer| peer.counts());
         let others = u32::try_from(counting().count()).unwrap_or(u32::MAX);
         let vectors = counting().map(|peer| peer.shipping.received());
-        self.waiting.settle(others, vectors, &mut self.effects);
+        self.waiting.settle(others, vectors, &self.store.standing().recalls, &mut self.effects);
     }
 
     /// A peer knows writes of this node that this node does not remember: their numbers must not be given out again.

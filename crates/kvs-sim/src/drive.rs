@@ -63,6 +63,7 @@ impl World {
                     self.tell(|| format!("{place} is admitted at {joined_ms}"));
                     self.mark(place, Mark::Joined(joined_ms));
                 }
+                MembershipEffect::Generation(generation) => self.mark(place, Mark::Generation(generation)),
                 MembershipEffect::Persist(bytes) => {
                     self.mark(place, Mark::Note(Note::Members, bytes.to_vec()))
                 }

@@ -9,7 +9,9 @@
 //! - Of two processes that meet face to face, the one that runs for a shorter time.
 //! - Of two names that meet in the lists (two partitions healed), the node that joined later, after it has called the
 //!   elder itself.
-//! - A generation that is not greater than the one known belongs to a copied or restored directory.
+//! - A generation that is not greater than the one known belongs to a copied or restored directory. If the process that had
+//!   the greater one does not answer, the directory was put back: the newcomer goes on with a greater one still, at its first
+//!   attempt as at every later one. What it writes has numbers of its own, so nothing more is asked of it.
 //!
 //! A node that nobody in reach can vouch for is taken in: then the old process stops as soon as it hears of it, because
 //! two of them would give out the same numbers for different writes.
@@ -23,6 +25,7 @@ use uuid::Uuid;
 use crate::call::{CallFailure, CallKind};
 use crate::membership::contract::Effect;
 use crate::membership::errand::{Carried, Reason, Target};
+use crate::membership::life::Life;
 use crate::membership::message::{Answer, Ask, Exchange, Weight};
 use crate::membership::record::{Record, Row, Standing};
 use crate::membership::settings::{ADMISSION_PAUSE, EXCHANGE_TIMEOUT, VERIFY_TIMEOUT};
@@ -61,13 +64,6 @@ impl Swim {
             let held = &peer.record;
             is_known = held.nonce == record.nonce && held.node_id == record.node_id;
             if held.nonce != record.nonce {
-                if record.generation <= held.generation {
-                    return Verdict::Refuse(Answer::Stop(format!(
-                        "the cluster knows start {} of the node {} and this is start {}: the data directory is a \
-                         copy, or was put back from one; give the copy its own identity",
-                        held.generation, record.node, record.generation
-                    )));
-                }
                 if !held.has_left && held.address != record.address {
                     olds.push(record.node);
                 }
@@ -89,7 +85,35 @@ impl Swim {
             });
             olds.extend(namesakes.map(|peer| peer.record.node));
         }
-        if olds.is_empty() { Verdict::Welcome } else { Verdict::Ask(olds) }
+        if !olds.is_empty() {
+            return Verdict::Ask(olds);
+        }
+        self.known_generation(record).map_or(Verdict::Welcome, |generation| {
+            Verdict::Refuse(Answer::Behind { generation })
+        })
+    }
+
+    /// The generation of another process of this node that is not behind this record's.
+    fn known_generation(&self, record: &Record) -> Option<u32> {
+        let held = &self.registry.peer(&record.node)?.record;
+        (held.nonce != record.nonce && record.generation <= held.generation).then_some(held.generation)
+    }
+
+    /// A later start of this node is known than this one, and nobody is there any more: goes on with a later one still.
+    pub(crate) fn go_on_from(&mut self, generation: u32) {
+        let Some(next) = generation.checked_add(1).filter(|next| *next > self.own.generation) else { return };
+        tracing::warn!(
+            known = generation,
+            own = self.own.generation,
+            "the cluster knows later starts of this node: its data directory was put back to an earlier moment; it goes on, \
+             and what only the lost time knew is lost"
+        );
+        self.own.generation = next;
+        let life = Life { node: self.own.node, generation: next, rejoins: 0 };
+        if let Err(error) = self.foca.change_identity(life, &mut self.runtime) {
+            tracing::error!(%error, "a later start could not be taken on");
+        }
+        self.effects.push(Effect::Generation(next));
     }
 
     /// A process with this node's own identity calls.
@@ -118,7 +142,10 @@ impl Swim {
         }
         let old = olds.pop().and_then(|old| self.registry.peer(&old)).map(|peer| peer.record.clone());
         let Some(old) = old else {
-            self.answer_exchange(reply_to, asks_admission, exchange);
+            match self.known_generation(&exchange.own.record) {
+                Some(generation) => self.respond(reply_to, Answer::Behind { generation }.encode()),
+                None => self.answer_exchange(reply_to, asks_admission, exchange),
+            }
             return;
         };
         let own = self.own_exchange(Carried::Hash);

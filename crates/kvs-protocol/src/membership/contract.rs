@@ -91,6 +91,8 @@ pub enum Effect {
     },
     /// Keep the member list and hand it back at the next start; losing it costs nothing but seconds.
     Persist(Bytes),
+    /// This start counts as this one: the data directory was put back, and the cluster knows later ones. Keep the number.
+    Generation(u32),
     /// The cluster has forgotten this node: it may come back only empty and under a new identity. The machine has
     /// stopped.
     Forgotten,

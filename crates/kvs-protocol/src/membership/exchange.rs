@@ -211,6 +211,11 @@ impl Swim {
         if row.is_forgotten || theirs.generation < own.generation {
             return;
         }
+        if theirs.nonce != own.nonce && theirs.address == own.address {
+            // Where this process is no other can be: it was one of a later life, whose directory was put back.
+            let generation = theirs.generation;
+            return self.go_on_from(generation);
+        }
         if theirs.nonce != own.nonce {
             if (theirs.generation, theirs.nonce) > (own.generation, own.nonce) {
                 let reason = format!(
@@ -318,6 +323,10 @@ impl Swim {
             Answer::Forgotten { teller, weight } => self.told_forgotten(teller, &weight),
             Answer::Yourself => self.seed_came_out(target, SeedOutcome::Itself, None),
             Answer::Later => self.seed_came_out(target, SeedOutcome::Failed, None),
+            Answer::Behind { generation } => {
+                self.go_on_from(generation);
+                self.seed_came_out(target, SeedOutcome::Failed, None);
+            }
             Answer::Checked(_) => {}
         }
     }

@@ -95,6 +95,8 @@ pub(crate) enum Answer {
     Forgotten { teller: Uuid, weight: Weight },
     Yourself,
     Later,
+    /// A later start of the asker is known than its own: it goes on from there.
+    Behind { generation: u32 },
 }
 
 fn flag(set: bool, bit: u8) -> u8 {
@@ -229,6 +231,10 @@ impl Answer {
             }
             Self::Yourself => out.push(5),
             Self::Later => out.push(6),
+            Self::Behind { generation } => {
+                out.push(7);
+                out.extend_from_slice(&generation.to_be_bytes());
+            }
         }
         out.into()
     }
@@ -268,6 +274,7 @@ impl Answer {
             }
             5 => Self::Yourself,
             6 => Self::Later,
+            7 => Self::Behind { generation: cursor.u32()? },
             _ => return Err(WireError::Field("tag")),
         };
         ended(&cursor).map(|()| answer)
@@ -314,6 +321,7 @@ mod tests {
             "[a-zé ]{0,300}".prop_map(|reason| Answer::Stop(reason.chars().take(250).collect())),
             weights().prop_map(|(teller, weight)| Answer::Forgotten { teller, weight }),
             Just(Answer::Yourself),
+            any::<u32>().prop_map(|generation| Answer::Behind { generation }),
             Just(Answer::Later),
         ]) {
             assert_eq!(Answer::decode(&answer.encode()), Ok(answer));

@@ -396,6 +396,7 @@ impl Network {
                 match effect {
                     Effect::Admitted { joined_ms } => process.outcome.admitted_ms = Some(joined_ms),
                     Effect::Persist(bytes) => process.outcome.persisted = Some(bytes),
+                    Effect::Generation(_) => {}
                     Effect::Forgotten => process.outcome.forgotten = true,
                     Effect::Stop { reason } => process.outcome.stopped = Some(reason),
                     _ => return,

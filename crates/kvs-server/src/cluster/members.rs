@@ -124,6 +124,7 @@ impl Members {
                     self.note(vec![Mark::Joined(joined_ms)]);
                 }
                 Effect::Persist(list) => self.note(vec![Mark::Note(Note::Members, list.to_vec())]),
+                Effect::Generation(generation) => self.note(vec![Mark::Generation(generation)]),
                 Effect::Forgotten => drop(self.end.send(End::Forgotten)),
                 Effect::Stop { reason } => drop(self.end.send(End::Refused(reason))),
             }

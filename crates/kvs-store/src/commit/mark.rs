@@ -38,6 +38,8 @@ pub enum Mark {
     },
     /// Sets the join time of a node that has none.
     Joined(u64),
+    /// This start counts as this one.
+    Generation(u32),
     /// Begins a new epoch: numbers may have been forgotten.
     BeginEpoch,
     /// Takes back what this node stamped later than the commit's clock says, and begins a new epoch.

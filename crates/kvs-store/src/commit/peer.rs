@@ -190,6 +190,7 @@ impl Plan<'_> {
                     self.identity.joined_ms = joined_ms;
                 }
             }
+            Mark::Generation(generation) => self.generation = Some(generation),
             Mark::BeginEpoch => self.begin_epoch(),
             Mark::Recall { forgotten, ahead_ms } => self.recall(&forgotten, ahead_ms)?,
             Mark::Discard(origins) => self.discard(&origins)?,

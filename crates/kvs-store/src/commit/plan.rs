@@ -70,6 +70,7 @@ pub(crate) struct Plan<'a> {
     /// Parked records that come (a row) or go (`None`), by their row keys.
     pub(super) parked: BTreeMap<Vec<u8>, Option<Vec<u8>>>,
     pub(super) notes: Vec<(Note, Vec<u8>)>,
+    pub(super) generation: Option<u32>,
     resolutions: Vec<Resolution>,
     acts: Vec<Act>,
     /// The peer whose log the current transaction is a part of.
@@ -117,6 +118,7 @@ impl<'a> Plan<'a> {
             keys: BTreeMap::new(),
             parked: BTreeMap::new(),
             notes: Vec::new(),
+            generation: None,
             resolutions: Vec::new(),
             acts: Vec::new(),
             stream: None,
@@ -220,6 +222,9 @@ impl<'a> Plan<'a> {
             // The last word on a note counts; a batch holds one change for each row.
             batch.changes.retain(|change| !(change.table == Table::Node && change.key == note.key()));
             batch.put(Table::Node, note.key().to_vec(), bytes);
+        }
+        if let Some(generation) = self.generation {
+            node::put_generation(&mut batch, generation);
         }
         if self.counters != self.before.counters {
             node::put_counters(&mut batch, &self.counters);
