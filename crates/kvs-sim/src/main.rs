@@ -117,7 +117,7 @@ fn run_all(arguments: &Arguments) -> u64 {
                 tell(seed, Options { profile: Some(profile), ..arguments.options }, "", &verdict);
             }
             let done: u64 = sums.values().map(|sum| sum.seeds).sum();
-            if done % PROGRESS_SEEDS == 0 {
+            if done.is_multiple_of(PROGRESS_SEEDS) {
                 let failed: u64 = sums.values().map(|sum| sum.failed).sum();
                 say(&format!("{done} of {} seeds, {failed} failed\n", arguments.seeds));
             }
