@@ -11,7 +11,8 @@ const RULE: &str = "deleted_elsewhere";
 impl World {
     /// A machine held a value and holds nothing now: unless its end had come, the value is in the key's history there.
     ///
-    /// A version by a clock that was ahead is excused, as it may have been taken back instead.
+    /// Two excuses: a version by a clock that was ahead may have been taken back instead; and where members are forgotten, a
+    /// delete may come and be collected in one step, as nobody else is there to have it.
     ///
     /// # Errors
     ///

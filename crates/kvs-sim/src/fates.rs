@@ -11,6 +11,7 @@ use rand::RngExt;
 use crate::agenda::Step;
 use crate::clock::EPOCH_MS;
 use crate::node::Standing;
+use crate::profile::Profile;
 use crate::weather::PLACES_MAX;
 use crate::world::{Copied, World};
 
@@ -24,6 +25,8 @@ const SECOND_MS: i64 = 1_000;
 const HOUR_MS: i64 = 3_600 * SECOND_MS;
 const YEAR_MS: i64 = 365 * 24 * HOUR_MS;
 
+type Fate = fn(&mut World) -> Result<(), String>;
+
 impl World {
     /// One fate of the run's profile.
     ///
@@ -32,7 +35,11 @@ impl World {
     /// The promise that is broken by it.
     pub fn fate(&mut self) -> Result<(), String> {
         let profile = self.profile;
-        let mut kinds: Vec<fn(&mut Self) -> Result<(), String>> = Vec::new();
+        if profile == Profile::Bootstrap {
+            self.begin_from_ahead();
+            return Ok(());
+        }
+        let mut kinds: Vec<Fate> = Vec::new();
         if profile.puts_back() {
             kinds.push(Self::put_back_fate);
         }

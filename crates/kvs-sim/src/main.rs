@@ -14,8 +14,8 @@ use kvs_sim::world::{Options, Trace};
 const USAGE: &str = "usage: kvs-sim [--seeds N | --to M] [--from N] [--profile P] [--threads N] [--seed N [--trace]]
 
 Runs the seeds of seeds.txt, then N seeds (200) from --from (0), or those before --to; or one seed alone.
---profile  ordinary, put-back, clocks, membership or everything, for all seeds; else each draws its own, and those of
-           seeds.txt are left out
+--profile  ordinary, put-back, clocks, bootstrap, membership or everything, for all seeds, and those of seeds.txt are
+           left out; else each draws its own
 --threads  how many seeds are run at once (as many as there are cores)
 --trace    tells every step of the one seed
 --no-waits  no client waits for copies, so that other promises are broken first
@@ -117,7 +117,7 @@ fn run_all(arguments: &Arguments) -> u64 {
                 tell(seed, Options { profile: Some(profile), ..arguments.options }, "", &verdict);
             }
             let done: u64 = sums.values().map(|sum| sum.seeds).sum();
-            if done % PROGRESS_SEEDS == 0 {
+            if done.is_multiple_of(PROGRESS_SEEDS) {
                 let failed: u64 = sums.values().map(|sum| sum.failed).sum();
                 say(&format!("{done} of {} seeds, {failed} failed\n", arguments.seeds));
             }

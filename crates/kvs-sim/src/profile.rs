@@ -13,6 +13,8 @@ pub enum Profile {
     PutBack,
     /// Clocks are wrong by seconds to millennia, too, and new nodes begin from one that is ahead.
     Clocks,
+    /// New nodes begin from one whose clock is ahead while the others are away, and no other clock is wrong.
+    Bootstrap,
     /// Members are forgotten and come back, too, and clients write metadata and accounts.
     Membership,
     /// All of it.
@@ -21,15 +23,16 @@ pub enum Profile {
 
 impl Profile {
     /// All of them.
-    pub const ALL: [Self; 5] =
-        [Self::Ordinary, Self::PutBack, Self::Clocks, Self::Membership, Self::Everything];
+    pub const ALL: [Self; 6] =
+        [Self::Ordinary, Self::PutBack, Self::Clocks, Self::Bootstrap, Self::Membership, Self::Everything];
 
     /// The profile of a seed.
     pub fn draw(fates: &mut StdRng) -> Self {
         match fates.random_range(0..100) {
             0..30 => Self::Ordinary,
             30..50 => Self::PutBack,
-            50..75 => Self::Clocks,
+            50..68 => Self::Clocks,
+            68..75 => Self::Bootstrap,
             75..87 => Self::Membership,
             _ => Self::Everything,
         }
@@ -42,6 +45,7 @@ impl Profile {
             Self::Ordinary => "ordinary",
             Self::PutBack => "put-back",
             Self::Clocks => "clocks",
+            Self::Bootstrap => "bootstrap",
             Self::Membership => "membership",
             Self::Everything => "everything",
         }
@@ -62,7 +66,7 @@ impl Profile {
     /// Whether clocks are wrong by any time.
     #[must_use]
     pub const fn has_wrong_clocks(self) -> bool {
-        matches!(self, Self::Clocks | Self::Everything)
+        matches!(self, Self::Clocks | Self::Bootstrap | Self::Everything)
     }
 
     /// Whether members are forgotten, and metadata and accounts are written.

@@ -112,17 +112,13 @@ fn live(world: &mut World) -> Result<(), String> {
 
 /// Every tombstone is gone.
 ///
-/// Excused where members are forgotten: a tombstone of one that was, if nobody's vector covers it. What came of such a node
-/// in another way than its log is covered by nobody, and nobody is left who could say that there is nothing before it.
+/// Excused where members are forgotten and directories put back: a tombstone that nobody's vector covers. It came in
+/// another way than by its life's log, that life was lost, and with it everybody who could say what came before it.
 fn check_collected(world: &World) -> Result<(), String> {
     let vectors: Vec<_> =
         world.running().filter_map(|place| world.store(place)).map(|store| store.vector()).collect();
-    let lives =
-        |node| world.members().any(|place| world.node(place).is_some_and(|here| here.uuid == Some(node)));
-    let is_excused = |held: &Held| {
-        let origin = held.dot.origin.node;
-        world.profile.forgets() && !lives(origin) && !vectors.iter().any(|vector| vector.covers(&held.dot))
-    };
+    let loses_lives = world.profile.forgets() || world.profile.puts_back();
+    let is_excused = |held: &Held| loses_lives && !vectors.iter().any(|vector| vector.covers(&held.dot));
     let left: Vec<_> = world
         .members()
         .flat_map(|place| world.ledger.tombstones(place).map(move |(key, held)| (place, key, held)))

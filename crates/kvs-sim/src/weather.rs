@@ -99,7 +99,7 @@ impl Weather {
         // No node takes deletes for old by a clock that its peers call wrong.
         self.clocks_jump = false;
         self.grace_ms = fates.random_range(20_000..=40_000);
-        if profile == Profile::Clocks {
+        if matches!(profile, Profile::Clocks | Profile::Bootstrap) {
             // What a machine wrote by a clock ahead and took along nobody can take back.
             self.restores = false;
             self.comes_and_goes = false;
