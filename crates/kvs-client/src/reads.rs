@@ -45,7 +45,8 @@ pub struct Version {
     pub op: String,
     /// Bytes of its value.
     pub size: u64,
-    /// What beat it: `newer`, `older_node`, `smaller_uuid` or `expired`; `None` for the current version.
+    /// What beat it: `newer`, `older_node`, `smaller_uuid`, `expired`, `deleted_elsewhere` or `recalled`; `None` for the current
+    /// version.
     pub rule: Option<String>,
 }
 

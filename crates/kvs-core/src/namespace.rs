@@ -26,6 +26,17 @@ impl Namespace {
         self as u8
     }
 
+    /// The word that users see.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Data => "data",
+            Self::Meta => "meta",
+            Self::Auth => "auth",
+            Self::Cluster => "cluster",
+        }
+    }
+
     /// The namespace with this number; `None` for a number that no version of the format uses.
     #[must_use]
     pub const fn from_number(number: u8) -> Option<Self> {

@@ -56,6 +56,10 @@ pub(crate) enum Route<'a> {
     Convergence,
     /// `GET /cluster/tombstones`.
     Tombstones,
+    /// `GET /cluster/parked`.
+    Parked,
+    /// `POST /cluster/parked/discard`.
+    DiscardParked,
     /// `GET /backup`.
     Backups,
     /// `POST /backup`.
@@ -169,7 +173,9 @@ impl Route<'_> {
             | Self::Leave
             | Self::MerkleRoot
             | Self::Convergence
-            | Self::Tombstones => Family::Cluster,
+            | Self::Tombstones
+            | Self::Parked
+            | Self::DiscardParked => Family::Cluster,
         }
     }
 }
@@ -195,6 +201,8 @@ enum Resource<'a> {
     MerkleRoot,
     Convergence,
     Tombstones,
+    Parked,
+    DiscardParked,
     Peer(CallKind),
 }
 
@@ -259,6 +267,8 @@ impl<'a> Resource<'a> {
             Self::MerkleRoot => &[(Method::GET, |_| Route::MerkleRoot)],
             Self::Convergence => &[(Method::GET, |_| Route::Convergence)],
             Self::Tombstones => &[(Method::GET, |_| Route::Tombstones)],
+            Self::Parked => &[(Method::GET, |_| Route::Parked)],
+            Self::DiscardParked => &[(Method::POST, |_| Route::DiscardParked)],
             Self::Backup => &[(Method::GET, |_| Route::Backups), (Method::POST, |_| Route::BackUp)],
             Self::Peer(_) => &[(Method::POST, |this| this.peer())],
         }
@@ -277,9 +287,15 @@ impl<'a> Resource<'a> {
             | Self::Members
             | Self::MerkleRoot
             | Self::Convergence
-            | Self::Tombstones => "GET, HEAD",
+            | Self::Tombstones
+            | Self::Parked => "GET, HEAD",
             Self::Leave => "POST, DELETE",
-            Self::Batch | Self::ReadMany | Self::Join | Self::Forget | Self::Peer(_) => "POST",
+            Self::Batch
+            | Self::ReadMany
+            | Self::Join
+            | Self::Forget
+            | Self::DiscardParked
+            | Self::Peer(_) => "POST",
             Self::Restore { .. } | Self::Backup => "GET, HEAD, POST",
         }
     }
@@ -344,6 +360,8 @@ fn resource(path: &str) -> Option<Resource<'_>> {
         "/sync/merkle/root" => Some(Resource::MerkleRoot),
         "/cluster/convergence" => Some(Resource::Convergence),
         "/cluster/tombstones" => Some(Resource::Tombstones),
+        "/cluster/parked" => Some(Resource::Parked),
+        "/cluster/parked/discard" => Some(Resource::DiscardParked),
         _ => None,
     }
 }
@@ -393,6 +411,8 @@ mod tests {
             (Method::GET, "/sync/merkle/root", Route::MerkleRoot),
             (Method::GET, "/cluster/convergence", Route::Convergence),
             (Method::GET, "/cluster/tombstones", Route::Tombstones),
+            (Method::GET, "/cluster/parked", Route::Parked),
+            (Method::POST, "/cluster/parked/discard", Route::DiscardParked),
             (Method::POST, "/peer/v1/swim", Route::Peer(CallKind::Swim)),
             (Method::POST, "/peer/v1/page", Route::Peer(CallKind::Page)),
         ] {
@@ -475,6 +495,8 @@ mod tests {
             "/sync/merkle/root",
             "/cluster/convergence",
             "/cluster/tombstones",
+            "/cluster/parked",
+            "/cluster/parked/discard",
             "/peer/v1/members",
         ] {
             let resource = resource(path).unwrap();

@@ -99,6 +99,11 @@ impl ParkedDots {
         own.min(sender)
     }
 
+    /// The epochs of which something is parked, and the latest stamp of each, ms since 1970.
+    pub fn iter(&self) -> impl Iterator<Item = (&Origin, u64)> {
+        self.dots.iter().map(|(origin, (_, latest_ms))| (origin, *latest_ms))
+    }
+
     /// Whether nothing is parked.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -32,7 +32,7 @@ use crate::http::entrance::Entrance;
 use crate::http::head::{Head, HostCheck};
 use crate::http::reply::{After, AnswerBody, Asked, Reply};
 use crate::http::{
-    backup, batch, cluster, delete, health, history, metadata, metrics, range, read, read_many, write,
+    backup, batch, cluster, delete, health, history, metadata, metrics, parked, range, read, read_many, write,
 };
 use crate::limits::CACHED_READS_PER_SAMPLE;
 use crate::peer::gate::{Gate, GateAnswer};
@@ -308,6 +308,7 @@ fn note_order(node: &Node, visitor: &Visitor, route: &Route<'_>) {
         Route::Join => (EventKind::Member, "join"),
         Route::Leave => (EventKind::Member, "leave"),
         Route::Forget => (EventKind::Member, "forget"),
+        Route::DiscardParked => (EventKind::Member, "discard parked"),
         Route::BackUp => (EventKind::Backup, "backup"),
         _ => return,
     };
@@ -354,6 +355,8 @@ async fn handle(
         Route::MerkleRoot => tokio::task::block_in_place(|| cluster::merkle_root(node, visitor, query)),
         Route::Convergence => cluster::convergence(node, query).await,
         Route::Tombstones => cluster::tombstones(node, visitor, query).await,
+        Route::Parked => parked::list(node, visitor, query).await,
+        Route::DiscardParked => parked::discard(node, visitor, query, headers, body).await,
         Route::Backups => backup::list(node, query).await,
         Route::BackUp => backup::create(node, visitor, query).await,
         // Answered on a way of their own.

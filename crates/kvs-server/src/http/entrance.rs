@@ -53,6 +53,8 @@ impl Route<'_> {
             | Self::MerkleRoot
             | Self::Convergence
             | Self::Tombstones
+            | Self::Parked
+            | Self::DiscardParked
             | Self::Backups
             | Self::BackUp => Class::Administrators,
             Self::Read(_)
@@ -77,6 +79,7 @@ impl Route<'_> {
             | Self::ReadMany
             | Self::Join
             | Self::Forget
+            | Self::DiscardParked
             | Self::SetMetadata(_) => true,
             Self::Accounts(call) => call.takes_body(),
             _ => false,

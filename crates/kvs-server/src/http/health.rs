@@ -31,6 +31,8 @@ struct Health<'a> {
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unrestored_members: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    clock_ahead_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     bootstrap: Option<Progress>,
     backup: LastBackups,
 }
@@ -77,6 +79,7 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
         reasons.push("unreplicated_writes_saved");
     }
     let (mut member_count, mut bootstrap, mut unrestored_members) = (1, None, Vec::new());
+    let mut clock_ahead_ms = None;
     if let Some(cluster) = &node.cluster {
         member_count = cluster.visible().len().max(1);
         bootstrap = cluster.bootstrap().map(|it| Progress { fetched: it.fetched, total: it.total });
@@ -88,6 +91,7 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
             reasons.push("unrestored_member");
         }
         let clock = cluster.clock();
+        clock_ahead_ms = Some(clock.ahead_ms).filter(|ms| *ms > 0);
         if clock.is_ahead {
             reasons.push("clock_ahead");
         } else if clock.is_told && clock.verdict == ClockVerdict::Differs {
@@ -108,6 +112,7 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
         reasons,
         disk,
         unrestored_members,
+        clock_ahead_ms,
         bootstrap,
         backup,
     };

@@ -16,6 +16,7 @@ pub(crate) mod history;
 pub(crate) mod json_list;
 pub(crate) mod metadata;
 pub(crate) mod metrics;
+pub(crate) mod parked;
 pub(crate) mod query;
 pub(crate) mod range;
 pub(crate) mod read;

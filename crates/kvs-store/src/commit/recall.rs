@@ -91,8 +91,14 @@ impl Plan<'_> {
             tracing::error!("too many recalls are known: one is not obeyed");
             return;
         }
+        let is_current = origin == self.identity.origin;
+        let standing = self.standing_mut();
         let before = standing.sweep.unwrap_or(Sweep { above_ms: until_ms, ahead_ms: 0 });
         standing.sweep = Some(Sweep { above_ms: before.above_ms.min(until_ms), ..before });
+        if is_current {
+            // It was taken for gone. What it gave since is void too, and is written anew in another epoch.
+            self.begin_epoch();
+        }
     }
 
     /// Voids the key's current version if it was recalled: this node's own is written anew, any other gives way to the newest

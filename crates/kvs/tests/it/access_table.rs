@@ -88,6 +88,8 @@ POST   /members/forget                -        | 401  401  403   403    403   40
 GET    /sync/merkle/root              -        | 401  401  403   403    403   401     401     401  200
 GET    /cluster/convergence           -        | 401  401  403   403    403   401     401     401  200
 GET    /cluster/tombstones            -        | 401  401  403   403    403   401     401     401  200
+GET    /cluster/parked                -        | 401  401  403   403    403   401     401     401  200
+POST   /cluster/parked/discard        -        | 401  401  403   403    403   401     401     401  404
 POST   /peer/v1/{kind}                -        | 401  401  401   401    401   401     401     200  401
 POST   /members/leave                 -        | 401  401  403   403    403   401     401     401  202
 DELETE /members/leave                 -        | 401  401  403   403    403   401     401     401  202
@@ -201,6 +203,7 @@ fn request(row: &Row, cast: &Cast, key: &str, version: &str) -> (String, String)
         },
         ("POST", "/members/join") => json!({ "address": "127.0.0.1:9" }),
         ("POST", "/members/forget") => json!({ "id": "nobody-of-this-name" }),
+        ("POST", "/cluster/parked/discard") => json!({ "node": "00000000-0000-4000-8000-000000000000" }),
         _ => Value::Null,
     };
     (target, if body.is_null() { String::new() } else { body.to_string() })
