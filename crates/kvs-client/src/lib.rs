@@ -22,6 +22,7 @@ mod line;
 mod lines;
 pub mod list;
 pub mod members;
+pub mod parked;
 mod path;
 pub mod progress;
 pub mod reads;

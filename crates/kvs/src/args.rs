@@ -64,6 +64,8 @@ pub(crate) enum Command {
     History(HistoryArgs),
     /// Show who is in the cluster, and how far each node is.
     Members(MembersArgs),
+    /// Show what waits because it is stamped too far ahead, or discard what nobody takes back.
+    Parked(ParkedArgs),
     /// Print a token: of root, or made for a user.
     Token(TokenArgs),
     /// Load lines of JSON.
@@ -255,6 +257,25 @@ pub(crate) struct HistoryArgs {
 )]
 pub(crate) struct MembersArgs {
     /// Print the members as one JSON list, with clock offsets and parked records too.
+    #[arg(long)]
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) node: NodeArgs,
+}
+
+/// Arguments of `parked`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "A record is parked when its stamp is more than max_clock_skew_ms ahead of this node's clock. The node that \
+                        stamped it takes it back by itself as soon as its clock is right. Only for one that does not come \
+                        back use --discard: what it stamped ahead is void on every node then, and in the histories of its \
+                        keys."
+)]
+pub(crate) struct ParkedArgs {
+    /// Make void everywhere what the node with this uuid stamped ahead.
+    #[arg(long, value_name = "UUID")]
+    pub(crate) discard: Option<String>,
+    /// Print JSON.
     #[arg(long)]
     pub(crate) json: bool,
     #[command(flatten)]

@@ -15,6 +15,7 @@ mod histories;
 mod http2;
 mod lifecycle;
 mod listings;
+mod parked;
 mod peer_attacks;
 mod peer_calls;
 mod peer_support;

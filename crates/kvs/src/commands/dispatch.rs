@@ -3,8 +3,8 @@
 use anyhow::Result;
 
 use super::{
-    audit, backup, check, debug, history, list, members, restore, run, service, tls, token, transfer, value,
-    version,
+    audit, backup, check, debug, history, list, members, parked, restore, run, service, tls, token, transfer,
+    value, version,
 };
 use crate::args::{Cli, Command};
 use crate::exit::Exit;
@@ -25,6 +25,7 @@ pub(crate) fn run(cli: Cli, printer: &Printer) -> Result<Exit> {
         Some(Command::Ls(args)) => list::list(args, printer),
         Some(Command::History(args)) => history::history(args, printer),
         Some(Command::Members(args)) => members::members(args, printer),
+        Some(Command::Parked(args)) => parked::parked(args, printer),
         Some(Command::Token(args)) => token::token(args, printer),
         Some(Command::Import(args)) => transfer::import(args, printer),
         Some(Command::Export(args)) => transfer::export(args, printer),

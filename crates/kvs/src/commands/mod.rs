@@ -9,6 +9,7 @@ pub(crate) mod dispatch;
 mod history;
 mod list;
 mod members;
+mod parked;
 mod restore;
 mod run;
 mod service;
