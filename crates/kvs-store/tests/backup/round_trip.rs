@@ -110,7 +110,7 @@ fn a_restored_node_is_a_new_one_that_goes_on_where_the_backup_stood() {
 
     // And it can be backed up in its turn.
     let again = node.back_up();
-    assert_eq!(again.manifest().origin, restored.identity.origin);
+    assert_eq!(again.manifest().origin, node.store().identity().origin);
     assert_eq!(again.manifest().last_origin_seq, 1);
     node.close();
     assert_healthy(&node.data_dir());
