@@ -49,7 +49,7 @@ pub(crate) struct Peer {
     /// How long tombstones stay there, in milliseconds.
     pub(crate) grace_ms: Option<u64>,
     /// Epochs of this node of which it has something parked, with the latest stamps.
-    pub(crate) parked_epochs: Vec<(u32, u64)>,
+    pub(crate) parked_epochs: Vec<(u64, u64)>,
     pub(crate) mode: Mode,
     /// When a session with it may be held again.
     pub(crate) session_at: Duration,

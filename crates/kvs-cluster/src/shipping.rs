@@ -33,7 +33,7 @@ struct PieceOf {
 impl PieceOf {
     fn new(after_local_seq: u64, end_local_seq: u64, received: &Vector, node: Uuid) -> Self {
         let own = received.iter().filter(|(origin, _)| origin.node == node);
-        let received = own.flat_map(|(origin, seq)| [u64::from(origin.epoch), seq]).collect();
+        let received = own.flat_map(|(origin, seq)| [origin.epoch, seq]).collect();
         Self { after_local_seq, end_local_seq, received }
     }
 }

@@ -5,16 +5,19 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 4 | number of origins |
-//! | 16 + 4 + 8 each | node uuid, epoch, seq; in ascending order of origin |
+//! | 4 | number of origins; the highest bit says that some epoch is long, and all of them take 8 bytes |
+//! | 16 + 4 or 8 + 8 each | node uuid, epoch, seq; in ascending order of origin |
 
 use std::collections::BTreeMap;
 
 use crate::cursor::{Cursor, EndsEarly};
-use crate::origin::{Dot, Origin};
+use crate::origin::{Dot, EpochWidth, Origin};
 
 /// Most origins of a vector that is read from outside.
 pub const VECTOR_ORIGINS_MAX: usize = 65_536;
+
+/// Set in the number of origins when epochs take eight bytes.
+const LONG_BIT: u32 = 1 << 31;
 
 /// Per origin, the highest number covered.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash)]
@@ -83,12 +86,22 @@ impl Vector {
         self.0.is_empty()
     }
 
+    /// The width that all its epochs are written in.
+    fn width(&self) -> EpochWidth {
+        let is_long = self.0.keys().any(|origin| EpochWidth::of(origin.epoch) == EpochWidth::Long);
+        if is_long { EpochWidth::Long } else { EpochWidth::Short }
+    }
+
     /// Appends its bytes.
     pub fn encode_into(&self, out: &mut Vec<u8>) {
-        out.extend_from_slice(&u32::try_from(self.0.len()).unwrap_or(u32::MAX).to_be_bytes());
+        let count = u32::try_from(self.0.len()).unwrap_or(u32::MAX);
+        let width = self.width();
+        let long_bit = if width == EpochWidth::Long { LONG_BIT } else { 0 };
+        out.extend_from_slice(&(count | long_bit).to_be_bytes());
         for (origin, seq) in &self.0 {
             out.extend_from_slice(origin.node.as_bytes());
-            out.extend_from_slice(&origin.epoch.to_be_bytes());
+            let epoch = origin.epoch.to_be_bytes();
+            out.extend(epoch.iter().skip(epoch.len() - width.bytes()));
             out.extend_from_slice(&seq.to_be_bytes());
         }
     }
@@ -97,16 +110,21 @@ impl Vector {
     ///
     /// # Errors
     ///
-    /// [`EndsEarly`] when bytes are missing or there are more origins than that.
+    /// [`EndsEarly`] when bytes are missing, there are more origins than that, or epochs take more bytes than they need.
     pub fn decode(cursor: &mut Cursor<'_>) -> Result<Self, EndsEarly> {
-        let count = cursor.u32()?;
+        let head = cursor.u32()?;
+        let count = head & !LONG_BIT;
         if usize::try_from(count).map_or(true, |count| count > VECTOR_ORIGINS_MAX) {
             return Err(EndsEarly);
         }
         let mut vector = Self::default();
         for _ in 0..count {
-            let origin = Origin { node: cursor.uuid()?, epoch: cursor.u32()? };
-            vector.raise(origin, cursor.u64()?);
+            let node = cursor.uuid()?;
+            let epoch = if head & LONG_BIT == 0 { cursor.u32()?.into() } else { cursor.u64()? };
+            vector.raise(Origin { node, epoch }, cursor.u64()?);
+        }
+        if (vector.width() == EpochWidth::Long) != (head & LONG_BIT != 0) {
+            return Err(EndsEarly);
         }
         Ok(vector)
     }
@@ -127,16 +145,31 @@ mod tests {
     use super::Vector;
     use crate::cursor::Cursor;
     use crate::origin::{Dot, Origin};
+    use crate::testing::arbitrary_epoch;
     use proptest::prelude::{Strategy, any, proptest};
     use uuid::Uuid;
 
     fn vectors() -> impl Strategy<Value = Vector> {
-        proptest::collection::vec((0_u128..4, 0_u32..2, 0_u64..9), 0..8).prop_map(|pairs| {
+        proptest::collection::vec((0_u128..4, arbitrary_epoch(), 0_u64..9), 0..8).prop_map(|pairs| {
             pairs
                 .into_iter()
                 .map(|(node, epoch, seq)| (Origin { node: Uuid::from_u128(node), epoch }, seq))
                 .collect()
         })
+    }
+
+    #[test]
+    fn the_bytes_from_before_epochs_were_long_still_read() {
+        let node = Uuid::from_u128(7);
+        let origin = |epoch| Origin { node, epoch };
+        let short: Vector = [(origin(1), 5), (origin(2), 9)].into_iter().collect();
+        let id = [[0; 15].as_slice(), &[7]].concat();
+        let entry = |epoch: u8, seq: u8| [&id[..], &[0, 0, 0, epoch, 0, 0, 0, 0, 0, 0, 0, seq]].concat();
+        let old = [vec![0, 0, 0, 2], entry(1, 5), entry(2, 9)].concat();
+        let mut bytes = Vec::new();
+        short.encode_into(&mut bytes);
+        assert_eq!(bytes, old);
+        assert_eq!(Vector::decode(&mut Cursor::new(&old)), Ok(short));
     }
 
     proptest! {
@@ -151,7 +184,7 @@ mod tests {
         }
 
         #[test]
-        fn it_covers_a_dot_up_to_its_number(a in vectors(), node in 0_u128..4, epoch in 0_u32..2, seq in 1_u64..9) {
+        fn it_covers_a_dot_up_to_its_number(a in vectors(), node in 0_u128..4, epoch in arbitrary_epoch(), seq in 1_u64..9) {
             let origin = Origin { node: Uuid::from_u128(node), epoch };
             assert_eq!(a.covers(&Dot { origin, seq }), a.seq(&origin) >= seq);
         }

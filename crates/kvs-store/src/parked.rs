@@ -5,8 +5,8 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | stamp in ms (8), dot (28) | namespace number (1), path: length (2) and bytes, record |
-//! | 0xff, namespace number, path, 0x00, dot (28) | none |
+//! | stamp in ms (8), dot (28 or 32) | namespace number (1), path: length (2) and bytes, record |
+//! | 0xff, namespace number, path, 0x00, dot (28 or 32) | none |
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -64,7 +64,7 @@ impl ParkedDots {
     }
 
     /// The epochs of a node of which something is parked, and the latest stamp of each, ms since 1970.
-    pub fn epochs_of(&self, node: Uuid) -> impl Iterator<Item = (u32, u64)> {
+    pub fn epochs_of(&self, node: Uuid) -> impl Iterator<Item = (u64, u64)> {
         let of_node = self.0.range(Origin { node, epoch: 0 }..).take_while(move |(origin, _)| origin.node == node);
         of_node.map(|(origin, (_, latest_ms))| (origin.epoch, *latest_ms))
     }

@@ -4,8 +4,8 @@
 //! | table, key | value |
 //! | --- | --- |
 //! | `vectors`, origin | seq (8) |
-//! | `cursors`, node uuid | epoch (4), local sequence (8) |
-//! | `node`, `lives` | per epoch of this node, 28 bytes: epoch (4), local sequence before it (8), last seq of it (8), latest stamp in it in ms (8) |
+//! | `cursors`, node uuid | epoch (4 or 8), local sequence (8) |
+//! | `node`, `lives` | per epoch of this node, 32 bytes: epoch (8), local sequence before it (8), last seq of it (8), latest stamp in it in ms (8) |
 //! | `node`, `sweep` | stamp in ms (8) above which records may be void and current, by how much the clock was ahead in ms (8) |
 //!
 //! A vector and a cursor change in the same batch as the records that make them true. What is parked and what was recalled
@@ -18,7 +18,7 @@ use bytes::Bytes;
 use kvs_core::cursor::{Cursor, EndsEarly};
 use kvs_core::log_position::LogPosition;
 use kvs_core::namespace::Namespace;
-use kvs_core::origin::{Dot, Origin};
+use kvs_core::origin::{Dot, EpochWidth, Origin, born_s, push_epoch};
 use kvs_core::recall::{RECALL_PREFIX, Recalls, read_recall};
 use kvs_core::vector::Vector;
 use uuid::Uuid;
@@ -45,7 +45,7 @@ const EPOCHS_MAX: usize = 256;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochStart {
     /// The epoch.
-    pub epoch: u32,
+    pub epoch: u64,
     /// The end of the log when it began.
     pub after_local_seq: u64,
     /// The last number given out in it, as far as this node remembers; 0 while it lasts.
@@ -102,10 +102,7 @@ impl Standing {
             let (key, value) = row?;
             let corrupt = || StoreError::corrupt(Table::Cursors.name(), &key, "it cannot be read");
             let node = Cursor::new(&key).uuid().map_err(|_| corrupt())?;
-            let mut cursor = Cursor::new(&value);
-            let position = (|| Ok(LogPosition { epoch: cursor.u32()?, local_seq: cursor.u64()? }))();
-            let position = position.map_err(|_: kvs_core::cursor::EndsEarly| corrupt())?;
-            standing.cursors.insert(node, position);
+            standing.cursors.insert(node, read_position(&value).ok_or_else(corrupt)?);
         }
         (standing.parked, standing.parked_dots) = parked::summary(&*snapshot)?;
         standing.recalls = recalls(&*snapshot)?;
@@ -113,7 +110,7 @@ impl Standing {
     }
 
     /// Notes that an epoch begins after `local_seq`, the one before having given out numbers and stamps up to `last`.
-    pub(crate) fn begin_epoch(&mut self, epoch: u32, local_seq: u64, last: (u64, u64)) {
+    pub(crate) fn begin_epoch(&mut self, epoch: u64, local_seq: u64, last: (u64, u64)) {
         if let Some(before) = self.epochs.last_mut() {
             (before.last_seq, before.top_ms) = last;
         }
@@ -202,27 +199,41 @@ fn put_vector(batch: &mut Batch, origin: &Origin, seq: u64) {
 }
 
 fn put_cursor(batch: &mut Batch, node: Uuid, position: LogPosition) {
-    let mut value = position.epoch.to_be_bytes().to_vec();
+    let mut value = Vec::with_capacity(16);
+    push_epoch(position.epoch, &mut value);
     value.extend_from_slice(&position.local_seq.to_be_bytes());
     batch.put(Table::Cursors, node.as_bytes().to_vec(), value);
 }
 
+/// Reads where a cursor is: the width of its epoch follows from its length.
+fn read_position(value: &[u8]) -> Option<LogPosition> {
+    let mut cursor = Cursor::new(value);
+    let epoch = EpochWidth::from_bytes(value.len().checked_sub(8)?)?.take(&mut cursor)?;
+    Some(LogPosition { epoch, local_seq: cursor.u64().ok()? })
+}
+
 /// Begins a new epoch: numbers that this node gave out may be forgotten and must not be given out again. The numbers of
-/// an epoch begin at 1. The epoch is drawn at random, so that no other life of the node, one that this directory has
-/// forgotten included, can have had it.
+/// an epoch begin at 1. Its beginning is not before that of the epoch before it, and later when that one gave numbers out.
+/// The rest of it is drawn at random, so that no other life of the node, one that this directory has forgotten included, can
+/// have had it.
 pub(crate) fn begin_epoch(
     identity: &mut Identity,
     counters: &mut Counters,
     standing: &mut Standing,
+    now_ms: u64,
     random: [u8; 4],
 ) {
     let last_seq = counters.next_origin_seq.saturating_sub(1);
     // What is remembered of the old epoch was received, like any other origin's.
     standing.vector.raise(identity.origin, last_seq);
     let node = identity.origin.node;
-    let mut epoch = epoch_of(random);
+    let before_s = born_s(identity.origin.epoch).saturating_add(u64::from(last_seq > 0));
+    let born_s = before_s.max(now_ms / 1000);
+    let mut random = random;
+    let mut epoch = epoch_of(born_s, random);
     while standing.knows_epoch(&Origin { node, epoch }) {
-        epoch = epoch.wrapping_add(1).max(1);
+        random = u32::from_be_bytes(random).wrapping_add(1).to_be_bytes();
+        epoch = epoch_of(born_s, random);
     }
     identity.origin.epoch = epoch;
     counters.next_origin_seq = 1;
@@ -269,9 +280,8 @@ fn read_epochs(
 pub(crate) fn load_sweep(engine: &dyn Engine) -> Result<Option<Sweep>, StoreError> {
     let Some(bytes) = engine.get(Table::Node, SWEEP)? else { return Ok(None) };
     let mut cursor = Cursor::new(&bytes);
-    let mut read = || -> Result<Sweep, EndsEarly> {
-        Ok(Sweep { above_ms: cursor.u64()?, ahead_ms: cursor.u64()? })
-    };
+    let mut read =
+        || -> Result<Sweep, EndsEarly> { Ok(Sweep { above_ms: cursor.u64()?, ahead_ms: cursor.u64()? }) };
     read().map(Some).map_err(|_| StoreError::corrupt(Table::Node.name(), SWEEP, "it ends early"))
 }
 
@@ -287,7 +297,7 @@ pub(crate) fn put_sweep(batch: &mut Batch, sweep: Option<Sweep>) {
 
 /// The bytes of the list of epochs.
 pub(crate) fn encode_epochs(epochs: &[EpochStart]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(epochs.len() * 28);
+    let mut out = Vec::with_capacity(epochs.len() * 32);
     for start in epochs {
         out.extend_from_slice(&start.epoch.to_be_bytes());
         out.extend_from_slice(&start.after_local_seq.to_be_bytes());
@@ -302,8 +312,9 @@ pub(crate) fn decode_epochs(bytes: &Bytes) -> Option<Vec<EpochStart>> {
     let mut cursor = Cursor::new(bytes);
     let mut epochs = Vec::new();
     while !cursor.rest().is_empty() {
-        let start = take_epoch(&mut cursor)?;
-        epochs.push(EpochStart { top_ms: cursor.u64().ok()?, ..start });
+        let epoch = cursor.u64().ok()?;
+        let (after_local_seq, last_seq) = (cursor.u64().ok()?, cursor.u64().ok()?);
+        epochs.push(EpochStart { epoch, after_local_seq, last_seq, top_ms: cursor.u64().ok()? });
     }
     Some(epochs)
 }
@@ -313,22 +324,25 @@ pub(crate) fn decode_epochs_without_stamps(bytes: &Bytes) -> Option<Vec<EpochSta
     let mut cursor = Cursor::new(bytes);
     let mut epochs = Vec::new();
     while !cursor.rest().is_empty() {
-        epochs.push(take_epoch(&mut cursor)?);
+        let epoch = EpochWidth::Short.take(&mut cursor)?;
+        let (after_local_seq, last_seq) = (cursor.u64().ok()?, cursor.u64().ok()?);
+        epochs.push(EpochStart { epoch, after_local_seq, last_seq, top_ms: 0 });
     }
     Some(epochs)
 }
 
-fn take_epoch(cursor: &mut Cursor<'_>) -> Option<EpochStart> {
-    let (epoch, after_local_seq) = (cursor.u32().ok()?, cursor.u64().ok()?);
-    Some(EpochStart { epoch, after_local_seq, last_seq: cursor.u64().ok()?, top_ms: 0 })
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{EPOCHS_MAX, EpochStart, Standing, decode_epochs, decode_epochs_without_stamps, encode_epochs};
+    use super::{
+        EPOCHS_MAX, EpochStart, Standing, begin_epoch, decode_epochs, decode_epochs_without_stamps,
+        encode_epochs, read_position,
+    };
+    use crate::node::{Counters, Identity};
     use kvs_core::log_position::LogPosition;
+    use kvs_core::origin::{Origin, born_s};
+    use uuid::Uuid;
 
-    fn standing(starts: &[(u32, u64)]) -> Standing {
+    fn standing(starts: &[(u64, u64)]) -> Standing {
         let epochs = starts
             .iter()
             .map(|&(epoch, after_local_seq)| EpochStart { epoch, after_local_seq, last_seq: 0, top_ms: 7 })
@@ -369,6 +383,32 @@ mod tests {
         let bytes = [&7_u32.to_be_bytes()[..], &3_u64.to_be_bytes(), &5_u64.to_be_bytes()].concat();
         let start = EpochStart { epoch: 7, after_local_seq: 3, last_seq: 5, top_ms: 0 };
         assert_eq!(decode_epochs_without_stamps(&bytes.into()), Some(vec![start]));
+    }
+
+    #[test]
+    fn a_cursor_is_read_in_both_widths() {
+        let old = [&7_u32.to_be_bytes()[..], &9_u64.to_be_bytes()].concat();
+        assert_eq!(read_position(&old), Some(LogPosition { epoch: 7, local_seq: 9 }));
+        let long = [&(7_u64 << 32 | 1).to_be_bytes()[..], &9_u64.to_be_bytes()].concat();
+        assert_eq!(read_position(&long), Some(LogPosition { epoch: 7 << 32 | 1, local_seq: 9 }));
+        for bytes in [&long[1..], &old[1..], &[0; 16][..], &[][..]] {
+            assert_eq!(read_position(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn an_epoch_begins_when_the_clock_says_and_after_one_that_gave_numbers_out() {
+        let mut identity = Identity { origin: Origin { node: Uuid::from_u128(1), epoch: 7 }, joined_ms: 1 };
+        let (mut counters, mut standing) = (Counters::default(), standing(&[(7, 0)]));
+        let mut begin = |numbers: u64, now_ms| {
+            counters.next_origin_seq += numbers;
+            begin_epoch(&mut identity, &mut counters, &mut standing, now_ms, [0, 0, 0, 5]);
+            (born_s(identity.origin.epoch), identity.origin.epoch & 0xffff_ffff)
+        };
+        assert_eq!(begin(0, 2_000_999), (2000, 5));
+        assert_eq!(begin(0, 2_000_000), (2000, 6), "the same second, and the random part was had");
+        assert_eq!(begin(3, 1_000_000), (2001, 5), "the clock was set back");
+        assert_eq!(begin(1, 9_000_000), (9000, 5));
     }
 
     #[test]

@@ -28,11 +28,11 @@ use crate::keys::record_key;
 use crate::medium::{DiskMedium, Medium};
 use crate::node::{self, Counters, Identity, Left, NewIdentity};
 use crate::observer::{Key, Observer};
+use crate::parked;
 use crate::read::history::{self, Revision};
 use crate::read::range::{self, Page, RangeQuery};
 use crate::read::view::View;
 use crate::row::Row;
-use crate::parked;
 use crate::settings::Settings;
 use crate::shared::{ClockVerdict, Shared, State, Status};
 use crate::standing::{self, EpochStart, Standing};
@@ -446,7 +446,8 @@ fn begin(
             let before = standing.clone();
             // The directory may have been put back to an earlier moment, or lack what an earlier process wrote without
             // waiting for the disk: numbers that were given out may be forgotten, and nothing here can tell.
-            standing::begin_epoch(&mut identity, &mut counters, &mut standing, epoch_random);
+            let now_ms = clock.now_ms();
+            standing::begin_epoch(&mut identity, &mut counters, &mut standing, now_ms, epoch_random);
             before.put_changes(&standing, &mut batch);
             if let Left::Open(_) = left {
                 // What was recovered from the engine's journal gets files of its own before anything is built on it.

@@ -4,7 +4,7 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 1 | version, 1 |
+//! | 1 | version, 2 |
 //! | 16 | nonce that the root is finalised with |
 //! | 8 | the asker's floor for values that expire, ms since 1970 |
 //!
@@ -12,15 +12,15 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 1 | version, 2 |
+//! | 1 | version, 3 |
 //! | 1 | mode |
 //! | 8 | the answerer's clock, ms since 1970 |
 //! | 8 | the floor that the root was taken above |
 //! | 1 + 8 | 1 and the root; or 0 and none while the digest is still read in |
 //! | 8 | records parked |
 //! | 8 | how long tombstones stay, ms |
-//! | 2 + 12 each | epochs of the asker of which records are parked: epoch (4), the latest stamp parked of it (8), ms |
-//! | 1 + 12 | 1 and the answerer's cursor into the asker's log, or 0 and none |
+//! | 2 + 16 each | epochs of the asker of which records are parked: epoch (8), the latest stamp parked of it (8), ms |
+//! | 1 + 16 | 1 and the answerer's cursor into the asker's log, or 0 and none |
 //! | n | what the answerer holds: its vector, lowered below what it has parked |
 
 use kvs_core::cursor::Cursor;
@@ -31,8 +31,8 @@ use crate::mode::Mode;
 use crate::wire::decode_error::DecodeError;
 use crate::wire::replicate::{put_position, take_end, take_position, take_version};
 
-const VERSION: u8 = 1;
-const REPLY_VERSION: u8 = 2;
+const VERSION: u8 = 2;
+const REPLY_VERSION: u8 = 3;
 
 /// Most epochs of one node that a reply names; those of which the latest stamps are parked are named first.
 pub const PARKED_EPOCHS_MAX: usize = 1024;
@@ -63,7 +63,7 @@ pub struct StatusReply {
     pub grace_ms: u64,
     /// The asker's epochs of which it has records parked, and the latest stamp parked of each, ms since 1970; at most
     /// [`PARKED_EPOCHS_MAX`].
-    pub parked_epochs: Vec<(u32, u64)>,
+    pub parked_epochs: Vec<(u64, u64)>,
     /// How far it has the asker's log.
     pub cursor: Option<LogPosition>,
     /// What it holds: what it has received, lowered below what it has parked.
@@ -152,12 +152,12 @@ impl StatusReply {
     }
 }
 
-fn take_epochs(cursor: &mut Cursor<'_>) -> Result<Vec<(u32, u64)>, DecodeError> {
+fn take_epochs(cursor: &mut Cursor<'_>) -> Result<Vec<(u64, u64)>, DecodeError> {
     let count = usize::from(cursor.u16()?);
     if count > PARKED_EPOCHS_MAX {
         return Err(DecodeError::Field("parked epochs"));
     }
-    (0..count).map(|_| Ok((cursor.u32()?, cursor.u64()?))).collect()
+    (0..count).map(|_| Ok((cursor.u64()?, cursor.u64()?))).collect()
 }
 
 #[cfg(test)]

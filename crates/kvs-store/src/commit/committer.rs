@@ -20,7 +20,8 @@ use crate::commit::write::{Outcome, Reply, Transaction};
 use crate::engine::contract::{Batch, Engine, EngineError, Sync};
 use crate::error::StoreError;
 use crate::limits::{
-    CLOCK_EARLIEST_MS, DISK_RESERVE_BYTES, PLACEHOLDER_KEPT_MS, REAP_INTERVAL, RECOVER_INTERVAL, SYNC_INTERVAL,
+    CLOCK_EARLIEST_MS, DISK_RESERVE_BYTES, PLACEHOLDER_KEPT_MS, REAP_INTERVAL, RECOVER_INTERVAL,
+    SYNC_INTERVAL,
 };
 use crate::node::{self, Left};
 use crate::observer::{BatchStats, Observer, RecordedEnd};
@@ -305,7 +306,8 @@ impl Committer {
         let mut standing = Standing::load(&*engine, standing::load_epochs(&*engine, &identity, &counters)?)?;
         let before = standing.clone();
         let random = rand::RngExt::random(&mut self.random);
-        standing::begin_epoch(&mut identity, &mut counters, &mut standing, random);
+        let now_ms = self.clock.now_ms();
+        standing::begin_epoch(&mut identity, &mut counters, &mut standing, now_ms, random);
         let mut batch = Batch::default();
         node::put_identity(&mut batch, &identity);
         node::put_counters(&mut batch, &counters);

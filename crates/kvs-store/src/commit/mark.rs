@@ -43,7 +43,7 @@ pub enum Mark {
     /// Takes back what this node stamped later than the commit's clock says, and begins a new epoch.
     Recall {
         /// Epochs of this node that it does not remember and of which a peer has something parked.
-        forgotten: Vec<u32>,
+        forgotten: Vec<u64>,
         /// By how much its clock was ahead, in milliseconds; 0 when nobody knows.
         ahead_ms: u64,
     },

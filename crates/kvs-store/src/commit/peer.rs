@@ -190,7 +190,8 @@ impl Plan<'_> {
     pub(super) fn begin_epoch(&mut self) {
         let random = self.random_epoch();
         let (mut identity, mut counters) = (self.identity, self.counters);
-        standing::begin_epoch(&mut identity, &mut counters, self.standing_mut(), random);
+        let now_ms = self.scene.now_ms;
+        standing::begin_epoch(&mut identity, &mut counters, self.standing_mut(), now_ms, random);
         (self.identity, self.counters) = (identity, counters);
     }
 

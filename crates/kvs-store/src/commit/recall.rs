@@ -34,14 +34,14 @@ impl Plan<'_> {
 
     /// Takes back what this node stamped later than now, in epochs that it remembers and in those of `forgotten`, which
     /// peers have something parked of. `ahead_ms`: by how much its clock was ahead, 0 when nobody knows.
-    pub(super) fn recall(&mut self, forgotten: &[u32], ahead_ms: u64) -> Result<(), StoreError> {
+    pub(super) fn recall(&mut self, forgotten: &[u64], ahead_ms: u64) -> Result<(), StoreError> {
         let node = self.identity.origin.node;
         let now_ms = self.scene.now_ms;
         // Only of an ended epoch it is known that no right clock can have given a later stamp.
         self.begin_epoch();
         let own = self.identity.origin.epoch;
         let remembered = self.standing().epochs.iter().filter(|start| start.top_ms > now_ms);
-        let mut epochs: Vec<u32> = remembered.map(|start| start.epoch).collect();
+        let mut epochs: Vec<u64> = remembered.map(|start| start.epoch).collect();
         epochs.extend(forgotten.iter().filter(|epoch| **epoch != own));
         epochs.sort_unstable();
         epochs.dedup();
