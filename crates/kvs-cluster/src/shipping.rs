@@ -38,6 +38,15 @@ impl PieceOf {
     }
 }
 
+/// Whether a peer has read on in the log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Progress {
+    /// It has.
+    Some,
+    /// It stands where it stood, or elsewhere.
+    None,
+}
+
 /// What travels.
 struct InFlight {
     call: CallId,
@@ -171,20 +180,26 @@ impl Shipping {
         self.in_flight.as_ref().is_some_and(|part| part.call == call)
     }
 
-    /// The part arrived, and the peer says where it is now.
-    pub(crate) fn acknowledge(&mut self, cursor: Option<LogPosition>, vector: Vector, store: &Store) {
-        let Some(part) = self.in_flight.take() else { return };
+    /// The part arrived, and the peer says where it is now. Answers whether it moved on: it does not when it was elsewhere
+    /// than it was taken to be, or when something in the part was void.
+    pub(crate) fn acknowledge(
+        &mut self,
+        cursor: Option<LogPosition>,
+        vector: Vector,
+        store: &Store,
+    ) -> Progress {
+        let Some(part) = self.in_flight.take() else { return Progress::None };
         self.received = vector;
         if cursor == Some(part.to) {
             self.told = Some((cursor, part.to.local_seq));
             self.at_local_seq = part.to.local_seq;
-        } else {
-            // It was elsewhere than it was taken to be: go on from there.
-            let at = store.standing().resume(cursor);
-            self.told = Some((cursor, at));
-            self.at_local_seq = at;
-            self.pass = None;
+            return Progress::Some;
         }
+        let at = store.standing().resume(cursor);
+        self.told = Some((cursor, at));
+        self.at_local_seq = at;
+        self.pass = None;
+        Progress::None
     }
 
     /// The part did not arrive, as far as anybody knows: where the peer is must be asked.

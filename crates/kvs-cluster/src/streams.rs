@@ -18,6 +18,7 @@ use crate::limits::{
 use crate::peer::{Equality, StatusCall};
 use crate::receive;
 use crate::replicator::{Purpose, Replicator};
+use crate::shipping::Progress;
 use crate::store_holdings::StoreHoldings;
 
 impl Replicator {
@@ -66,8 +67,11 @@ impl Replicator {
                 return;
             }
         };
-        peer.note_success();
-        peer.shipping.acknowledge(reply.cursor, reply.vector.clone(), &self.store);
+        match peer.shipping.acknowledge(reply.cursor, reply.vector.clone(), &self.store) {
+            Progress::Some => peer.note_success(),
+            // The same part would be sent again at once, and may well be refused again.
+            Progress::None => peer.note_failure(self.now.monotonic),
+        }
         self.check_own_numbers(&reply.vector);
         if !reply.drops.is_empty() {
             match receive::forget(&self.store, reply.drops) {

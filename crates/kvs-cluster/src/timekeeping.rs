@@ -104,12 +104,20 @@ impl Replicator {
         if before.is_ahead != judgement.is_ahead {
             if judgement.is_ahead {
                 let ahead_ms = judgement.ahead_ms;
-                tracing::error!(ahead_ms, "this node's clock is ahead of most of its peers': it takes no writes until it is right");
+                tracing::error!(
+                    ahead_ms,
+                    "this node's clock is ahead of most of its peers': it takes no writes until it is right"
+                );
             } else {
                 tracing::info!("this node's clock is not ahead any more: it takes writes");
             }
-        } else if before.verdict != judgement.verdict && judgement.verdict == ClockVerdict::Differs && !is_unheard {
-            tracing::warn!("this node's clock differs from most of its peers': nothing is judged by its age until it agrees");
+        } else if before.verdict != judgement.verdict
+            && judgement.verdict == ClockVerdict::Differs
+            && !is_unheard
+        {
+            tracing::warn!(
+                "this node's clock differs from most of its peers': nothing is judged by its age until it agrees"
+            );
         }
         self.store.set_clock_verdict(judgement.verdict);
     }

@@ -31,7 +31,7 @@ use kvs_store::settings::{Collection, Settings};
 use kvs_store::store::Store;
 use uuid::Uuid;
 
-const START_MS: u64 = 1_700_000_000_000;
+const START_MS: u64 = 1_800_000_000_000;
 const GRACE_MS: u64 = 200_000;
 const STEPS_MAX: usize = 20_000;
 

@@ -13,20 +13,25 @@ use kvs_core::item::DigestKey;
 use kvs_core::namespace::Namespace;
 use kvs_core::path::Path;
 use kvs_core::precondition::Precondition;
+use kvs_core::version::Rule;
 use kvs_protocol::reconcile::answer::answer;
 use kvs_protocol::reconcile::fingerprint::Secrets;
 use kvs_protocol::reconcile::request::Request;
 use kvs_protocol::reconcile::session::{Completeness, Outcome, Session};
 use kvs_store::clock::Clock;
 use kvs_store::commit::asker::Asker;
-use kvs_store::commit::write::{Change, Write};
+use kvs_store::commit::mark::Mark;
+use kvs_store::commit::write::{Change, Outcome as WriteOutcome, Transaction, Write};
 use kvs_store::engine::device::Device;
 use kvs_store::medium::MemoryMedium;
 use kvs_store::observer::Silent;
 use kvs_store::settings::Settings;
+use kvs_store::shared::ClockVerdict;
 use kvs_store::store::Store;
+use uuid::Uuid;
 
-const START_MS: u64 = 1_700_000_000_000;
+const START_MS: u64 = 1_800_000_000_000;
+const GRACE_MS: u64 = 24 * 3_600_000;
 
 #[derive(Default)]
 struct Ticks(AtomicU64);
@@ -52,8 +57,16 @@ fn keys() -> ClusterKeys {
 }
 
 fn store(clock: &Arc<Ticks>, number: u8) -> Store {
-    let settings =
-        Settings { digest_key: DigestKey::of(&keys()), compression_level: None, ..Settings::default() };
+    store_that_allows(clock, number, Settings::default().clock_skew_ms_max)
+}
+
+fn store_that_allows(clock: &Arc<Ticks>, number: u8, clock_skew_ms_max: u64) -> Store {
+    let settings = Settings {
+        digest_key: DigestKey::of(&keys()),
+        compression_level: None,
+        clock_skew_ms_max,
+        ..Settings::default()
+    };
     let medium = MemoryMedium { device: Device::new() };
     let clock = Arc::<Ticks>::clone(clock);
     Store::open_inline(Box::new(medium), settings, clock, Arc::new(Silent), [number; 32]).unwrap()
@@ -162,16 +175,96 @@ fn one_difference_costs_four_round_trips_and_two_kibibytes_at_most() {
     pair.assert_equal(20_000);
 }
 
+/// Makes the left store forget a value that both have, as if it had been deleted and the delete collected there.
+fn forget_on_the_left(pair: &Pair, number: u32) {
+    let record = pair.right.read(Namespace::Data, &path(number)).unwrap().unwrap();
+    pair.left.commit(vec![write(number, Change::Drop(record.version))]).unwrap();
+}
+
 #[test]
-fn a_value_that_was_received_and_is_gone_is_dropped_where_it_is_still_held() {
+fn a_value_that_was_received_and_is_gone_is_dropped_where_it_is_still_held_and_stays_in_its_history() {
     let pair = Pair::new();
     copy_all(&pair, 100);
-    let record = pair.right.read(Namespace::Data, &path(5)).unwrap().unwrap();
+    pair.tick(GRACE_MS);
     // The writer of a value covers it, so that one it no longer holds was deleted and collected there.
-    pair.left.commit(vec![write(5, Change::Drop(record.version))]).unwrap();
+    forget_on_the_left(&pair, 5);
     let outcome = pair.session(&pair.right, &pair.left, 1);
     assert_eq!(outcome.completeness, Completeness::Complete);
     assert_eq!(outcome.tally.dropped, 1);
     assert_eq!(pair.right.read(Namespace::Data, &path(5)).unwrap(), None);
     pair.assert_equal(100);
+    let history = pair.right.history(Namespace::Data, &path(5)).unwrap();
+    let [gone] = history.as_slice() else { unreachable!("{history:?}") };
+    assert_eq!(gone.superseded, Some((Uuid::nil(), Rule::DeletedElsewhere)));
+    assert!(!pair.right.json(&gone.record).unwrap().is_empty(), "it can be restored");
+    // Offered again from a third place it is still known to be deleted, and written anew it is there.
+    put(&pair.right, 5, "\"anew\"");
+    pair.session(&pair.right, &pair.left, 2);
+    assert!(pair.left.read(Namespace::Data, &path(5)).unwrap().is_some());
+    pair.assert_equal(100);
+}
+
+#[test]
+fn a_value_that_is_younger_than_the_grace_is_taken_back_and_never_dropped() {
+    let pair = Pair::new();
+    copy_all(&pair, 100);
+    pair.tick(GRACE_MS - Settings::default().clock_skew_ms_max - 2_000);
+    forget_on_the_left(&pair, 5);
+    let outcome = pair.session(&pair.right, &pair.left, 1);
+    assert_eq!(outcome.tally.dropped, 0);
+    assert!(pair.left.read(Namespace::Data, &path(5)).unwrap().is_some());
+    pair.assert_equal(100);
+}
+
+#[test]
+fn a_node_whose_clock_disagrees_neither_drops_nor_takes_back_and_claims_nothing() {
+    let pair = Pair::new();
+    copy_all(&pair, 100);
+    pair.tick(GRACE_MS);
+    forget_on_the_left(&pair, 5);
+    pair.left.set_clock_verdict(ClockVerdict::Differs);
+    let outcome = pair.session(&pair.right, &pair.left, 1);
+    assert_eq!(outcome.tally.dropped, 0);
+    assert!(pair.right.read(Namespace::Data, &path(5)).unwrap().is_some());
+    assert_eq!(pair.left.read(Namespace::Data, &path(5)).unwrap(), None);
+    // The one that asks and cannot judge claims nothing.
+    let asked = pair.session(&pair.left, &pair.right, 2);
+    assert_eq!((asked.completeness, asked.raise_to), (Completeness::Partial, None));
+    pair.left.set_clock_verdict(ClockVerdict::Agrees);
+    assert_eq!(pair.session(&pair.right, &pair.left, 3).tally.dropped, 1);
+    pair.assert_equal(100);
+}
+
+#[test]
+fn a_session_in_which_something_had_to_wait_claims_nothing() {
+    let mut pair = Pair::new();
+    pair.right = store_that_allows(&pair.clock, 2, 120_000);
+    copy_all(&pair, 20);
+    let mut record = pair.right.read(Namespace::Data, &path(5)).unwrap().unwrap();
+    record.version.stamp.ms = pair.now_ms() + 90_000;
+    record.version.uuid = Uuid::from_u128(5);
+    record.dot.origin.node = Uuid::from_u128(9);
+    let offered = || vec![write(5, Change::Merge(Box::new(record.clone())))];
+    assert_eq!(pair.right.commit(offered()).unwrap(), [WriteOutcome::Taken]);
+    let outcome = pair.session(&pair.left, &pair.right, 1);
+    assert_eq!(pair.left.standing().parked, 1);
+    assert_eq!((outcome.completeness, outcome.raise_to), (Completeness::Partial, None));
+    // So it is when it was recalled.
+    pair.left
+        .commit(Transaction { marks: vec![Mark::Discard(vec![record.dot.origin])], ..Transaction::default() })
+        .unwrap();
+    pair.left.turn();
+    pair.left.turn();
+    assert_eq!(pair.left.standing().parked, 0);
+    let outcome = pair.session(&pair.left, &pair.right, 2);
+    assert_eq!(outcome.raise_to, None);
+    // The recall has come to the other by that session, and both hold what was there before.
+    pair.right.turn();
+    pair.right.turn();
+    pair.assert_equal(20);
+    let rules: Vec<_> = pair.left.history(Namespace::Data, &path(5)).unwrap();
+    assert!(
+        rules.iter().any(|it| it.superseded.is_some_and(|(_, rule)| rule == Rule::Recalled)),
+        "{rules:?}"
+    );
 }

@@ -10,6 +10,8 @@
 
 use std::collections::BTreeMap;
 
+use uuid::Uuid;
+
 use crate::cursor::{Cursor, EndsEarly};
 use crate::origin::{Dot, EpochWidth, Origin};
 
@@ -60,6 +62,27 @@ impl Vector {
             rose |= self.raise(*origin, *seq);
         }
         rose
+    }
+
+    /// Lowers every origin of a node to what `floor` covers of it. Only where something that was received turned out not to
+    /// be held.
+    pub fn lower(&mut self, node: Uuid, floor: &Self) {
+        for (_, seq) in self.0.iter_mut().filter(|(origin, _)| origin.node == node) {
+            *seq = 0;
+        }
+        for (origin, seq) in &floor.0 {
+            if let Some(held) = self.0.get_mut(origin).filter(|_| origin.node == node) {
+                *held = *seq;
+            }
+        }
+        self.0.retain(|_, seq| *seq > 0);
+    }
+
+    /// What it covers of one node.
+    #[must_use]
+    pub fn of_node(&self, node: Uuid) -> Self {
+        let of_node = self.0.iter().filter(|(origin, _)| origin.node == node);
+        Self(of_node.map(|(origin, seq)| (*origin, *seq)).collect())
     }
 
     /// What both cover.

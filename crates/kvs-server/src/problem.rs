@@ -178,7 +178,9 @@ impl Code {
     /// What `Retry-After` says, where asking again later is the cure.
     pub(crate) const fn retry_after_s(self) -> Option<u64> {
         match self {
-            Self::Overloaded | Self::Stopping | Self::NotReady | Self::Syncing | Self::ClockAhead => Some(RETRY_AFTER.as_secs()),
+            Self::Overloaded | Self::Stopping | Self::NotReady | Self::Syncing | Self::ClockAhead => {
+                Some(RETRY_AFTER.as_secs())
+            }
             _ => None,
         }
     }

@@ -5,20 +5,20 @@ use std::time::Duration;
 use bytes::Bytes;
 use kvs_cluster::contract::{Effect as ReplicationEffect, Event as ReplicationEvent};
 use kvs_cluster::serve::serve;
-use kvs_core::path::Path;
 use kvs_protocol::call::{CallFailure, CallId, CallKind};
 use kvs_protocol::membership::contract::{
     Effect as MembershipEffect, Event as MembershipEvent, Membership as _,
 };
 use kvs_store::commit::mark::{Mark, Note};
 use kvs_store::commit::write::Transaction;
+use kvs_store::observer::Key;
 use rand::RngExt;
 use uuid::Uuid;
 
+use crate::agenda::{Call, Step};
 use crate::clock::NodeClock;
 use crate::parked;
-
-use crate::world::{Call, Step, World};
+use crate::world::World;
 
 impl World {
     /// Hands an event to membership and carries out what it wants.
@@ -62,8 +62,8 @@ impl World {
                 MembershipEffect::Persist(bytes) => {
                     self.mark(place, Mark::Note(Note::Members, bytes.to_vec()))
                 }
-                MembershipEffect::Forgotten => return Err(format!("{place} was told that it is forgotten")),
-                MembershipEffect::Stop { reason } => return Err(format!("{place} was stopped: {reason}")),
+                MembershipEffect::Forgotten => self.begin_again(place)?,
+                MembershipEffect::Stop { reason } => self.refuse(place, &reason)?,
             }
         }
         Ok(())
@@ -101,7 +101,8 @@ impl World {
                     }
                     self.drive_membership(place, MembershipEvent::Mode(peers))?;
                 }
-                ReplicationEffect::Replicated { .. } | ReplicationEffect::TooManyWait { .. } => {}
+                ReplicationEffect::Replicated { ticket, count } => self.confirm(ticket, count)?,
+                ReplicationEffect::TooManyWait { ticket } => self.waits.remove(ticket),
                 ReplicationEffect::PeerRefused { node } => {
                     self.drive_membership(place, MembershipEvent::PeerRefused { node })?;
                 }
@@ -211,7 +212,7 @@ impl World {
         for place in self.running() {
             let Some(store) = self.store(place) else { continue };
             let parked = parked::newest(&store)?;
-            let is_parked = |path: &Path, ms: u64| parked.get(path).is_some_and(|newest| *newest >= ms);
+            let is_parked = |key: &Key, ms: u64| parked.get(key).is_some_and(|newest| *newest >= ms);
             self.ledger.check_vector(place, &store.vector(), &is_parked)?;
         }
         Ok(())

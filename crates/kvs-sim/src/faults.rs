@@ -14,10 +14,11 @@ use kvs_store::table::Table;
 use rand::RngExt;
 use uuid::Uuid;
 
+use crate::agenda::Step;
 use crate::clock::NodeClock;
 use crate::node::{Node, Standing};
 use crate::weather::{JUMP_MS_MAX, PLACES_MAX};
-use crate::world::{Step, World};
+use crate::world::{Copied, World};
 
 /// Tables of a directory that an old copy brings along; the rest belongs to its identity.
 const COPIED: [Table; 6] =
@@ -128,7 +129,7 @@ impl World {
 
     fn jump_clock(&mut self, place: usize) {
         let jump_ms_max = i64::try_from(JUMP_MS_MAX).unwrap_or(i64::MAX);
-        let offset_ms = self.random.random_range(-jump_ms_max..=jump_ms_max);
+        let offset_ms: i64 = self.random.random_range(-jump_ms_max..=jump_ms_max);
         self.tell(|| format!("fault: the clock of {place} is wrong by {offset_ms} ms"));
         self.clocks_jumped = true;
         if let Some(node) = self.node_mut(place) {
@@ -147,7 +148,7 @@ impl World {
 
     fn leave(&mut self, place: usize) -> Result<(), String> {
         let members = self.members().count();
-        if members <= 3 {
+        if members <= 3 || self.node(place).is_some_and(|node| node.was_ahead) {
             return Ok(());
         }
         let comes_back = self.random.random_bool(0.7);
@@ -160,22 +161,19 @@ impl World {
 
     fn keep_copy(&mut self, place: usize) {
         self.tell(|| format!("fault: the directory of {place} is copied"));
-        if let Some(node) = self.node(place) {
-            let device = Device::new();
-            // What the device holds beyond its last sync is not there yet for anyone else.
-            let copied = device.append(&node.device.read()).and_then(|()| device.sync());
-            if copied.is_ok() {
-                let keys = self.ledger.keys(place);
-                self.copy = Some((place, device, keys));
-            }
+        // What the device holds beyond its last sync is not there yet for anyone else.
+        if let Some(copied) = self.copy(place) {
+            self.copy = Some(copied);
         }
     }
 
     /// A machine is lost; the old copy of its directory is started elsewhere, as a new node.
     fn restore_copy(&mut self) -> Result<(), String> {
         let is_possible = self.places() < PLACES_MAX && self.members().count() > 2;
-        let Some((lost, device, keys)) = self.copy.take().filter(|_| is_possible) else { return Ok(()) };
-        if self.node(lost).is_none_or(|node| node.standing != Standing::Member) {
+        let Some(copied) = self.copy.take().filter(|_| is_possible) else { return Ok(()) };
+        let Copied { place: lost, device, mirror, .. } = copied;
+        // Stamps ahead of a machine that is gone are an operator's affair.
+        if self.node(lost).is_none_or(|node| node.standing != Standing::Member || node.was_ahead) {
             return Ok(());
         }
         let place = self.add_machine();
@@ -192,8 +190,10 @@ impl World {
         if let Some(node) = self.node_mut(place) {
             node.is_restored = true;
         }
-        self.ledger.restore(place, keys);
+        self.ledger.restore(place, mirror);
         self.ledger.destroy(lost);
+        let parked: Vec<_> = self.parked_elsewhere(lost);
+        self.ledger.mark_lost(lost, &|ms, dot| parked.iter().any(|disk| disk.contains(&(ms, *dot))));
         self.start(place)
     }
 

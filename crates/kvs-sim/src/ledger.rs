@@ -4,18 +4,22 @@
 //! The ledger sees every change of every store as it is committed. It knows nothing of cursors, sessions or floors: a
 //! mistake in the product's idea of these must not hide here.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
+use kvs_core::digest::ContentDigest;
 use kvs_core::origin::Dot;
-use kvs_core::path::Path;
 use kvs_core::record::{Kind, Record};
 use kvs_core::vector::Vector;
 use kvs_core::version::Version;
+use kvs_store::observer::Key;
 use uuid::Uuid;
 
+use crate::writes::{Asked, Writes};
+
 /// One version of a key, without its content.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Held {
     /// What orders it.
     pub version: Version,
@@ -25,6 +29,32 @@ pub struct Held {
     pub kind: Kind,
     /// When it expires, ms since 1970; 0 for never.
     pub expires_at_ms: u64,
+    /// What it says.
+    pub digest: ContentDigest,
+}
+
+impl fmt::Debug for Held {
+    /// In one line, as a trace has thousands of them: `value 1800000031000.2 f5913892 by d31754e2/1#51`.
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { version, dot, kind, expires_at_ms, .. } = self;
+        let short = |uuid: &Uuid| uuid.as_fields().0;
+        let kind = format!("{kind:?}").to_lowercase();
+        write!(out, "{kind} {}.{} {:08x}", version.stamp.ms, version.stamp.counter, short(&version.uuid))?;
+        write!(out, " by {:08x}/{}#{}", short(&dot.origin.node), dot.origin.epoch, dot.seq)?;
+        if *expires_at_ms != 0 {
+            write!(out, " until {expires_at_ms}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A moment, by the world's own time and by a right wall clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Moment {
+    /// Since the world began.
+    pub at: Duration,
+    /// Milliseconds since 1970.
+    pub wall_ms: u64,
 }
 
 impl Held {
@@ -36,14 +66,15 @@ impl Held {
             dot: record.dot,
             kind: record.kind,
             expires_at_ms: record.expires_at_ms,
+            digest: record.digest,
         }
     }
 
-    fn is_value(&self) -> bool {
+    pub(crate) fn is_value(&self) -> bool {
         self.kind == Kind::Value
     }
 
-    const fn is_mortal(&self) -> bool {
+    pub(crate) const fn is_mortal(&self) -> bool {
         self.expires_at_ms != 0
     }
 }
@@ -62,41 +93,44 @@ pub enum Occasion {
 
 /// A delete that was collected somewhere.
 #[derive(Debug, Clone, Copy)]
-struct Grave {
-    version: Version,
+pub(crate) struct Grave {
+    pub(crate) version: Version,
     at: Duration,
-}
-
-/// A write that a client was told to be done.
-#[derive(Debug, Clone)]
-struct Acknowledged {
-    path: Path,
-    held: Held,
+    /// Whether the delete was stamped by a clock that was ahead: its place in the order says nothing then.
+    is_ahead: bool,
 }
 
 /// What one machine's disk holds.
 #[derive(Debug, Default, Clone)]
-struct Mirror {
-    keys: BTreeMap<Path, Held>,
+pub struct Mirror {
+    /// What it holds, by key.
+    pub keys: BTreeMap<Key, Held>,
+    /// Every version that this disk ever held as a key's current one.
+    pub(crate) known: BTreeSet<Uuid>,
     /// Whether its data came from an old copy: then it may hold for a while what was deleted.
-    is_restored: bool,
-    is_gone: bool,
+    pub(crate) is_restored: bool,
+    pub(crate) is_gone: bool,
     /// Whether it said goodbye, so that nobody waits for it.
-    is_away: bool,
+    pub(crate) is_away: bool,
 }
 
 /// What must be true.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Ledger {
-    acknowledged: Vec<Acknowledged>,
+    /// What clients asked for.
+    pub writes: Writes,
+    /// How far a stamp may be ahead of a right clock, in milliseconds.
+    pub skew_ms_max: u64,
     /// Of each key, the newest acknowledged write that no destroyed disk took along.
-    newest: BTreeMap<Path, Held>,
+    pub(crate) newest: BTreeMap<Key, Held>,
     /// When each version was first seen.
-    seen: BTreeMap<Uuid, Duration>,
-    graves: BTreeMap<Path, Vec<Grave>>,
-    mirrors: BTreeMap<usize, Mirror>,
+    seen: BTreeMap<Uuid, Moment>,
+    /// On which machines' disks each version was ever seen as a key's current one, and when first.
+    seen_on: BTreeMap<Uuid, BTreeMap<usize, Duration>>,
+    pub(crate) graves: BTreeMap<Key, Vec<Grave>>,
+    pub(crate) mirrors: BTreeMap<usize, Mirror>,
     /// Whether a machine is back for which nobody waited: it may hold for a while what was deleted meanwhile.
-    had_return: bool,
+    pub(crate) had_return: bool,
     /// How many tombstones were collected, and values dropped at a peer's word.
     pub collected: u64,
     /// Values dropped at a peer's word.
@@ -104,25 +138,50 @@ pub struct Ledger {
 }
 
 impl Ledger {
-    /// A client was told that its write is done.
-    pub fn acknowledge(&mut self, path: &Path, held: Held, now: Duration) {
-        self.seen.entry(held.version.uuid).or_insert(now);
-        if self.newest.get(path).is_none_or(|newest| newest.version < held.version) {
-            self.newest.insert(path.clone(), held);
+    /// A ledger of a world whose stamps may be ahead of a right clock by so much, in milliseconds.
+    #[must_use]
+    pub fn new(skew_ms_max: u64) -> Self {
+        Self {
+            writes: Writes::default(),
+            skew_ms_max,
+            newest: BTreeMap::new(),
+            seen: BTreeMap::new(),
+            seen_on: BTreeMap::new(),
+            graves: BTreeMap::new(),
+            mirrors: BTreeMap::new(),
+            had_return: false,
+            collected: 0,
+            dropped: 0,
         }
-        self.acknowledged.push(Acknowledged { path: path.clone(), held });
     }
 
-    /// How many writes were acknowledged.
+    /// A client was told that its write is done.
+    pub fn acknowledge(&mut self, place: usize, key: &Key, held: Held, now: Moment) {
+        self.seen.entry(held.version.uuid).or_insert(now);
+        if self.newest.get(key).is_none_or(|newest| newest.version < held.version) {
+            self.newest.insert(key.clone(), held);
+        }
+        self.writes.acknowledged(key, Asked::new(place, held, now));
+    }
+
+    /// Where and when a version was first seen on disks.
     #[must_use]
-    pub fn acknowledged(&self) -> usize {
-        self.acknowledged.len()
+    pub fn seen_on(&self, version: &Version) -> Option<&BTreeMap<usize, Duration>> {
+        self.seen_on.get(&version.uuid)
+    }
+
+    /// Whether a version is stamped later than any right clock could have said when it was made. Where a later write
+    /// was made over such a version, it is stamped ahead, too.
+    #[must_use]
+    pub fn is_ahead(&self, version: &Version) -> bool {
+        let seen = self.seen.get(&version.uuid);
+        seen.is_some_and(|seen| version.stamp.ms > seen.wall_ms.saturating_add(self.skew_ms_max))
     }
 
     /// What a machine holds for a key, as of its last commit.
     #[must_use]
-    pub fn held(&self, place: usize, path: &Path) -> Option<&Held> {
-        self.mirrors.get(&place)?.keys.get(path)
+    pub fn held(&self, place: usize, key: &Key) -> Option<&Held> {
+        self.mirrors.get(&place)?.keys.get(key)
     }
 
     /// A machine holds this for a key now. `is_parked` tells whether a machine has a version of the key parked that is
@@ -134,16 +193,20 @@ impl Ledger {
     pub fn change(
         &mut self,
         place: usize,
-        path: &Path,
+        key: &Key,
         held: Option<Held>,
         occasion: Occasion,
-        now: Duration,
+        now: Moment,
         is_parked: &dyn Fn(usize, u64) -> bool,
     ) -> Result<(), String> {
         let mirror = self.mirrors.entry(place).or_default();
+        if let Some(held) = &held {
+            mirror.known.insert(held.version.uuid);
+            self.seen_on.entry(held.version.uuid).or_default().entry(place).or_insert(now.at);
+        }
         let before = match held {
-            Some(held) => mirror.keys.insert(path.clone(), held),
-            None => mirror.keys.remove(path),
+            Some(held) => mirror.keys.insert(key.clone(), held),
+            None => mirror.keys.remove(key),
         };
         if before == held {
             return Ok(());
@@ -152,35 +215,44 @@ impl Ledger {
             self.seen.entry(held.version.uuid).or_insert(now);
         }
         match (before, held) {
-            (Some(before), Some(after)) if after.version < before.version => {
-                Err(format!("{path:?} on {place} went back from {before:?} to {after:?}"))
+            // A version stamped by a clock that was ahead may be taken back: then what it says is written anew with a
+            // good stamp, or something that was made before it is the key's value again.
+            (Some(before), Some(_)) if self.is_ahead(&before.version) => Ok(()),
+            (Some(before), None) if self.is_ahead(&before.version) => {
+                if !before.is_value() || before.is_mortal() {
+                    self.bury(place, key, before, now.at, is_parked)?;
+                }
+                Ok(())
             }
-            (Some(before), None) if occasion == Occasion::Opening && self.is_recent(&before, now) => {
-                Err(format!("{path:?} on {place} was lost in a crash: {before:?}"))
+            (Some(before), Some(after)) if after.version < before.version => {
+                Err(format!("{key:?} on {place} went back from {before:?} to {after:?}"))
+            }
+            (Some(before), None) if occasion == Occasion::Opening && self.is_recent(&before, now.at) => {
+                Err(format!("{key:?} on {place} was lost in a crash: {before:?}"))
             }
             // A value may expire and be collected within one round: its tombstone has its stamp.
             (Some(before), None) if before.is_value() && !before.is_mortal() => {
-                self.drop_value(place, path, before)
+                self.drop_value(place, key, before)
             }
-            (Some(before), None) => self.bury(place, path, before, now, is_parked),
-            (_, Some(after)) if after.is_value() => self.check_arrival(place, path, &after, is_parked),
+            (Some(before), None) => self.bury(place, key, before, now.at, is_parked),
+            (_, Some(after)) if after.is_value() => self.check_arrival(place, key, &after, is_parked),
             _ => Ok(()),
         }
     }
 
     /// Whether a version is too young to have been collected or dropped by the last commit before a crash.
     fn is_recent(&self, held: &Held, now: Duration) -> bool {
-        let seen = self.seen.get(&held.version.uuid).copied().unwrap_or_default();
+        let seen = self.seen.get(&held.version.uuid).map(|seen| seen.at).unwrap_or_default();
         !held.is_value() && now.saturating_sub(seen) < COLLECTED_AFTER_MIN
     }
 
     /// A value went without a tombstone: at a peer's word.
-    fn drop_value(&mut self, place: usize, path: &Path, before: Held) -> Result<(), String> {
+    fn drop_value(&mut self, place: usize, key: &Key, before: Held) -> Result<(), String> {
         self.dropped += 1;
-        let is_buried = self.grave_at_least(path, &before.version);
-        let is_newest = self.newest.get(path).is_some_and(|newest| newest.version <= before.version);
+        let is_buried = self.grave_at_least(key, &before.version);
+        let is_newest = self.newest.get(key).is_some_and(|newest| newest.version <= before.version);
         if is_newest && !is_buried {
-            return Err(format!("{path:?} on {place}: the newest write was dropped: {before:?}"));
+            return Err(format!("{key:?} on {place}: the newest write was dropped: {before:?}"));
         }
         Ok(())
     }
@@ -189,23 +261,31 @@ impl Ledger {
     fn bury(
         &mut self,
         place: usize,
-        path: &Path,
+        key: &Key,
         before: Held,
         now: Duration,
         is_parked: &dyn Fn(usize, u64) -> bool,
     ) -> Result<(), String> {
         self.collected += 1;
-        self.graves.entry(path.clone()).or_default().push(Grave { version: before.version, at: now });
+        let is_ahead = self.is_ahead(&before.version);
+        self.graves.entry(key.clone()).or_default().push(Grave {
+            version: before.version,
+            at: now,
+            is_ahead,
+        });
+        if is_ahead {
+            return Ok(());
+        }
         for (other, mirror) in self
             .mirrors
             .iter()
             .filter(|(_, mirror)| !mirror.is_gone && !mirror.is_restored && !mirror.is_away)
         {
-            let Some(held) = mirror.keys.get(path) else { continue };
+            let Some(held) = mirror.keys.get(key) else { continue };
             let is_older = held.is_value() && held.version < before.version;
             if is_older && !self.had_return && !is_parked(*other, before.version.stamp.ms) {
                 return Err(format!(
-                    "{path:?}: {place} collected {before:?} while {other} still holds {held:?}"
+                    "{key:?}: {place} collected {before:?} while {other} still holds {held:?}"
                 ));
             }
         }
@@ -216,7 +296,7 @@ impl Ledger {
     fn check_arrival(
         &self,
         place: usize,
-        path: &Path,
+        key: &Key,
         after: &Held,
         is_parked: &dyn Fn(usize, u64) -> bool,
     ) -> Result<(), String> {
@@ -224,22 +304,23 @@ impl Ledger {
         if self.had_return || is_restored {
             return Ok(());
         }
-        match self.grave_over(path, after) {
+        match self.grave_over(key, after) {
             Some(grave) if !is_parked(place, grave.version.stamp.ms) => Err(format!(
-                "{path:?} on {place}: {after:?} came back after a newer delete was collected: {grave:?}"
+                "{key:?} on {place}: {after:?} came back after a newer delete was collected: {grave:?}"
             )),
             _ => Ok(()),
         }
     }
 
     /// The grave of a delete newer than a value that was there before it was dug.
-    fn grave_over(&self, path: &Path, value: &Held) -> Option<&Grave> {
-        let seen = self.seen.get(&value.version.uuid).copied().unwrap_or_default();
-        self.graves.get(path)?.iter().find(|grave| grave.version > value.version && seen < grave.at)
+    pub(crate) fn grave_over(&self, key: &Key, value: &Held) -> Option<&Grave> {
+        let seen = self.seen.get(&value.version.uuid).map(|seen| seen.at).unwrap_or_default();
+        let mut graves = self.graves.get(key)?.iter();
+        graves.find(|grave| !grave.is_ahead && grave.version > value.version && seen < grave.at)
     }
 
-    fn grave_at_least(&self, path: &Path, version: &Version) -> bool {
-        self.graves.get(path).is_some_and(|graves| graves.iter().any(|grave| grave.version >= *version))
+    pub(crate) fn grave_at_least(&self, key: &Key, version: &Version) -> bool {
+        self.graves.get(key).is_some_and(|graves| graves.iter().any(|grave| grave.version >= *version))
     }
 
     /// What a vector covers is held, or something newer is, or it was deleted and collected.
@@ -251,26 +332,31 @@ impl Ledger {
         &self,
         place: usize,
         vector: &Vector,
-        is_parked: &dyn Fn(&Path, u64) -> bool,
+        is_parked: &dyn Fn(&Key, u64) -> bool,
     ) -> Result<(), String> {
-        for Acknowledged { path, held } in &self.acknowledged {
-            if !vector.covers(&held.dot) || self.grave_at_least(path, &held.version) {
+        for (key, held) in self.writes.all().filter(|(_, asked)| asked.is_acknowledged) {
+            let held = &held.held;
+            // What was stamped by a clock that was ahead may have been taken back since.
+            if self.is_ahead(&held.version) {
+                continue;
+            }
+            if !vector.covers(&held.dot) || self.grave_at_least(key, &held.version) {
                 continue;
             }
             // A key that changed at the responder while a session went on may be missed by it; the change itself comes
             // with the log, as the vector does not cover it.
             let is_on_its_way = self
                 .newest
-                .get(path)
+                .get(key)
                 .is_some_and(|newest| newest.version > held.version && !vector.covers(&newest.dot));
             if is_on_its_way {
                 continue;
             }
-            let is_there = self.held(place, path).is_some_and(|holds| holds.version >= held.version);
-            if !is_there && !is_parked(path, held.version.stamp.ms) {
-                let holds = self.held(place, path);
+            let is_there = self.held(place, key).is_some_and(|holds| holds.version >= held.version);
+            if !is_there && !is_parked(key, held.version.stamp.ms) {
+                let holds = self.held(place, key);
                 return Err(format!(
-                    "{place} claims to have received {held:?} of {path:?}, but holds {holds:?}"
+                    "{place} claims to have received {held:?} of {key:?}, but holds {holds:?}"
                 ));
             }
         }
@@ -279,41 +365,14 @@ impl Ledger {
 
     /// Whether a machine has a write or a newer one of its key, or the delete of it was collected.
     #[must_use]
-    pub fn has(&self, place: usize, path: &Path, version: &Version) -> bool {
-        self.held(place, path).is_some_and(|held| held.version >= *version)
-            || self.grave_at_least(path, version)
+    pub fn has(&self, place: usize, key: &Key, version: &Version) -> bool {
+        self.held(place, key).is_some_and(|held| held.version >= *version)
+            || self.grave_at_least(key, version)
     }
 
-    /// A machine's disk is gone, or was replaced by an older copy on another machine. What nobody else has is lost, and
-    /// no promise speaks of it any more.
-    pub fn destroy(&mut self, place: usize) {
-        if let Some(mirror) = self.mirrors.get_mut(&place) {
-            mirror.is_gone = true;
-        }
-        let survivors: Vec<&Mirror> = self.mirrors.values().filter(|mirror| !mirror.is_gone).collect();
-        let graves = &self.graves;
-        self.newest.retain(|path, newest| {
-            let best =
-                survivors.iter().filter_map(|mirror| mirror.keys.get(path)).max_by_key(|held| held.version);
-            let is_buried = graves
-                .get(path)
-                .is_some_and(|graves| graves.iter().any(|grave| grave.version >= newest.version));
-            match best {
-                _ if is_buried => true,
-                Some(best) if best.version >= newest.version => true,
-                Some(best) => {
-                    *newest = *best;
-                    true
-                }
-                None => false,
-            }
-        });
-    }
-
-    /// A machine begins with what an old copy holds.
-    pub fn restore(&mut self, place: usize, keys: BTreeMap<Path, Held>) {
-        self.had_return = true;
-        self.mirrors.insert(place, Mirror { keys, is_restored: true, ..Mirror::default() });
+    /// A machine is forgotten: nobody waits for it until it has begun again.
+    pub fn forget(&mut self, place: usize) {
+        self.mirrors.entry(place).or_default().is_away = true;
     }
 
     /// A machine said goodbye, or is back.
@@ -323,73 +382,9 @@ impl Ledger {
         mirror.is_away = is_away;
     }
 
-    /// All keys of a machine, as of its last commit.
+    /// What a machine's disk holds, as of its last commit.
     #[must_use]
-    pub fn keys(&self, place: usize) -> BTreeMap<Path, Held> {
-        self.mirrors.get(&place).map(|mirror| mirror.keys.clone()).unwrap_or_default()
-    }
-
-    /// In the end these machines hold the same values, and for each key the newest acknowledged write or a newer one.
-    ///
-    /// # Errors
-    ///
-    /// The first promise that is broken.
-    pub fn check_end(&self, places: &[usize], wall_ms: u64) -> Result<(), String> {
-        let mut paths: Vec<&Path> = self.mirrors.values().flat_map(|mirror| mirror.keys.keys()).collect();
-        paths.extend(self.newest.keys());
-        paths.sort_unstable();
-        paths.dedup();
-        for path in paths {
-            let values: Vec<_> = places.iter().map(|place| self.value(*place, path, wall_ms)).collect();
-            let first = values.first().copied().flatten();
-            if values.iter().any(|value| value.map(|held| held.version) != first.map(|held| held.version)) {
-                let held: Vec<_> = places.iter().map(|place| (*place, self.held(*place, path))).collect();
-                return Err(format!("{path:?} differs in the end: {held:?}"));
-            }
-            if let Some(value) = first
-                && let Some(grave) = self.grave_over(path, value)
-            {
-                return Err(format!("{path:?}: {value:?} is alive though {grave:?} was collected"));
-            }
-            self.check_newest(places, path, first, wall_ms)?;
-        }
-        Ok(())
-    }
-
-    fn check_newest(
-        &self,
-        places: &[usize],
-        path: &Path,
-        value: Option<&Held>,
-        wall_ms: u64,
-    ) -> Result<(), String> {
-        let Some(newest) = self.newest.get(path) else { return Ok(()) };
-        let is_kept = match value {
-            Some(value) => value.version >= newest.version,
-            None => {
-                let is_over = newest.is_mortal() && newest.expires_at_ms <= wall_ms;
-                let is_dead = !newest.is_value() || is_over;
-                let all_know = places.iter().all(|place| self.has(*place, path, &newest.version));
-                is_dead || all_know || self.grave_at_least(path, &newest.version)
-            }
-        };
-        if is_kept {
-            Ok(())
-        } else {
-            Err(format!("{path:?}: {newest:?} was acknowledged, and in the end is {value:?}"))
-        }
-    }
-
-    fn value(&self, place: usize, path: &Path, wall_ms: u64) -> Option<&Held> {
-        let held = self.held(place, path)?;
-        let is_over = held.is_mortal() && held.expires_at_ms <= wall_ms;
-        (held.is_value() && !is_over).then_some(held)
-    }
-
-    /// How many tombstones a machine holds.
-    #[must_use]
-    pub fn tombstones(&self, place: usize) -> usize {
-        let mirror = self.mirrors.get(&place);
-        mirror.map_or(0, |mirror| mirror.keys.values().filter(|held| !held.is_value()).count())
+    pub fn mirror(&self, place: usize) -> Mirror {
+        self.mirrors.get(&place).cloned().unwrap_or_default()
     }
 }

@@ -36,6 +36,11 @@ impl Network {
         self.cut.insert((from, to));
     }
 
+    /// Mends the links of one place.
+    pub fn reach(&mut self, place: usize) {
+        self.cut.retain(|(from, to)| *from != place && *to != place);
+    }
+
     /// Mends all links.
     pub fn mend(&mut self) {
         self.cut.clear();

@@ -25,7 +25,7 @@ use rand::rngs::StdRng;
 use uuid::Uuid;
 
 use crate::clock::NodeClock;
-use crate::weather::{CLOCK_SKEW_MS_MAX, Weather};
+use crate::weather::Weather;
 
 /// The numbers of membership's calls begin here and are even; the replicator's are odd.
 const FIRST_MEMBERSHIP_CALL: u64 = 2;
@@ -48,7 +48,8 @@ impl Observer for Changes {
     fn committing(&self, _: &[Key]) {}
 
     fn committed(&self, keys: &[Key]) {
-        let keys = keys.iter().filter(|key| key.namespace == Namespace::Data).cloned();
+        // What a cluster notes about itself is no client's.
+        let keys = keys.iter().filter(|key| key.namespace != Namespace::Cluster).cloned();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(keys);
     }
 
@@ -116,6 +117,16 @@ pub struct Node {
     pub disk_delay: Duration,
     /// The node's identity once it has one.
     pub uuid: Option<Uuid>,
+    /// Whether its directory was ever put back: its peers may refuse it until it was started often enough.
+    pub was_put_back: bool,
+    /// When it was put back last.
+    pub put_back_at: Option<Duration>,
+    /// How often its peers refused a process of it.
+    pub refusals: u32,
+    /// Whether others have forgotten it: when it learns of that, it begins again as another node.
+    pub is_forgotten: bool,
+    /// Whether its clock was ever ahead by more than the configuration allows.
+    pub was_ahead: bool,
 }
 
 /// What all nodes share.
@@ -137,6 +148,11 @@ impl Node {
             is_restored: false,
             disk_delay: Duration::ZERO,
             uuid: None,
+            was_put_back: false,
+            put_back_at: None,
+            refusals: 0,
+            is_forgotten: false,
+            was_ahead: false,
         }
     }
 
@@ -157,11 +173,11 @@ impl Node {
         let is_first = seeds.is_empty();
         let settings = Settings {
             durability: Durability::Always,
-            revision_limit: 3,
+            revision_limit: weather.revision_limit,
             compression_level: None,
             tombstone_grace_ms: weather.grace_ms,
             first_joined: if is_first { FirstJoined::Now } else { FirstJoined::Youngest },
-            clock_skew_ms_max: CLOCK_SKEW_MS_MAX,
+            clock_skew_ms_max: weather.clock_skew_ms_max,
             collection: Collection::Covered,
             digest_key: DigestKey::of(&keys),
             ..Settings::default()

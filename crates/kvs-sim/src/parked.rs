@@ -1,15 +1,20 @@
 //! A store read from outside: all that it holds, and what it has parked.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
 
 use kvs_core::item::{DigestKey, item};
 use kvs_core::namespace::Namespace;
+use kvs_core::origin::Dot;
 use kvs_core::path::Path;
 use kvs_core::record::Kind;
 use kvs_core::sum_tree::sum::Sum;
-use kvs_store::engine::contract::Order;
-use kvs_store::keys::read_record_key;
+use kvs_store::engine::contract::{Engine, Order};
+use kvs_store::engine::device::Device;
+use kvs_store::engine::memory::MemoryEngine;
+use kvs_store::keys::{read_dot_key, read_record_key};
+use kvs_store::observer::Key;
+use kvs_store::parked::stamps_end;
 use kvs_store::row::Row;
 use kvs_store::store::Store;
 use kvs_store::table::Table;
@@ -22,15 +27,17 @@ use crate::node::cluster_keys;
 /// # Errors
 ///
 /// A row that cannot be read.
-pub fn all_keys(store: &Store) -> Result<BTreeMap<Path, Held>, String> {
+pub fn all_keys(store: &Store) -> Result<BTreeMap<Key, Held>, String> {
     let view = store.view().map_err(|error| error.to_string())?;
     let mut keys = BTreeMap::new();
     for row in view.range(Table::Records, (Bound::Unbounded, Bound::Unbounded), Order::Ascending) {
         let (row_key, value) = row.map_err(|error| error.to_string())?;
         let key = read_record_key(&row_key).ok_or("a key of a record cannot be read")?;
-        if key.namespace == Namespace::Data {
+        if key.namespace != Namespace::Cluster {
             let row = Row::decode(&key, &value).map_err(|error| error.to_string())?;
-            keys.insert(key.path, Held::of(&row.record));
+            if !row.record.kind.is_placeholder() {
+                keys.insert(key, Held::of(&row.record));
+            }
         }
     }
     Ok(keys)
@@ -41,23 +48,51 @@ pub fn all_keys(store: &Store) -> Result<BTreeMap<Path, Held>, String> {
 /// # Errors
 ///
 /// A row that cannot be read.
-pub fn newest(store: &Store) -> Result<BTreeMap<Path, u64>, String> {
+pub fn newest(store: &Store) -> Result<BTreeMap<Key, u64>, String> {
     let mut newest = BTreeMap::new();
     if store.standing().parked == 0 {
         return Ok(newest);
     }
     let view = store.view().map_err(|error| error.to_string())?;
-    for row in view.range(Table::Parked, (Bound::Unbounded, Bound::Unbounded), Order::Ascending) {
+    for row in view.range(Table::Parked, (Bound::Unbounded, stamps_end()), Order::Ascending) {
         let (row_key, value) = row.map_err(|error| error.to_string())?;
         let ms = row_key.first_chunk::<8>().map(|ms| u64::from_be_bytes(*ms));
-        let path = value.get(1..3).and_then(|len| {
-            let len = usize::from(u16::from_be_bytes(len.try_into().ok()?));
-            Path::from_stored(value.get(3..3 + len)?).ok()
-        });
-        let (Some(ms), Some(path)) = (ms, path) else { return Err("a parked row cannot be read".into()) };
-        newest.insert(path, ms);
+        let (Some(ms), Some(key)) = (ms, parked_key(&value)) else {
+            return Err("a parked row cannot be read".into());
+        };
+        newest.insert(key, ms);
     }
     Ok(newest)
+}
+
+/// The key of a parked record.
+fn parked_key(value: &[u8]) -> Option<Key> {
+    let namespace = Namespace::from_number(*value.first()?)?;
+    let len = usize::from(u16::from_be_bytes(value.get(1..3)?.try_into().ok()?));
+    Some(Key { namespace, path: Path::from_stored(value.get(3..3 + len)?).ok()? })
+}
+
+/// What a directory has parked, whether or not a process runs on it: the milliseconds and the dot of each version.
+#[must_use]
+pub fn on_disk(device: &Device) -> BTreeSet<(u64, Dot)> {
+    // A copy, as opening cuts a torn end off.
+    let Some(device) = copy_of(device) else { return BTreeSet::new() };
+    let snapshot = MemoryEngine::open(&device).snapshot();
+    let rows = snapshot.range(Table::Parked, (Bound::Unbounded, stamps_end()), Order::Ascending);
+    rows.filter_map(|row| {
+        let (row_key, _) = row.ok()?;
+        let ms = u64::from_be_bytes(*row_key.first_chunk::<8>()?);
+        Some((ms, read_dot_key(row_key.get(8..)?)?))
+    })
+    .collect()
+}
+
+/// A copy of a directory as it is now.
+#[must_use]
+pub fn copy_of(device: &Device) -> Option<Device> {
+    let copy = Device::new();
+    copy.append(&device.read()).and_then(|()| copy.sync()).ok()?;
+    Some(copy)
 }
 
 /// The sum of all items, from the records.

@@ -11,8 +11,11 @@ use kvs_core::sum_tree::sum::Sum;
 use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_store::check::view::check_view;
 
+use crate::agenda::Step;
 use crate::node::Standing;
-use crate::world::{Step, Trace, World};
+use crate::profile::Profile;
+use crate::verdict::Order;
+use crate::world::{Options, Trace, World};
 
 /// How long membership may take to see everyone again.
 const RECOVERY: Duration = Duration::from_secs(20);
@@ -39,6 +42,16 @@ pub struct Outcome {
     pub dropped: u64,
     /// Nodes at the end.
     pub nodes: usize,
+    /// Its profile.
+    pub profile: Profile,
+    /// Directories put back.
+    pub put_backs: u64,
+    /// Clocks set wrong.
+    pub clocks_turned: u64,
+    /// Members forgotten.
+    pub forgotten: u64,
+    /// Clients that waited and were told how many others have their write.
+    pub told: usize,
 }
 
 /// Runs a seed.
@@ -46,8 +59,8 @@ pub struct Outcome {
 /// # Errors
 ///
 /// The promise that was broken, and when.
-pub fn run(seed: u64, trace: Option<Trace>) -> Result<Outcome, String> {
-    catch_unwind(AssertUnwindSafe(|| run_unguarded(seed, trace))).unwrap_or_else(|panic| {
+pub fn run(seed: u64, options: Options, trace: Option<Trace>) -> Result<Outcome, String> {
+    catch_unwind(AssertUnwindSafe(|| run_unguarded(seed, options, trace))).unwrap_or_else(|panic| {
         let text = panic
             .downcast_ref::<String>()
             .map(String::as_str)
@@ -57,8 +70,8 @@ pub fn run(seed: u64, trace: Option<Trace>) -> Result<Outcome, String> {
     })
 }
 
-fn run_unguarded(seed: u64, trace: Option<Trace>) -> Result<Outcome, String> {
-    let mut world = World::begin(seed, trace)?;
+fn run_unguarded(seed: u64, options: Options, trace: Option<Trace>) -> Result<Outcome, String> {
+    let mut world = World::begin(seed, options, trace)?;
     let verdict = live(&mut world);
     if let Err(broken) = verdict {
         world.tell(|| format!("BROKEN: {broken}"));
@@ -66,10 +79,15 @@ fn run_unguarded(seed: u64, trace: Option<Trace>) -> Result<Outcome, String> {
     }
     Ok(Outcome {
         steps: world.steps,
-        acknowledged: world.ledger.acknowledged(),
+        acknowledged: world.ledger.writes.count(),
         collected: world.ledger.collected,
         dropped: world.ledger.dropped,
         nodes: world.members().count(),
+        profile: world.profile,
+        put_backs: world.put_backs,
+        clocks_turned: world.clocks_turned,
+        forgotten: world.forgotten,
+        told: world.waits.told_count(),
     })
 }
 
@@ -98,7 +116,8 @@ fn heal(world: &mut World) -> Result<(), String> {
     world.tell(|| "faults are over".into());
     world.network.calm();
     world.set_clocks_right();
-    if world.clocks_jumped {
+    // Where a clock was ahead by more than any leap, what it stamped must have been taken back instead.
+    if world.clocks_jumped && !world.profile.has_wrong_clocks() {
         world.clock.leap(LEAP_MS);
     }
     for place in 0..world.places() {
@@ -130,7 +149,12 @@ fn heal(world: &mut World) -> Result<(), String> {
 fn check_end(world: &mut World) -> Result<(), String> {
     world.check_vectors()?;
     let places: Vec<usize> = world.members().collect();
-    world.ledger.check_end(&places, world.clock.wall_ms())?;
+    let order = match (world.clocks_jumped, world.profile.has_wrong_clocks()) {
+        (false, _) => Order::Versions,
+        (true, false) => Order::Either,
+        (true, true) => Order::Time,
+    };
+    world.ledger.check_end(&places, order, world.clock.wall_ms())?;
     let mut first: Option<(usize, Sum)> = None;
     for place in places {
         let store = world.store(place).ok_or_else(|| format!("{place} does not run in the end"))?;

@@ -1,26 +1,34 @@
 //! Seeds that ever failed, each with its story; they are always run first.
 
+use crate::profile::Profile;
+
 /// A seed with a story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct NamedSeed {
     /// The seed.
     pub seed: u64,
+    /// The profile that it is run with.
+    pub profile: Profile,
     /// What went wrong with it.
     pub story: &'static str,
 }
 
-/// The lines of `seeds.txt`: a number, then its story. Empty lines and lines that begin with `#` are left out.
+/// The lines of `seeds.txt`: a number, with a profile and a colon before it unless that is the ordinary one, then its
+/// story. Empty lines and lines that begin with `#` are left out.
 ///
 /// # Errors
 ///
-/// The line that does not begin with a number.
+/// The line that does not begin so.
 pub fn named() -> Result<Vec<NamedSeed>, &'static str> {
     let lines = include_str!("../seeds.txt").lines().map(str::trim);
     let stories = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
     stories
         .map(|line| {
             let (number, story) = line.split_once(' ').unwrap_or((line, ""));
-            number.parse().map(|seed| NamedSeed { seed, story: story.trim() }).map_err(|_| line)
+            let (profile, number) = number.split_once(':').unwrap_or((Profile::Ordinary.name(), number));
+            let profile = Profile::from_name(profile).ok_or(line)?;
+            let seed = number.parse().map_err(|_| line)?;
+            Ok(NamedSeed { seed, profile, story: story.trim() })
         })
         .collect()
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
+use crate::profile::Profile;
+
 /// How far a peer's stamp may be ahead, in milliseconds.
 pub const CLOCK_SKEW_MS_MAX: u64 = 4_000;
 
@@ -52,6 +54,10 @@ pub struct Weather {
     pub grace_ms: u64,
     /// A session with some peer at least this often.
     pub sync_interval: Duration,
+    /// How far a peer's stamp may be ahead, in milliseconds.
+    pub clock_skew_ms_max: u64,
+    /// Revisions kept per key besides the current one.
+    pub revision_limit: u32,
 }
 
 impl Weather {
@@ -79,6 +85,50 @@ impl Weather {
             disks_fill: random.random_bool(0.3),
             grace_ms,
             sync_interval: Duration::from_secs(random.random_range(5..=15)),
+            clock_skew_ms_max: CLOCK_SKEW_MS_MAX,
+            revision_limit: 3,
+        }
+    }
+
+    /// Makes the weather suit a profile.
+    pub fn suit(&mut self, profile: Profile, fates: &mut StdRng) {
+        if profile == Profile::Ordinary {
+            return;
+        }
+        // Clocks are wrong as the profile says, and by any time: a grace that exceeded twice their error could not be.
+        // No node takes deletes for old by a clock that its peers call wrong.
+        self.clocks_jump = false;
+        self.grace_ms = fates.random_range(20_000..=40_000);
+        if profile == Profile::Clocks {
+            // What a machine wrote by a clock ahead and took along nobody can take back.
+            self.restores = false;
+            self.comes_and_goes = false;
+        }
+    }
+
+    /// The weather of a story: nothing goes wrong but what its teller does, clocks may be wrong by two seconds.
+    #[must_use]
+    pub const fn fair(nodes: usize) -> Self {
+        Self {
+            nodes,
+            keys: 0,
+            duration: Duration::ZERO,
+            client_pause_ms: 1..2,
+            fault_pause_ms: 1..2,
+            delay_ms: 1..3,
+            delayed_of_1000: 0,
+            long_delay_ms: 3,
+            lost_of_1000: 0,
+            doubled_of_1000: 0,
+            clock_error_ms: 0,
+            clocks_jump: false,
+            restores: false,
+            comes_and_goes: false,
+            disks_fill: false,
+            grace_ms: 24 * 3_600_000,
+            sync_interval: Duration::from_secs(5),
+            clock_skew_ms_max: 2_000,
+            revision_limit: 10,
         }
     }
 }

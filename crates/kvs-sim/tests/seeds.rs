@@ -2,18 +2,24 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use kvs_sim::profile::Profile;
 use kvs_sim::run::run;
 use kvs_sim::seeds;
+use kvs_sim::world::Options;
 
 /// Seeds that are run beside the named ones.
 const SEEDS: u64 = 200;
+
+fn of(profile: Profile) -> Options {
+    Options { profile: Some(profile), ..Options::default() }
+}
 
 #[test]
 fn no_seed_that_ever_failed_breaks_a_promise() {
     let named = seeds::named().unwrap_or_else(|line| panic!("seeds.txt: {line}"));
     for seed in named {
-        if let Err(broken) = run(seed.seed, None) {
-            panic!("seed {} ({}): {broken}", seed.seed, seed.story);
+        if let Err(broken) = run(seed.seed, of(seed.profile), None) {
+            panic!("seed {} of profile {} ({}): {broken}", seed.seed, seed.profile.name(), seed.story);
         }
     }
 }
@@ -36,7 +42,7 @@ fn run_some(next: &AtomicU64) -> Vec<String> {
         if seed >= SEEDS {
             return failed;
         }
-        if let Err(broken) = run(seed, None) {
+        if let Err(broken) = run(seed, Options::default(), None) {
             failed.push(format!(
                 "seed {seed}: {broken}; see it again: cargo run -p kvs-sim --release -- --seed {seed} --trace"
             ));
@@ -46,14 +52,14 @@ fn run_some(next: &AtomicU64) -> Vec<String> {
 
 #[test]
 fn a_seed_gives_the_same_run_twice() {
-    for seed in [1, 2, 3] {
-        assert_eq!(run(seed, None), run(seed, None));
+    for profile in Profile::ALL {
+        assert_eq!(run(2, of(profile), None), run(2, of(profile), None));
     }
 }
 
 #[test]
 fn runs_write_and_collect() {
-    let outcomes: Vec<_> = (10..14).filter_map(|seed| run(seed, None).ok()).collect();
+    let outcomes: Vec<_> = (10..14).filter_map(|seed| run(seed, of(Profile::Ordinary), None).ok()).collect();
     assert!(outcomes.iter().map(|outcome| outcome.acknowledged).sum::<usize>() > 100, "{outcomes:?}");
     assert!(outcomes.iter().map(|outcome| outcome.collected).sum::<u64>() > 10, "{outcomes:?}");
 }

@@ -6,7 +6,11 @@
 //! | key | value |
 //! | --- | --- |
 //! | stamp in ms (8), dot (28 or 32) | namespace number (1), path: length (2) and bytes, record |
-//! | 0xff, namespace number, path, 0x00, dot (28 or 32) | none |
+//! | 0xff, namespace number, path, 0x00, dot (28 or 32) | none; or the sender's uuid (16) and a vector |
+//!
+//! In a log a record stands for older versions of its key too, which whoever parks it never gets. So a record that came in the
+//! stream of a peer's log remembers how far that log was received before: only that much of it is held until the record is
+//! admitted, and only that much was ever received should it be recalled.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -16,8 +20,9 @@ use kvs_core::cursor::Cursor;
 use kvs_core::namespace::Namespace;
 use kvs_core::origin::{Dot, Origin};
 use kvs_core::path::Path;
-use kvs_core::record::Record;
+use kvs_core::record::{Kind, Record};
 use kvs_core::record_codec;
+use kvs_core::vector::Vector;
 use uuid::Uuid;
 
 use crate::engine::contract::{Batch, Order, Snapshot};
@@ -32,40 +37,78 @@ const BY_KEY: u8 = 0xff;
 
 /// A bound behind all rows that are found by a stamp.
 #[must_use]
-pub(crate) fn stamps_end() -> Bound<Vec<u8>> {
+pub fn stamps_end() -> Bound<Vec<u8>> {
     Bound::Excluded(vec![BY_KEY])
 }
 
 /// What is parked of each origin, about: the lowest number, and the latest stamp in ms. What was taken away since is counted
 /// until everything is counted again.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct ParkedDots(BTreeMap<Origin, (u64, u64)>);
+pub struct ParkedDots {
+    dots: BTreeMap<Origin, (u64, u64)>,
+    /// How far the logs that brought them are held.
+    senders: BTreeMap<Uuid, Vector>,
+}
+
+/// The log in whose stream a record came.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Stream {
+    /// Whose log.
+    pub(crate) sender: Uuid,
+    /// What was received of its owner's writes before.
+    pub(crate) received: Vector,
+}
+
+impl Stream {
+    /// The value of a row that is found by a key.
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        let mut out = self.sender.as_bytes().to_vec();
+        self.received.encode_into(&mut out);
+        out
+    }
+
+    /// Reads such a value; `None` for a record that came in another way.
+    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+        let mut cursor = Cursor::new(value);
+        let sender = cursor.uuid().ok()?;
+        Some(Self { sender, received: Vector::decode(&mut cursor).ok()? })
+    }
+}
 
 impl ParkedDots {
     pub(crate) fn add(&mut self, dot: &Dot, stamp_ms: u64) {
-        let (lowest, latest_ms) = self.0.entry(dot.origin).or_insert((dot.seq, stamp_ms));
+        let (lowest, latest_ms) = self.dots.entry(dot.origin).or_insert((dot.seq, stamp_ms));
         (*lowest, *latest_ms) = (dot.seq.min(*lowest), stamp_ms.max(*latest_ms));
+    }
+
+    pub(crate) fn add_stream(&mut self, stream: &Stream) {
+        let received = &stream.received;
+        let held = self.senders.entry(stream.sender).or_insert_with(|| received.clone());
+        *held = held.meet(received);
     }
 
     /// The lowest number of an origin.
     pub(crate) fn lowest(&self, origin: &Origin) -> Option<u64> {
-        self.0.get(origin).map(|(lowest, _)| *lowest)
+        self.dots.get(origin).map(|(lowest, _)| *lowest)
     }
 
-    /// Up to which number of an origin nothing is parked; [`u64::MAX`] when nothing of it is.
+    /// Up to which number of an origin what was received is held; [`u64::MAX`] when nothing of it is parked.
     pub(crate) fn below(&self, origin: &Origin) -> u64 {
-        self.lowest(origin).map_or(u64::MAX, |lowest| lowest.saturating_sub(1))
+        let own = self.lowest(origin).map_or(u64::MAX, |lowest| lowest.saturating_sub(1));
+        let sender = self.senders.get(&origin.node).map_or(u64::MAX, |received| received.seq(origin));
+        own.min(sender)
     }
 
     /// Whether nothing is parked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.dots.is_empty()
     }
 
     /// The epochs of a node of which something is parked, and the latest stamp of each, ms since 1970.
     pub fn epochs_of(&self, node: Uuid) -> impl Iterator<Item = (u64, u64)> {
-        let of_node = self.0.range(Origin { node, epoch: 0 }..).take_while(move |(origin, _)| origin.node == node);
+        let of_node =
+            self.dots.range(Origin { node, epoch: 0 }..).take_while(move |(origin, _)| origin.node == node);
         of_node.map(|(origin, (_, latest_ms))| (origin.epoch, *latest_ms))
     }
 }
@@ -73,7 +116,15 @@ impl ParkedDots {
 /// The key of a record's row.
 #[must_use]
 pub(crate) fn row_key(record: &Record) -> Vec<u8> {
-    parked_key(record.version.stamp.ms, &record.dot)
+    parked_key(due_ms(record), &record.dot)
+}
+
+/// The moment at which a record may be taken at the earliest, ms since 1970: what it is stamped, and of an expired value when it
+/// expired.
+#[must_use]
+pub(crate) fn due_ms(record: &Record) -> u64 {
+    let expired_ms = if record.kind == Kind::Expired { record.expires_at_ms } else { 0 };
+    record.version.stamp.ms.max(expired_ms)
 }
 
 /// What the rows of this key that are found by it begin with.
@@ -141,6 +192,12 @@ pub(crate) fn summary(snapshot: &dyn Snapshot) -> Result<(u64, ParkedDots), Stor
         let dot = read_dot_key(dot).ok_or_else(corrupt)?;
         dots.add(&dot, u64::from_be_bytes(*stamp_ms));
         count += 1;
+    }
+    let by_key = (Bound::Included(vec![BY_KEY]), Bound::Unbounded);
+    for row in snapshot.range(Table::Parked, by_key, Order::Ascending) {
+        if let Some(stream) = Stream::decode(&row?.1) {
+            dots.add_stream(&stream);
+        }
     }
     Ok((count, dots))
 }

@@ -11,7 +11,7 @@
 //! | offset | bytes | field of a row of `history` |
 //! | --- | --- | --- |
 //! | 0 | 16 | uuid of the version that superseded this one |
-//! | 16 | 1 | rule that decided |
+//! | 16 | 1 | rule that decided; its highest bit says that the version lost when it came and never was current |
 //! | 17 | n | record |
 
 use bytes::Bytes;
@@ -35,6 +35,8 @@ const SHIPS_BIT: u64 = 1 << 63;
 /// Set beside it when the mark's epoch takes eight bytes.
 const LONG_BIT: u64 = 1 << 62;
 const REVISION_PREFIX_BYTES: usize = 17;
+/// Set in the rule of a version that lost when it came.
+const LATECOMER_BIT: u8 = 0x80;
 
 /// The revisions of a key that `history` holds: the last `kept` numbers before `next`.
 ///
@@ -177,6 +179,8 @@ pub struct RevisionRow {
     pub superseded_by: Uuid,
     /// The rule that decided.
     pub rule: Rule,
+    /// Whether it lost when it came, instead of having been current before.
+    pub is_latecomer: bool,
     /// The version.
     pub record: Record,
 }
@@ -187,7 +191,7 @@ impl RevisionRow {
     pub fn encode(&self, key: &Key) -> Vec<u8> {
         let mut out = Vec::with_capacity(REVISION_PREFIX_BYTES + record_codec::encoded_len(&self.record));
         out.extend_from_slice(self.superseded_by.as_bytes());
-        out.push(self.rule.number());
+        out.push(self.rule.number() | if self.is_latecomer { LATECOMER_BIT } else { 0 });
         record_codec::encode_into(key.namespace, &key.path, &self.record, &mut out);
         out
     }
@@ -205,11 +209,12 @@ impl RevisionRow {
         let (Ok(superseded_by), Ok(rule)) = (cursor.uuid(), cursor.u8()) else {
             return Err(corrupt("it ends early"));
         };
-        let rule = Rule::from_number(rule).ok_or_else(|| corrupt("its rule is unknown"))?;
+        let is_latecomer = rule & LATECOMER_BIT != 0;
+        let rule = Rule::from_number(rule & !LATECOMER_BIT).ok_or_else(|| corrupt("its rule is unknown"))?;
         let record = bytes.slice(REVISION_PREFIX_BYTES..);
         let record = record_codec::decode(key.namespace, &key.path, &record)
             .map_err(|error| corrupt(&error.to_string()))?;
-        Ok(Self { superseded_by, rule, record })
+        Ok(Self { superseded_by, rule, is_latecomer, record })
     }
 }
 

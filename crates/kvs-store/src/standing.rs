@@ -151,6 +151,12 @@ impl Standing {
         for (origin, seq) in after.vector.iter().filter(|(origin, seq)| self.vector.seq(origin) != *seq) {
             put_vector(batch, origin, seq);
         }
+        for (origin, _) in self.vector.iter().filter(|(origin, _)| after.vector.seq(origin) == 0) {
+            batch.remove(Table::Vectors, origin_key(origin));
+        }
+        for node in self.cursors.keys().filter(|node| !after.cursors.contains_key(node)) {
+            batch.remove(Table::Cursors, node.as_bytes().to_vec());
+        }
         for (node, position) in &after.cursors {
             if self.cursors.get(node) != Some(position) {
                 put_cursor(batch, *node, *position);

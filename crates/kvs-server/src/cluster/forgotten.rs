@@ -65,7 +65,8 @@ pub(crate) fn save_own(
             .ok_or_else(|| StoreError::corrupt(Table::Records.name(), &row_key, "it cannot be read"))?;
         let record = Row::decode(&key, &value)?.record;
         let is_own = key.namespace == Namespace::Data && record.dot.origin.node == own;
-        if record.kind.is_placeholder() || !is_own || known.covers(&record.dot) || record.has_expired(now_ms) {
+        if record.kind.is_placeholder() || !is_own || known.covers(&record.dot) || record.has_expired(now_ms)
+        {
             continue;
         }
         if record.kind != Kind::Value {

@@ -101,7 +101,10 @@ impl Chores {
         }
         let voided = commit(committer, writes)?;
         if voided > 0 {
-            tracing::warn!(versions = voided, "stamped by a clock that was ahead, and recalled: see their histories");
+            tracing::warn!(
+                versions = voided,
+                "stamped by a clock that was ahead, and recalled: see their histories"
+            );
         }
         self.swept = match last.filter(|_| seen == SWEEP_KEYS_MAX) {
             Some(mut last) => {

@@ -3,12 +3,14 @@
 //! What becomes of a record is decided in `reception.rs`; here it is done. A vector rises only with the records that make it
 //! true, and a number of this node that a peer knows and this node does not begins a new epoch.
 
+use std::ops::Bound;
+
+use bytes::Bytes;
 use kvs_core::namespace::Namespace;
 use kvs_core::origin::{Dot, Origin};
 use kvs_core::record::{Kind, Record};
 use kvs_core::vector::Vector;
 use kvs_core::version::{JOINED_YOUNGEST_MS, Rule, Version};
-use std::ops::Bound;
 
 use crate::commit::mark::Mark;
 use crate::commit::plan::Plan;
@@ -19,7 +21,7 @@ use crate::error::StoreError;
 use crate::keys::after_prefix;
 use crate::limits::PARKED_MAX;
 use crate::observer::Key;
-use crate::parked;
+use crate::parked::{self, Stream};
 use crate::standing;
 use crate::table::Table;
 
@@ -70,10 +72,18 @@ impl Plan<'_> {
                 return Err(StoreError::TooManyParked);
             }
             self.set_parked(row_key, Some(parked::encode(key, incoming)));
-            self.set_parked(parked::by_key_row(key, &incoming.dot), Some(Vec::new()));
+            let stream = self.stream.map(|sender| {
+                let received = self.standing().vector.of_node(sender);
+                Stream { sender, received }
+            });
+            let value = stream.as_ref().map(Stream::encode).unwrap_or_default();
+            self.set_parked(parked::by_key_row(key, &incoming.dot), Some(value));
             let standing = self.standing_mut();
             standing.parked += 1;
             standing.parked_dots.add(&incoming.dot, incoming.version.stamp.ms);
+            if let Some(stream) = stream {
+                standing.parked_dots.add_stream(&stream);
+            }
         }
         Ok(Outcome::Parked)
     }
@@ -88,6 +98,22 @@ impl Plan<'_> {
         if standing.parked == 0 {
             standing.parked_dots = parked::ParkedDots::default();
         }
+    }
+
+    /// Takes a parked record away that was recalled. What it stood for in the log that brought it was never received, so that
+    /// log is read again from where it was before.
+    pub(super) fn unpark_void(&mut self, row_key: Vec<u8>, by_key: Vec<u8>) -> Result<(), StoreError> {
+        let value = match self.parked.get(&by_key) {
+            Some(planned) => planned.clone().map(Bytes::from),
+            None => self.engine.get(Table::Parked, &by_key)?,
+        };
+        if let Some(Stream { sender, received }) = value.as_deref().and_then(Stream::decode) {
+            let standing = self.standing_mut();
+            standing.vector.lower(sender, &received);
+            standing.cursors.remove(&sender);
+        }
+        self.unpark(row_key, by_key);
+        Ok(())
     }
 
     pub(super) fn is_parked(&self, row_key: &[u8]) -> Result<bool, StoreError> {

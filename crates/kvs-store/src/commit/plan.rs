@@ -18,7 +18,7 @@ use uuid::Uuid;
 
 use crate::commit::asker::{Intent, Judgement};
 use crate::commit::key_state::KeyState;
-use crate::commit::mark::Note;
+use crate::commit::mark::{Mark, Note};
 use crate::commit::reception::Ages;
 use crate::commit::rows::put_key;
 use crate::commit::write::{Change, Outcome, Transaction, Write, Written};
@@ -72,6 +72,8 @@ pub(crate) struct Plan<'a> {
     pub(super) notes: Vec<(Note, Vec<u8>)>,
     resolutions: Vec<Resolution>,
     acts: Vec<Act>,
+    /// The peer whose log the current transaction is a part of.
+    pub(super) stream: Option<Uuid>,
     pub(super) undo: Undo,
 }
 
@@ -117,6 +119,7 @@ impl<'a> Plan<'a> {
             notes: Vec::new(),
             resolutions: Vec::new(),
             acts: Vec::new(),
+            stream: None,
             undo: Undo::default(),
         }
     }
@@ -130,6 +133,10 @@ impl<'a> Plan<'a> {
         let (identity, counters) = (self.identity, self.counters);
         let (resolved, acted) = (self.resolutions.len(), self.acts.len());
         self.undo = Undo::default();
+        self.stream = transaction.marks.iter().find_map(|mark| match mark {
+            Mark::Advance { peer, .. } => Some(*peer),
+            _ => None,
+        });
         let mut outcomes = Vec::with_capacity(transaction.writes.len());
         for (index, write) in transaction.writes.into_iter().enumerate() {
             match self.write(index, write) {
@@ -141,6 +148,11 @@ impl<'a> Plan<'a> {
             }
         }
         for mark in transaction.marks {
+            // A void record stands for older versions of its key, which never came. Its sender will learn of the recall, and
+            // sends something else then.
+            if matches!(mark, Mark::Advance { .. }) && outcomes.contains(&Outcome::Voided) {
+                continue;
+            }
             if let Err(error) = self.mark(mark) {
                 self.take_back((identity, counters), (resolved, acted));
                 return Err(error);
@@ -149,11 +161,7 @@ impl<'a> Plan<'a> {
         Ok(outcomes)
     }
 
-    fn take_back(
-        &mut self,
-        selfhood: (Identity, Counters),
-        (resolved, acted): (usize, usize),
-    ) {
+    fn take_back(&mut self, selfhood: (Identity, Counters), (resolved, acted): (usize, usize)) {
         (self.identity, self.counters) = selfhood;
         self.resolutions.truncate(resolved);
         self.acts.truncate(acted);
@@ -464,7 +472,8 @@ impl<'a> Plan<'a> {
         let limit = self.revisions_kept(rule);
         let Some(state) = self.keys.get_mut(key) else { return Ok(()) };
         let Some(row) = &state.after else { return Ok(()) };
-        let loser = RevisionRow { superseded_by: superseding(&row.record), rule, record: incoming };
+        let superseded_by = superseding(&row.record);
+        let loser = RevisionRow { superseded_by, rule, is_latecomer: true, record: incoming };
         let mut revisions = row.revisions;
         state.keep(&mut revisions, loser, limit);
         if let Some(row) = &mut state.after {
@@ -512,7 +521,8 @@ impl<'a> Plan<'a> {
             revisions = old.revisions;
             // A placeholder only keeps the history's place.
             if let Some(rule) = rule.filter(|_| !old.record.kind.is_placeholder()) {
-                let loser = RevisionRow { superseded_by: superseding(&record), rule, record: old.record };
+                let superseded_by = superseding(&record);
+                let loser = RevisionRow { superseded_by, rule, is_latecomer: false, record: old.record };
                 state.keep(&mut revisions, loser, limit);
             }
         }

@@ -82,7 +82,8 @@ impl Plan<'_> {
     /// Obeys a recall that has become this key's record.
     pub(super) fn note_recall(&mut self, key: &Key, record: &Record) {
         let Some((origin, until_ms)) = read_recall(key.namespace, &key.path) else { return };
-        if record.kind != Kind::Value || self.recalls().until_ms(&origin).is_some_and(|held| held <= until_ms) {
+        if record.kind != Kind::Value || self.recalls().until_ms(&origin).is_some_and(|held| held <= until_ms)
+        {
             return;
         }
         let standing = self.standing_mut();
@@ -101,8 +102,9 @@ impl Plan<'_> {
         let Some(current) = self.held(key).filter(is_void).cloned() else {
             return Ok(Outcome::Absent);
         };
-        let mut best: Option<Record> = None;
-        for RevisionRow { rule, record: past, .. } in self.history(key)? {
+        // The newest version that holds, and the newest of those that the void one was written over.
+        let (mut best, mut over): (Option<Record>, Option<Record>) = (None, None);
+        for RevisionRow { rule, record: past, is_latecomer, .. } in self.history(key)? {
             // What was deleted elsewhere does not come back by itself.
             if self.recalls().is_void(&past) || rule == Rule::DeletedElsewhere {
                 continue;
@@ -110,32 +112,42 @@ impl Plan<'_> {
             if past.version.stamp.ms > self.scene.ages.park_after_ms {
                 // It was taken while this clock was ahead too.
                 self.park(key, &past)?;
-            } else if best.as_ref().is_none_or(|best| past.precedence(best).is_gt()) {
-                best = Some(past);
+                continue;
             }
+            if !is_latecomer {
+                over = newer_of(over, &past);
+            }
+            best = newer_of(best, &past);
         }
         let is_own = current.dot.origin.node == self.identity.origin.node && current.kind != Kind::Expired;
-        if is_own {
-            let record = self.anew(key, &current, best.as_ref(), ahead_ms);
-            self.replace(key, record, Some(Rule::Recalled));
-        } else if let Some(best) = best {
-            self.replace(key, best, Some(Rule::Recalled));
-        } else {
-            self.empty(key, &current, Kind::Voided, Rule::Recalled);
+        let stamp = is_own.then(|| self.stamp_anew(&current, over.as_ref(), ahead_ms));
+        match (stamp, best) {
+            // What came since and lost to the wrong stamp was written later.
+            (stamp, Some(best)) if stamp.is_none_or(|stamp| best.version.stamp > stamp) => {
+                self.replace(key, best, Some(Rule::Recalled));
+            }
+            (Some(stamp), _) => {
+                let record = self.anew(key, &current, stamp);
+                self.replace(key, record, Some(Rule::Recalled));
+            }
+            (None, _) => self.empty(key, &current, Kind::Voided, Rule::Recalled),
         }
         Ok(Outcome::Voided)
     }
 
-    /// What a void record of this node's own says, stamped when it was written by a right clock, as far as that is known,
-    /// and later than what it was written over.
-    fn anew(&mut self, key: &Key, void: &Record, over: Option<&Record>, ahead_ms: u64) -> Record {
+    /// The stamp that a void record of this node's own would have by a right clock, as far as that is known: by the time of its
+    /// writing, and later than what it was written over.
+    fn stamp_anew(&self, void: &Record, over: Option<&Record>, ahead_ms: u64) -> Stamp {
         let now_ms = self.scene.now_ms;
         let written_ms = match ahead_ms {
             0 => now_ms,
             _ => void.version.stamp.ms.saturating_sub(ahead_ms).min(now_ms),
         };
-        let stamp = Stamp::over(written_ms, over.map(|over| over.version.stamp));
-        let stamp = stamp.unwrap_or(Stamp::at(now_ms));
+        Stamp::over(written_ms, over.map(|over| over.version.stamp)).unwrap_or(Stamp::at(now_ms))
+    }
+
+    /// What a void record of this node's own says, under this stamp.
+    fn anew(&mut self, key: &Key, void: &Record, stamp: Stamp) -> Record {
         // It lives as long as it was given.
         let expires_at_ms = match void.expires_at_ms {
             0 => 0,
@@ -153,9 +165,9 @@ impl Plan<'_> {
     pub(super) fn keep_void(&mut self, key: &Key, void: Record) -> Result<Outcome, StoreError> {
         let (row_key, by_key) = (parked::row_key(&void), parked::by_key_row(key, &void.dot));
         if self.is_parked(&row_key)? {
-            self.unpark(row_key, by_key);
+            self.unpark_void(row_key, by_key)?;
         }
-        if self.slot(key).is_some() {
+        if self.held(key).is_some() {
             self.keep_loser(key, void, Rule::Recalled)?;
         } else {
             self.empty(key, &void, Kind::Voided, Rule::Recalled);
@@ -166,10 +178,17 @@ impl Plan<'_> {
     /// Puts a record that goes into the history, and a placeholder in its place.
     pub(super) fn empty(&mut self, key: &Key, gone: &Record, kind: Kind, rule: Rule) {
         let placeholder = gone.placeholder(kind, self.scene.placeholder_until_ms);
-        if self.slot(key).is_none() {
+        if self.held(key).is_none() {
             self.replace(key, gone.clone(), None);
         }
         self.replace(key, placeholder, Some(rule));
         self.set_ships(key, None);
+    }
+}
+
+fn newer_of(held: Option<Record>, other: &Record) -> Option<Record> {
+    match held {
+        Some(held) if held.precedence(other).is_ge() => Some(held),
+        _ => Some(other.clone()),
     }
 }

@@ -6,19 +6,20 @@
 //! | --- | --- | --- | --- |
 //! | 1 | it is what is held | known | |
 //! | 2 | it was recalled | void | a clock that was ahead stamped it; it must win nowhere |
-//! | 3 | it is stamped too far ahead, and may wait | parked | the rest of the stream goes on without it |
-//! | 4 | it says that its value has expired, and by this clock that is far off | left | the sender's clock is ahead; this node will see for itself |
-//! | 5 | a version of the key is held, or parked, or was voided here | merged | there is something to compare it with, or nothing proves that it was deleted |
-//! | 6 | it was not received before | merged | it is new |
-//! | 7 | this node's clock disagrees with its peers' | left | ages mean nothing now; a later session asks again |
-//! | 8 | it is too young to have been deleted *and* collected | merged | whatever says that it was received is wrong |
-//! | 9 | it is a value | dropped | it was received, deleted and collected: the sender must forget it |
-//! | 10 | otherwise | known | a delete of what nobody holds |
+//! | 3 | it is stamped too far ahead, or tells of an expiry that is far off, and may wait | parked | the rest of the stream goes on without it |
+//! | 4 | a version of the key is held, or parked, or was voided here | merged | there is something to compare it with, or nothing proves that it was deleted |
+//! | 5 | it was not received before | merged | it is new |
+//! | 6 | this node's clock disagrees with its peers' | left | ages mean nothing now; a later session asks again |
+//! | 7 | it is too young to have been deleted *and* collected | merged | whatever says that it was received is wrong |
+//! | 8 | it is a value | dropped | it was received, deleted and collected: the sender must forget it |
+//! | 9 | otherwise | known | a delete of what nobody holds |
 //!
-//! Rows 5 and 8 guard row 9, which turns any mistake of a vector into a delete on every node.
+//! Rows 4 and 7 guard row 8, which turns any mistake of a vector into a delete on every node.
 
-use kvs_core::record::{Kind, Record};
 use kvs_core::recall::Recalls;
+use kvs_core::record::{Kind, Record};
+
+use crate::parked::due_ms;
 
 /// What a node knows of time when it judges ages.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,31 +70,23 @@ pub(crate) fn receive(
     (is_received, may_park): (bool, bool),
 ) -> Reception {
     let is_same = matches!(holding, Holding::Record(held) if held.precedence(incoming).is_eq());
-    let is_young = incoming.version.stamp.ms.max(expired_ms(incoming)) >= ages.young_from_ms;
     if is_same {
         Reception::Known
     } else if recalls.is_void(incoming) {
         Reception::Void
-    } else if may_park && incoming.version.stamp.ms > ages.park_after_ms {
+    } else if may_park && due_ms(incoming) > ages.park_after_ms {
         Reception::Parked
-    } else if expired_ms(incoming) > ages.park_after_ms {
-        Reception::Left
     } else if !matches!(holding, Holding::Nothing) || !is_received {
         Reception::Merged
     } else if !ages.are_sound {
         Reception::Left
-    } else if is_young {
+    } else if due_ms(incoming) >= ages.young_from_ms {
         Reception::Merged
     } else if incoming.kind == Kind::Value {
         Reception::Dropped
     } else {
         Reception::Known
     }
-}
-
-/// When an expired value expired, ms since 1970; 0 for anything else.
-fn expired_ms(record: &Record) -> u64 {
-    if record.kind == Kind::Expired { record.expires_at_ms } else { 0 }
 }
 
 #[cfg(test)]
@@ -122,7 +115,11 @@ mod tests {
             author: Principal::nobody(),
             owner: Principal::nobody(),
             digest: ContentDigest::of(b"1"),
-            payload: if kind == Kind::Value { Payload::Raw(Bytes::from_static(b"1")) } else { Payload::empty() },
+            payload: if kind == Kind::Value {
+                Payload::Raw(Bytes::from_static(b"1"))
+            } else {
+                Payload::empty()
+            },
         }
     }
 
@@ -156,29 +153,29 @@ mod tests {
     }
 
     #[test]
-    fn row_4_an_expiry_that_is_far_off_is_not_believed() {
+    fn row_3_an_expiry_that_is_far_off_waits_too() {
         let held = record(100, Kind::Value);
         let early = Record { expires_at_ms: 1001, ..record(100, Kind::Expired) };
-        assert_eq!(outcome(&early, Holding::Record(&held), RECEIVED), Reception::Left);
+        assert_eq!(outcome(&early, Holding::Record(&held), RECEIVED), Reception::Parked);
         let due = Record { expires_at_ms: 999, ..early };
         assert_eq!(outcome(&due, Holding::Record(&held), RECEIVED), Reception::Merged);
     }
 
     #[test]
-    fn row_5_what_can_be_compared_or_is_doubtful_is_merged() {
+    fn row_4_what_can_be_compared_or_is_doubtful_is_merged() {
         let (old, held) = (record(100, Kind::Value), record(200, Kind::Tombstone));
         assert_eq!(outcome(&old, Holding::Record(&held), RECEIVED), Reception::Merged);
         assert_eq!(outcome(&old, Holding::Doubtful, RECEIVED), Reception::Merged);
     }
 
     #[test]
-    fn row_6_what_was_not_received_is_merged() {
+    fn row_5_what_was_not_received_is_merged() {
         assert_eq!(outcome(&record(100, Kind::Value), Holding::Nothing, NEW), Reception::Merged);
         assert_eq!(outcome(&record(100, Kind::Tombstone), Holding::Nothing, NEW), Reception::Merged);
     }
 
     #[test]
-    fn row_7_a_node_whose_clock_disagrees_drops_nothing_and_takes_nothing_back() {
+    fn row_6_a_node_whose_clock_disagrees_drops_nothing_and_takes_nothing_back() {
         let ages = Ages { are_sound: false, ..AGES };
         let facts = (Holding::Nothing, &Recalls::default());
         for ms in [100, 600] {
@@ -188,18 +185,18 @@ mod tests {
     }
 
     #[test]
-    fn row_8_what_is_young_cannot_have_been_collected() {
+    fn row_7_what_is_young_cannot_have_been_collected() {
         assert_eq!(outcome(&record(500, Kind::Value), Holding::Nothing, RECEIVED), Reception::Merged);
         assert_eq!(outcome(&record(500, Kind::Tombstone), Holding::Nothing, RECEIVED), Reception::Merged);
     }
 
     #[test]
-    fn row_9_an_old_value_that_was_received_is_dropped() {
+    fn row_8_an_old_value_that_was_received_is_dropped() {
         assert_eq!(outcome(&record(499, Kind::Value), Holding::Nothing, RECEIVED), Reception::Dropped);
     }
 
     #[test]
-    fn row_10_a_delete_of_what_nobody_holds_is_nothing() {
+    fn row_9_a_delete_of_what_nobody_holds_is_nothing() {
         assert_eq!(outcome(&record(499, Kind::Tombstone), Holding::Nothing, RECEIVED), Reception::Known);
         assert_eq!(outcome(&record(480, Kind::Expired), Holding::Nothing, RECEIVED), Reception::Known);
     }

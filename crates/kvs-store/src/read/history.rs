@@ -44,7 +44,7 @@ pub fn history(view: &View, namespace: Namespace, path: &Path) -> Result<Vec<Rev
         revisions.push(Revision { record: row.record, superseded: None });
     }
     for stored in view.range(Table::History, (Bound::Included(from), Bound::Excluded(to)), Order::Ascending) {
-        let RevisionRow { superseded_by, rule, record } = RevisionRow::decode(&key, &stored?.1)?;
+        let RevisionRow { superseded_by, rule, record, .. } = RevisionRow::decode(&key, &stored?.1)?;
         revisions.push(Revision { record, superseded: Some((superseded_by, rule)) });
     }
     revisions.sort_by(|left, right| right.record.precedence(&left.record));

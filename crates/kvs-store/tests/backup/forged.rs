@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::Command;
 
 use kvs_core::namespace::Namespace;
-use kvs_core::origin::Origin;
 use kvs_store::backup::format::BLOCK_BYTES_MAX;
 use kvs_store::backup::verify::verify;
 use kvs_store::keys::{history_key, record_key};

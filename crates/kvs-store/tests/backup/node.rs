@@ -29,7 +29,7 @@ use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use tempfile::TempDir;
 
-pub(crate) const START_MS: u64 = 1_700_000_000_000;
+pub(crate) const START_MS: u64 = 1_800_000_000_000;
 
 /// A clock that is set by hand; its monotonic side stands still, so that no chore comes by itself.
 pub(crate) struct Hand(pub(crate) AtomicU64);

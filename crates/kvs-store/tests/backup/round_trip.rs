@@ -90,7 +90,7 @@ fn a_restored_node_is_a_new_one_that_goes_on_where_the_backup_stood() {
     std::fs::rename(&target, node.data_dir()).unwrap();
     node.clock.0.store(START_MS + 1_000_000, Ordering::SeqCst);
     node.open();
-    assert_eq!(node.store().identity(), restored.identity);
+    assert_eq!(node.store().node(), restored.identity.origin.node);
     assert_eq!(node.store().history(Namespace::Data, &path).unwrap(), before);
     let now = node.store().status();
     assert_eq!(
@@ -100,7 +100,7 @@ fn a_restored_node_is_a_new_one_that_goes_on_where_the_backup_stood() {
 
     node.put("rooms/3/socks", "4", None);
     let record = node.store().read(Namespace::Data, &path).unwrap().unwrap();
-    assert_eq!((record.dot.origin, record.dot.seq), (restored.identity.origin, 1));
+    assert_eq!((record.dot.origin, record.dot.seq), (node.store().identity().origin, 1));
     assert_eq!(node.store().status().last_local_seq, status.last_local_seq + 1);
     assert_eq!(
         node.store().history(Namespace::Data, &path).unwrap()[1],
@@ -146,8 +146,8 @@ fn files_are_private_and_named_by_node_and_second() {
     let first = node.back_up();
     let second = node.back_up();
     let backups = node.backups();
-    assert_eq!(first.path(), backups.join("kvs-node_alpha-20231114T221320Z.kvsb"));
-    assert_eq!(second.path(), backups.join("kvs-node_alpha-20231114T221320Z-2.kvsb"));
+    assert_eq!(first.path(), backups.join("kvs-node_alpha-20270115T080000Z.kvsb"));
+    assert_eq!(second.path(), backups.join("kvs-node_alpha-20270115T080000Z-2.kvsb"));
     assert_eq!(backups.metadata().unwrap().permissions().mode() & 0o777, 0o700);
     for backup in [&first, &second] {
         assert_eq!(backup.path().metadata().unwrap().permissions().mode() & 0o777, 0o600);

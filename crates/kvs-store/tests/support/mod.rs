@@ -32,7 +32,7 @@ use kvs_store::store::Store;
 use uuid::Uuid;
 
 /// When tests begin, ms since 1970.
-pub(crate) const START_MS: u64 = 1_700_000_000_000;
+pub(crate) const START_MS: u64 = 1_800_000_000_000;
 
 /// How long tombstones stay in tests.
 pub(crate) const GRACE_MS: u64 = 3_600_000;

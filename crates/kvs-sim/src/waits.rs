@@ -1,0 +1,127 @@
+//! Clients that wait (`?w=`): when one is told that so many others have its write, so many others must have it.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kvs_cluster::contract::{Event as ReplicationEvent, Needed};
+use kvs_store::observer::Key;
+
+use crate::agenda::Step;
+use crate::ledger::Held;
+use crate::world::World;
+
+/// A client that waits.
+#[derive(Debug, Clone)]
+struct Wait {
+    place: usize,
+    process: u64,
+    key: Key,
+    held: Held,
+    since: Duration,
+    needed: Needed,
+}
+
+/// What a client was told.
+#[derive(Debug, Clone)]
+pub struct Told {
+    /// Which key it wrote.
+    pub key: Key,
+    /// What it wrote.
+    pub held: Held,
+    /// How many other nodes have it.
+    pub count: u32,
+}
+
+/// Clients that wait, and what those were told that waited.
+#[derive(Debug, Default)]
+pub struct Waits {
+    waiting: BTreeMap<u64, Wait>,
+    next_ticket: u64,
+    told: BTreeMap<u64, Told>,
+}
+
+impl Waits {
+    /// A wait ends without a word.
+    pub fn remove(&mut self, ticket: u64) {
+        self.waiting.remove(&ticket);
+    }
+
+    /// What a client was told; `None` while it waits, and when its node ended before.
+    #[must_use]
+    pub fn told(&self, ticket: u64) -> Option<&Told> {
+        self.told.get(&ticket)
+    }
+
+    /// How many were told something.
+    #[must_use]
+    pub fn told_count(&self) -> usize {
+        self.told.len()
+    }
+}
+
+impl World {
+    /// A client waits until others have its write, for so long at the most; answers the wait.
+    ///
+    /// # Errors
+    ///
+    /// The promise that is broken by it.
+    pub fn wait(
+        &mut self,
+        place: usize,
+        key: &Key,
+        held: Held,
+        needed: Needed,
+        patience: Duration,
+    ) -> Result<u64, String> {
+        let ticket = self.waits.next_ticket;
+        self.waits.next_ticket += 1;
+        let Some(process) =
+            self.node(place).and_then(|node| node.process.as_ref()).map(|process| process.number)
+        else {
+            return Ok(ticket);
+        };
+        let wait = Wait { place, process, key: key.clone(), held, since: self.now(), needed };
+        self.waits.waiting.insert(ticket, wait);
+        self.after(patience, Step::GiveUp { ticket });
+        self.drive_replication(place, ReplicationEvent::Await { ticket, dot: held.dot, needed })?;
+        Ok(ticket)
+    }
+
+    /// A client waits no longer.
+    pub(crate) fn give_up(&mut self, ticket: u64) -> Result<(), String> {
+        let Some(Wait { place, process, .. }) = self.waits.waiting.get(&ticket).cloned() else {
+            return Ok(());
+        };
+        if self.process_mut(place, process).is_none() {
+            self.waits.remove(ticket);
+            return Ok(());
+        }
+        self.drive_replication(place, ReplicationEvent::GiveUp { ticket })
+    }
+
+    /// A client is told that so many other nodes have its write: so many other disks hold its version or a newer one of
+    /// its key at this moment, visible and not parked.
+    ///
+    /// A disk that was put back since the write was made is excused: it told the truth when it spoke.
+    pub(crate) fn confirm(&mut self, ticket: u64, count: u32) -> Result<(), String> {
+        let Some(wait) = self.waits.waiting.remove(&ticket) else { return Ok(()) };
+        let Wait { place, key, held, since, needed, .. } = wait;
+        self.tell(|| {
+            format!("client: {place} says that {count} others have {key:?} {held:?}, of {needed:?}")
+        });
+        let others = (0..self.places()).filter(|other| *other != place);
+        let has = |other: &usize| {
+            let was_put_back =
+                self.node(*other).and_then(|node| node.put_back_at).is_some_and(|at| at >= since);
+            was_put_back || self.ledger.has(*other, &key, &held.version)
+        };
+        let holders = others.filter(has).count();
+        if holders < usize::try_from(count).unwrap_or(usize::MAX) {
+            return Err(format!(
+                "{place} told a client that {count} others have {held:?} of {key:?}, and {holders} have it"
+            ));
+        }
+        self.waits.told.insert(ticket, Told { key, held, count });
+        Ok(())
+    }
+}
