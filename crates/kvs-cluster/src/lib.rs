@@ -11,6 +11,7 @@ pub mod clocks;
 pub mod contract;
 pub mod error;
 mod fetching;
+mod folding;
 mod held_session;
 pub mod limits;
 mod peer;

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kvs_core::cursor::Cursor;
+use kvs_core::origin::born_s;
 use kvs_core::vector::Vector;
 use kvs_protocol::call::{CallFailure, CallId, CallKind, Now};
 use kvs_protocol::membership::member::Member;
@@ -28,7 +29,7 @@ use crate::acknowledgements::Acknowledgements;
 use crate::bootstrap::Bootstrap;
 use crate::contract::{Effect, Event};
 use crate::held_session::Repair;
-use crate::limits::{ACKNOWLEDGED_INTERVAL, FLOOR_INTERVAL, MOMENTS_MAX};
+use crate::limits::{ACKNOWLEDGED_INTERVAL, FLOOR_INTERVAL, FOLD_INTERVAL, MOMENTS_MAX};
 use crate::peer::Peer;
 use crate::report::SessionReport;
 use crate::settings::{Begins, ReplicatorSettings, Writing};
@@ -79,6 +80,7 @@ pub struct Replicator {
     /// The shortest grace of tombstones that is known of any member, as noted.
     pub(crate) shortest_grace_ms: u64,
     floor_at: Duration,
+    pub(crate) fold_at: Duration,
     /// Which own writes some peer has, as noted, and when that may be noted again.
     acknowledged: Vector,
     acknowledged_at: Duration,
@@ -129,6 +131,7 @@ impl Replicator {
             clock,
             shortest_grace_ms,
             floor_at: Duration::ZERO,
+            fold_at: now.monotonic + FOLD_INTERVAL,
             acknowledged,
             acknowledged_at: Duration::ZERO,
             now,
@@ -182,7 +185,7 @@ impl Replicator {
         // While everything is fetched no session is held, however long one is due.
         let repair = self.repair.deadline().filter(|_| self.bootstrap.is_none());
         let times = statuses.chain(retries).chain(page).chain(repair);
-        times.chain([self.floor_at]).chain(self.clock.due_at()).min()
+        times.chain([self.floor_at, self.fold_at]).chain(self.clock.due_at()).min()
     }
 
     /// Brings what can be done now under way.
@@ -193,6 +196,7 @@ impl Replicator {
         self.fetch();
         self.hold_sessions();
         self.set_floors();
+        self.fold();
         self.tell_modes();
     }
 
@@ -295,15 +299,24 @@ impl Replicator {
         self.waiting.settle(others, vectors, &mut self.effects);
     }
 
-    /// A peer knows writes of this node that this node does not remember: their numbers must not be given out again.
+    /// A peer knows writes of this node's epoch that this node does not remember: their numbers must not be given out again. Or
+    /// it takes the epoch for one that ended long ago: then its writes must be given other numbers.
     pub(crate) fn check_own_numbers(&self, theirs: &Vector) {
         let own = self.store.identity().origin;
         let held = self.store.vector();
+        let folded_before_s = theirs.marker(own.node);
         // Of epochs of other lives they may well know more.
-        let forgotten = theirs.seq(&own) > held.seq(&own);
-        if forgotten {
-            tracing::warn!("a peer knows writes of this node that it does not remember: a new epoch begins");
-            let begun = self.store.commit(Transaction { writes: Vec::new(), marks: vec![Mark::BeginEpoch] });
+        let mark = if folded_before_s > born_s(own.epoch) {
+            Some(Mark::Renew(folded_before_s))
+        } else {
+            (theirs.entry(&own) > held.entry(&own)).then_some(Mark::BeginEpoch)
+        };
+        if let Some(mark) = mark {
+            tracing::warn!(
+                ?mark,
+                "a peer knows writes of this node that it does not remember: a new epoch begins"
+            );
+            let begun = self.store.commit(Transaction { writes: Vec::new(), marks: vec![mark] });
             if let Err(error) = begun {
                 tracing::error!(%error, "the new epoch could not be noted");
             }
@@ -336,8 +349,7 @@ impl Replicator {
         self.acknowledged_at = self.now.monotonic + ACKNOWLEDGED_INTERVAL;
         let mut known = self.acknowledged.clone();
         for peer in self.peers.values() {
-            let own = peer.shipping.received().iter().filter(|(origin, _)| origin.node == self.own);
-            known.join(&own.map(|(origin, seq)| (*origin, seq)).collect());
+            known.join(&peer.shipping.received().of_node(self.own));
         }
         if known == self.acknowledged {
             return;

@@ -99,6 +99,16 @@ impl ParkedDots {
         own.min(sender)
     }
 
+    /// Lowers a vector to what of it is held.
+    pub(crate) fn lower(&self, vector: &mut Vector) {
+        for (origin, (lowest, _)) in &self.dots {
+            vector.lower_to(*origin, lowest.saturating_sub(1));
+        }
+        for (sender, received) in &self.senders {
+            vector.lower(*sender, received);
+        }
+    }
+
     /// Whether nothing is parked.
     #[must_use]
     pub fn is_empty(&self) -> bool {

@@ -3,7 +3,7 @@
 //!
 //! | table, key | value |
 //! | --- | --- |
-//! | `vectors`, origin | seq (8) |
+//! | `vectors` | see `vector_rows.rs` |
 //! | `cursors`, node uuid | epoch (4 or 8), local sequence (8) |
 //! | `node`, `lives` | per epoch of this node, 32 bytes: epoch (8), local sequence before it (8), last seq of it (8), latest stamp in it in ms (8) |
 //! | `node`, `sweep` | stamp in ms (8) above which records may be void and current, by how much the clock was ahead in ms (8) |
@@ -25,11 +25,13 @@ use uuid::Uuid;
 
 use crate::engine::contract::{Batch, Engine, Order, Snapshot};
 use crate::error::StoreError;
-use crate::keys::{after_prefix, origin_key, read_origin_key, read_record_key};
+use crate::heard::Heard;
+use crate::keys::{after_prefix, read_record_key};
 use crate::node::{Counters, Identity, epoch_of};
 use crate::parked::{self, ParkedDots};
 use crate::read::view::View;
 use crate::table::Table;
+use crate::vector_rows;
 
 /// What was kept of epochs before their stamps were: 20 bytes each, without the last field.
 const EPOCHS: &[u8] = b"epochs";
@@ -68,6 +70,8 @@ pub struct Sweep {
 pub struct Standing {
     /// What was received of each origin; this node's current epoch is counted elsewhere.
     pub vector: Vector,
+    /// What was heard of besides.
+    pub heard: Heard,
     /// How far the peers' logs were read.
     pub cursors: BTreeMap<Uuid, LogPosition>,
     /// This node's epochs, oldest first; the last one is current.
@@ -92,12 +96,7 @@ impl Standing {
         let snapshot = engine.snapshot();
         let all = || (Bound::Unbounded, Bound::Unbounded);
         let mut standing = Self { epochs, sweep: load_sweep(engine)?, ..Self::default() };
-        for row in snapshot.range(Table::Vectors, all(), Order::Ascending) {
-            let (key, value) = row?;
-            let corrupt = || StoreError::corrupt(Table::Vectors.name(), &key, "it cannot be read");
-            let origin = read_origin_key(&key).ok_or_else(corrupt)?;
-            standing.vector.raise(origin, Cursor::new(&value).u64().map_err(|_| corrupt())?);
-        }
+        (standing.vector, standing.heard) = vector_rows::load(&*snapshot)?;
         for row in snapshot.range(Table::Cursors, all(), Order::Ascending) {
             let (key, value) = row?;
             let corrupt = || StoreError::corrupt(Table::Cursors.name(), &key, "it cannot be read");
@@ -134,11 +133,43 @@ impl Standing {
     /// The vector without the writes that are parked, and without those behind them: what is held.
     #[must_use]
     pub fn held(&self) -> Vector {
-        if self.parked_dots.is_empty() {
-            return self.vector.clone();
+        let mut held = self.vector.clone();
+        self.parked_dots.lower(&mut held);
+        held
+    }
+
+    /// The highest numbers of a node's epochs that came here in some way, where they are not held up to there; `None` when
+    /// some may be missing.
+    #[must_use]
+    pub fn heard_of(&self, node: Uuid) -> Option<BTreeMap<u64, u64>> {
+        if self.heard.is_full() {
+            return None;
         }
-        let below = |(origin, seq): (&Origin, u64)| (*origin, seq.min(self.parked_dots.below(origin)));
-        self.vector.iter().map(below).collect()
+        let mut heard: BTreeMap<u64, u64> = self.heard.of_node(node).collect();
+        if !self.parked_dots.is_empty() {
+            let held = self.held();
+            let received = self.vector.iter().filter(|(origin, _)| origin.node == node);
+            for (origin, seq) in received.filter(|(origin, seq)| held.seq(origin) < *seq) {
+                let highest = heard.entry(origin.epoch).or_default();
+                *highest = seq.max(*highest);
+            }
+        }
+        Some(heard)
+    }
+
+    /// Folds the epochs of this node away that began before a second since 1970. One of which stamps are ahead of the clock is
+    /// still listed, as they may have to be taken back.
+    pub(crate) fn fold(&mut self, own: Origin, before_s: u64, now_ms: u64) {
+        self.vector.fold(own.node, before_s);
+        self.heard.forget_covered(&self.vector);
+        let first = self.epochs.first().map_or(0, |start| start.after_local_seq);
+        self.epochs.retain(|start| {
+            start.epoch == own.epoch || born_s(start.epoch) >= before_s || start.top_ms > now_ms
+        });
+        // Whoever last read the log in an epoch that is not listed any more reads it from its beginning.
+        if let Some(start) = self.epochs.first_mut() {
+            start.after_local_seq = first;
+        }
     }
 
     /// Whether a write of another origin was received and is held, or something newer is.
@@ -148,11 +179,11 @@ impl Standing {
 
     /// Adds the rows by which `after` differs from this.
     pub(crate) fn put_changes(&self, after: &Self, batch: &mut Batch) {
-        for (origin, seq) in after.vector.iter().filter(|(origin, seq)| self.vector.seq(origin) != *seq) {
-            put_vector(batch, origin, seq);
+        if self.vector != after.vector {
+            vector_rows::put_vector_changes(&self.vector, &after.vector, batch);
         }
-        for (origin, _) in self.vector.iter().filter(|(origin, _)| after.vector.seq(origin) == 0) {
-            batch.remove(Table::Vectors, origin_key(origin));
+        if self.heard != after.heard {
+            vector_rows::put_heard_changes(&self.heard, &after.heard, batch);
         }
         for node in self.cursors.keys().filter(|node| !after.cursors.contains_key(node)) {
             batch.remove(Table::Cursors, node.as_bytes().to_vec());
@@ -200,10 +231,6 @@ fn recalls(snapshot: &dyn Snapshot) -> Result<Recalls, StoreError> {
     Ok(recalls)
 }
 
-fn put_vector(batch: &mut Batch, origin: &Origin, seq: u64) {
-    batch.put(Table::Vectors, origin_key(origin), seq.to_be_bytes().to_vec());
-}
-
 fn put_cursor(batch: &mut Batch, node: Uuid, position: LogPosition) {
     let mut value = Vec::with_capacity(16);
     push_epoch(position.epoch, &mut value);
@@ -219,7 +246,8 @@ fn read_position(value: &[u8]) -> Option<LogPosition> {
 }
 
 /// Begins a new epoch: numbers that this node gave out may be forgotten and must not be given out again. The numbers of
-/// an epoch begin at 1. Its beginning is not before that of the epoch before it, and later when that one gave numbers out.
+/// an epoch begin at 1. Its beginning is after the node's marker and not before that of the epoch before it, and later when that
+/// one gave numbers out.
 /// The rest of it is drawn at random, so that no other life of the node, one that this directory has forgotten included, can
 /// have had it.
 pub(crate) fn begin_epoch(
@@ -234,7 +262,8 @@ pub(crate) fn begin_epoch(
     standing.vector.raise(identity.origin, last_seq);
     let node = identity.origin.node;
     let before_s = born_s(identity.origin.epoch).saturating_add(u64::from(last_seq > 0));
-    let born_s = before_s.max(now_ms / 1000);
+    let folded_s = Some(standing.vector.marker(node)).filter(|marker_s| *marker_s > 0);
+    let born_s = before_s.max(now_ms / 1000).max(folded_s.map_or(0, |marker_s| marker_s.saturating_add(1)));
     let mut random = random;
     let mut epoch = epoch_of(born_s, random);
     while standing.knows_epoch(&Origin { node, epoch }) {

@@ -17,7 +17,7 @@
 //! | --- | --- |
 //! | 1 | version, 2 |
 //! | 1 + 16 | 1 and the receiver's cursor now, or 0 and none |
-//! | n | the receiver's vector now |
+//! | n | the receiver's vector now, as far as it is about the sender |
 //! | n | versions that the sender must forget |
 
 use bytes::Bytes;
@@ -52,7 +52,7 @@ pub struct ReplicateRequest {
 pub struct ReplicateReply {
     /// Its cursor now, on its disk.
     pub cursor: Option<LogPosition>,
-    /// Its vector now.
+    /// Its vector now, as far as it is about the sender's writes.
     pub vector: Vector,
     /// Versions that it received, deleted and collected: the sender must forget them.
     pub drops: Vec<KeyedVersion>,

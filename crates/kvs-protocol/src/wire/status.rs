@@ -22,6 +22,8 @@
 //! | 2 + 16 each | epochs of the asker of which records are parked: epoch (8), the latest stamp parked of it (8), ms |
 //! | 1 + 16 | 1 and the answerer's cursor into the asker's log, or 0 and none |
 //! | n | what the answerer holds: its vector, lowered below what it has parked |
+//! | 1 | 1 when what follows is everything, 0 when nothing follows, as there is too much of it |
+//! | 2 + 16 each | epochs of the asker of which the answerer heard more than it holds: epoch (8), highest number (8) |
 
 use kvs_core::cursor::Cursor;
 use kvs_core::log_position::LogPosition;
@@ -36,6 +38,9 @@ const REPLY_VERSION: u8 = 3;
 
 /// Most epochs of one node that a reply names; those of which the latest stamps are parked are named first.
 pub const PARKED_EPOCHS_MAX: usize = 1024;
+
+/// Most epochs of one node of which a reply says that more was heard of.
+pub const HEARD_EPOCHS_MAX: usize = 1024;
 
 /// Asks where a node stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -68,6 +73,9 @@ pub struct StatusReply {
     pub cursor: Option<LogPosition>,
     /// What it holds: what it has received, lowered below what it has parked.
     pub vector: Vector,
+    /// The asker's epochs of which it heard more than it holds, and the highest number of each; `None` when they are more than
+    /// [`HEARD_EPOCHS_MAX`] or it does not know them all.
+    pub heard: Option<Vec<(u64, u64)>>,
 }
 
 impl StatusRequest {
@@ -119,6 +127,17 @@ impl StatusReply {
         }
         put_position(self.cursor, &mut out);
         self.vector.encode_into(&mut out);
+        match self.heard.as_ref().filter(|heard| heard.len() <= HEARD_EPOCHS_MAX) {
+            Some(heard) => {
+                out.push(1);
+                out.extend_from_slice(&u16::try_from(heard.len()).unwrap_or(u16::MAX).to_be_bytes());
+                for (epoch, seq) in heard {
+                    out.extend_from_slice(&epoch.to_be_bytes());
+                    out.extend_from_slice(&seq.to_be_bytes());
+                }
+            }
+            None => out.push(0),
+        }
         out
     }
 
@@ -144,18 +163,27 @@ impl StatusReply {
             },
             parked: cursor.u64()?,
             grace_ms: cursor.u64()?,
-            parked_epochs: take_epochs(&mut cursor)?,
+            parked_epochs: take_epochs(&mut cursor, PARKED_EPOCHS_MAX, "parked epochs")?,
             cursor: take_position(&mut cursor)?,
             vector: Vector::decode(&mut cursor)?,
+            heard: match cursor.u8()? {
+                0 => None,
+                1 => Some(take_epochs(&mut cursor, HEARD_EPOCHS_MAX, "epochs heard of")?),
+                _ => return Err(DecodeError::Field("epochs heard of")),
+            },
         };
         take_end(&cursor).map(|()| reply)
     }
 }
 
-fn take_epochs(cursor: &mut Cursor<'_>) -> Result<Vec<(u64, u64)>, DecodeError> {
+fn take_epochs(
+    cursor: &mut Cursor<'_>,
+    max: usize,
+    field: &'static str,
+) -> Result<Vec<(u64, u64)>, DecodeError> {
     let count = usize::from(cursor.u16()?);
-    if count > PARKED_EPOCHS_MAX {
-        return Err(DecodeError::Field("parked epochs"));
+    if count > max {
+        return Err(DecodeError::Field(field));
     }
     (0..count).map(|_| Ok((cursor.u64()?, cursor.u64()?))).collect()
 }
@@ -171,7 +199,7 @@ mod tests {
     fn messages_read_back() {
         let request = StatusRequest { nonce: [3; 16], floor_ms: 9 };
         assert_eq!(StatusRequest::decode(&request.encode()), Ok(request));
-        for root in [Some([4; 8]), None] {
+        for (root, heard) in [(Some([4; 8]), None), (None, Some(vec![(1 << 32 | 1, 5)]))] {
             let reply = StatusReply {
                 mode: Mode::Syncing,
                 wall_ms: 1,
@@ -182,6 +210,7 @@ mod tests {
                 parked_epochs: vec![(7, 9), (8, 1)],
                 cursor: None,
                 vector: Vector::default(),
+                heard,
             };
             assert_eq!(StatusReply::decode(&reply.encode()), Ok(reply));
         }

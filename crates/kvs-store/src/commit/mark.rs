@@ -40,6 +40,12 @@ pub enum Mark {
     Joined(u64),
     /// Begins a new epoch: numbers may have been forgotten.
     BeginEpoch,
+    /// Folds the epochs of this node away that began before this second since 1970: every member covers them, as far as anybody
+    /// has heard of them.
+    Fold(u64),
+    /// Ends the current epoch, should it have begun before this second since 1970, and writes what was written in it anew: members
+    /// have folded it away already.
+    Renew(u64),
     /// Takes back what this node stamped later than the commit's clock says, and begins a new epoch.
     Recall {
         /// Epochs of this node that it does not remember and of which a peer has something parked.

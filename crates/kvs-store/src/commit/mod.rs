@@ -6,6 +6,7 @@ pub(crate) mod chores;
 pub(crate) mod committer;
 pub(crate) mod housekeeping;
 pub(crate) mod key_state;
+mod folding;
 pub mod mark;
 pub(crate) mod peer;
 pub(crate) mod plan;
