@@ -9,13 +9,14 @@
 //! stays some time behind now. What turns up later than that counts as received: it is a write that no member had for all that
 //! time, and where it is found it goes to the history.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kvs_core::origin::{Origin, born_s};
 use kvs_core::vector::Vector;
 use kvs_store::commit::mark::Mark;
 use kvs_store::commit::write::Transaction;
 use kvs_store::shared::ClockVerdict;
+use uuid::Uuid;
 
 use crate::limits::FOLD_INTERVAL;
 use crate::replicator::Replicator;
@@ -43,7 +44,40 @@ pub(crate) fn marker(
 ) -> Option<u64> {
     let node = current.node;
     let before_s = own.vector.marker(node);
-    // Every ended epoch that anybody knows, with the highest number that anybody heard of.
+    let highest = highest_heard_of(current, listed, own, others)?;
+    let is_covered = |epoch: u64, seq: u64| {
+        let origin = Origin { node, epoch };
+        std::iter::once(own).chain(others).all(|member| member.vector.seq(&origin) >= seq)
+    };
+    let first_to_stay = highest.iter().find(|(epoch, seq)| !is_covered(**epoch, **seq));
+    let first_to_stay_s = first_to_stay.map_or(born_s(current.epoch), |(epoch, _)| born_s(*epoch));
+    let marker_s = first_to_stay_s.min(born_s(current.epoch)).min(latest_s);
+    // One that folds nothing is not worth a write.
+    let folds_something = highest.keys().any(|epoch| born_s(*epoch) < marker_s);
+    folds_something.then_some(marker_s).filter(|marker_s| *marker_s > before_s)
+}
+
+/// The ended epochs of a node that are not covered by it up to the highest number that anybody heard of, with these numbers:
+/// what it lacks of lives that its directory has forgotten. `None` when that cannot be said.
+pub(crate) fn gaps(
+    current: Origin,
+    own: &Knowledge<'_>,
+    others: &[Knowledge<'_>],
+) -> Option<BTreeMap<u64, u64>> {
+    let mut gaps = highest_heard_of(current, std::iter::empty(), own, others)?;
+    gaps.retain(|epoch, seq| own.vector.seq(&Origin { epoch: *epoch, ..current }) < *seq);
+    Some(gaps)
+}
+
+/// Every ended epoch of a node that anybody knows and that is not folded, with the highest number that anybody heard of.
+fn highest_heard_of(
+    current: Origin,
+    listed: impl Iterator<Item = u64>,
+    own: &Knowledge<'_>,
+    others: &[Knowledge<'_>],
+) -> Option<BTreeMap<u64, u64>> {
+    let node = current.node;
+    let before_s = own.vector.marker(node);
     let mut highest: BTreeMap<u64, u64> = listed.map(|epoch| (epoch, 0)).collect();
     for member in std::iter::once(own).chain(others) {
         if member.vector.marker(node) > before_s {
@@ -57,16 +91,37 @@ pub(crate) fn marker(
         }
     }
     highest.retain(|epoch, _| *epoch != current.epoch && born_s(*epoch) >= before_s);
-    let is_covered = |epoch: u64, seq: u64| {
-        let origin = Origin { node, epoch };
-        std::iter::once(own).chain(others).all(|member| member.vector.seq(&origin) >= seq)
-    };
-    let first_to_stay = highest.iter().find(|(epoch, seq)| !is_covered(**epoch, **seq));
-    let first_to_stay_s = first_to_stay.map_or(born_s(current.epoch), |(epoch, _)| born_s(*epoch));
-    let marker_s = first_to_stay_s.min(born_s(current.epoch)).min(latest_s);
-    // One that folds nothing is not worth a write.
-    let folds_something = highest.keys().any(|epoch| born_s(*epoch) < marker_s);
-    folds_something.then_some(marker_s).filter(|marker_s| *marker_s > before_s)
+    Some(highest)
+}
+
+/// Which members have given this node everything that they have, since it knows what it lacks of its lost lives.
+///
+/// A number of a lost life that is heard of and that nobody covers would keep its epoch, and all later ones, for ever: whoever
+/// could say what came before it is gone. Once every member has given what it has, whatever nobody has is lost with that life,
+/// and this node covers the rest.
+#[derive(Debug, Default)]
+pub(crate) struct Adopting {
+    gaps: BTreeMap<u64, u64>,
+    gave: BTreeSet<Uuid>,
+}
+
+impl Adopting {
+    /// A member has just given everything. Answers what is covered now, when it was the last one.
+    pub(crate) fn note(
+        &mut self,
+        from: Uuid,
+        gaps: BTreeMap<u64, u64>,
+        mut members: impl Iterator<Item = Uuid>,
+    ) -> Option<BTreeMap<u64, u64>> {
+        if self.gaps != gaps {
+            // What it gave it may have given before it heard of this.
+            *self = Self { gaps, gave: BTreeSet::new() };
+            return None;
+        }
+        self.gave.insert(from);
+        let is_last = !self.gaps.is_empty() && members.all(|member| self.gave.contains(&member));
+        is_last.then(|| std::mem::take(self).gaps)
+    }
 }
 
 impl Replicator {
@@ -83,18 +138,38 @@ impl Replicator {
         }
     }
 
-    fn next_marker_s(&self) -> Option<u64> {
-        let counting = || self.peers.values().filter(|peer| peer.counts());
-        if self.bootstrap.is_some()
-            || (self.store.clock_verdict() != ClockVerdict::Agrees && counting().next().is_some())
-        {
-            return None;
+    /// What every other member knows, if each has said so. Only what it said to this process counts: what it said before may be
+    /// of another life of it.
+    fn others(&self) -> Option<Vec<Knowledge<'_>>> {
+        let counting = self.peers.values().filter(|peer| peer.counts());
+        let told = counting.map(|peer| peer.told.as_ref());
+        told.map(|told| told.map(|(vector, heard)| Knowledge { vector, heard: heard.as_ref() })).collect()
+    }
+
+    /// A peer has given everything that it has in a session, and nothing of it waits.
+    pub(crate) fn adopt(&mut self, from: Uuid) {
+        if self.bootstrap.is_some() || self.peers.get(&from).is_none_or(|peer| peer.parked > 0) {
+            return;
         }
-        let mut others = Vec::new();
-        for peer in counting() {
-            // Only what it said to this process: what it said before may be of another life of it.
-            let (vector, heard) = peer.told.as_ref()?;
-            others.push(Knowledge { vector, heard: heard.as_ref() });
+        let (standing, vector) = self.store.told();
+        let heard = standing.heard_of(self.own);
+        let own = Knowledge { vector: &vector, heard: heard.as_ref() };
+        let current = self.store.identity().origin;
+        let Some(gaps) = self.others().and_then(|others| gaps(current, &own, &others)) else { return };
+        let members = self.peers.iter().filter(|(_, peer)| peer.counts()).map(|(node, _)| *node);
+        let Some(covered) = self.adopting.note(from, gaps, members) else { return };
+        let claim = covered.into_iter().map(|(epoch, seq)| (Origin { epoch, ..current }, seq)).collect();
+        let marks = vec![Mark::Raise(claim)];
+        if let Err(error) = self.store.commit(Transaction { writes: Vec::new(), marks }) {
+            tracing::warn!(%error, "what is left of this node's lost lives could not be noted");
+        }
+    }
+
+    fn next_marker_s(&self) -> Option<u64> {
+        let others = self.others()?;
+        let is_confirmed = self.store.clock_verdict() == ClockVerdict::Agrees || others.is_empty();
+        if self.bootstrap.is_some() || !is_confirmed {
+            return None;
         }
         let (standing, vector) = self.store.told();
         let heard = standing.heard_of(self.own);
@@ -108,7 +183,7 @@ impl Replicator {
 
 #[cfg(test)]
 mod tests {
-    use super::{Knowledge, marker};
+    use super::{Adopting, Knowledge, gaps, marker};
     use kvs_core::origin::{Origin, epoch_at};
     use kvs_core::vector::Vector;
     use std::collections::BTreeMap;
@@ -215,6 +290,30 @@ mod tests {
             let own = Knowledge { vector: &own.0, heard: own.1.as_ref() };
             assert_eq!(marker(current, listed, &own, &all, *latest_s), *expected, "{name}");
         }
+    }
+
+    #[test]
+    fn what_a_lost_life_left_is_covered_once_every_member_gave_what_it_has() {
+        let current = Origin { node: NODE, epoch: epoch_at(40, 7) };
+        let own = told((0, &[(10, 5)], Some(&[(30, 2)])));
+        let own = Knowledge { vector: &own.0, heard: own.1.as_ref() };
+        let other = told((0, &[(10, 5), (20, 3), (40, 9)], Some(&[(20, 4)])));
+        let other = [Knowledge { vector: &other.0, heard: other.1.as_ref() }];
+        let lacking: BTreeMap<u64, u64> = [(epoch_at(20, 7), 4), (epoch_at(30, 7), 2)].into();
+        assert_eq!(gaps(current, &own, &other), Some(lacking.clone()));
+        assert_eq!(gaps(current, &own, &[Knowledge { heard: None, ..other[0].clone() }]), None);
+
+        let (first, second) = (Uuid::from_u128(2), Uuid::from_u128(3));
+        let members = || [first, second].into_iter();
+        let mut adopting = Adopting::default();
+        assert_eq!(adopting.note(first, lacking.clone(), members()), None, "it may have been given before");
+        assert_eq!(adopting.note(first, lacking.clone(), members()), None);
+        let more: BTreeMap<u64, u64> = [(epoch_at(20, 7), 6)].into();
+        assert_eq!(adopting.note(second, more.clone(), members()), None, "more was heard of meanwhile");
+        assert_eq!(adopting.note(second, more.clone(), members()), None);
+        assert_eq!(adopting.note(first, more.clone(), members()), Some(more));
+        assert_eq!(adopting.note(first, BTreeMap::new(), members()), None);
+        assert_eq!(adopting.note(second, BTreeMap::new(), members()), None, "there is nothing to cover");
     }
 
     #[test]

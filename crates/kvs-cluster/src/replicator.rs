@@ -28,6 +28,7 @@ use uuid::Uuid;
 use crate::acknowledgements::Acknowledgements;
 use crate::bootstrap::Bootstrap;
 use crate::contract::{Effect, Event};
+use crate::folding::Adopting;
 use crate::held_session::Repair;
 use crate::limits::{ACKNOWLEDGED_INTERVAL, FLOOR_INTERVAL, FOLD_INTERVAL, MOMENTS_MAX};
 use crate::peer::Peer;
@@ -81,6 +82,8 @@ pub struct Replicator {
     pub(crate) shortest_grace_ms: u64,
     floor_at: Duration,
     pub(crate) fold_at: Duration,
+    /// Who gave everything since it is known what is missing of this node's lost lives.
+    pub(crate) adopting: Adopting,
     /// Which own writes some peer has, as noted, and when that may be noted again.
     acknowledged: Vector,
     acknowledged_at: Duration,
@@ -132,6 +135,7 @@ impl Replicator {
             shortest_grace_ms,
             floor_at: Duration::ZERO,
             fold_at: now.monotonic + FOLD_INTERVAL,
+            adopting: Adopting::default(),
             acknowledged,
             acknowledged_at: Duration::ZERO,
             now,
@@ -231,6 +235,7 @@ impl Replicator {
             if is_restarted || (peer.is_reachable() && !was_reachable) {
                 // It may stand elsewhere than it did.
                 peer.shipping.lose();
+                peer.told = None;
                 peer.retry_at = Duration::ZERO;
                 peer.status_at = Duration::ZERO;
             }

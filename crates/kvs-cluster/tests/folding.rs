@@ -320,6 +320,13 @@ fn a_version_that_one_member_only_heard_of_keeps_its_epoch() {
     world.cut.clear();
     world.run(60);
     world.all_have("lost", Some("1"));
+    // What was before it is lost with that life: once every member has given what it has, nothing more is waited for.
+    for _ in 0..16 {
+        world.clock.0.fetch_add(4 * HOUR_MS, Ordering::SeqCst);
+        world.run(12);
+    }
+    assert_eq!(world.nodes[0].store.vector().seq(&written.dot.origin), u64::MAX);
+    world.all_have("lost", Some("1"));
     world.assert_nothing_was_dropped();
 }
 
