@@ -13,13 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kvs_core::origin::{Origin, born_s};
 use kvs_core::vector::Vector;
-use kvs_store::commit::mark::Mark;
-use kvs_store::commit::write::Transaction;
-use kvs_store::shared::ClockVerdict;
 use uuid::Uuid;
-
-use crate::limits::FOLD_INTERVAL;
-use crate::replicator::Replicator;
 
 /// What one member knows of the epochs of the node that folds.
 #[derive(Debug, Clone)]
@@ -124,63 +118,6 @@ impl Adopting {
     }
 }
 
-impl Replicator {
-    /// Folds what may be folded, now and then.
-    pub(crate) fn fold(&mut self) {
-        if self.now.monotonic < self.fold_at {
-            return;
-        }
-        self.fold_at = self.now.monotonic + FOLD_INTERVAL;
-        let Some(marker_s) = self.next_marker_s() else { return };
-        match self.store.commit(Transaction { writes: Vec::new(), marks: vec![Mark::Fold(marker_s)] }) {
-            Ok(_) => tracing::debug!(marker_s, "epochs that every member has were folded away"),
-            Err(error) => tracing::warn!(%error, "epochs that every member has could not be folded away"),
-        }
-    }
-
-    /// What every other member knows, if each has said so. Only what it said to this process counts: what it said before may be
-    /// of another life of it.
-    fn others(&self) -> Option<Vec<Knowledge<'_>>> {
-        let counting = self.peers.values().filter(|peer| peer.counts());
-        let told = counting.map(|peer| peer.told.as_ref());
-        told.map(|told| told.map(|(vector, heard)| Knowledge { vector, heard: heard.as_ref() })).collect()
-    }
-
-    /// A peer has given everything that it has in a session, and nothing of it waits.
-    pub(crate) fn adopt(&mut self, from: Uuid) {
-        if self.bootstrap.is_some() || self.peers.get(&from).is_none_or(|peer| peer.parked > 0) {
-            return;
-        }
-        let (standing, vector) = self.store.told();
-        let heard = standing.heard_of(self.own);
-        let own = Knowledge { vector: &vector, heard: heard.as_ref() };
-        let current = self.store.identity().origin;
-        let Some(gaps) = self.others().and_then(|others| gaps(current, &own, &others)) else { return };
-        let members = self.peers.iter().filter(|(_, peer)| peer.counts()).map(|(node, _)| *node);
-        let Some(covered) = self.adopting.note(from, gaps, members) else { return };
-        let claim = covered.into_iter().map(|(epoch, seq)| (Origin { epoch, ..current }, seq)).collect();
-        let marks = vec![Mark::Raise(claim)];
-        if let Err(error) = self.store.commit(Transaction { writes: Vec::new(), marks }) {
-            tracing::warn!(%error, "what is left of this node's lost lives could not be noted");
-        }
-    }
-
-    fn next_marker_s(&self) -> Option<u64> {
-        let others = self.others()?;
-        let is_confirmed = self.store.clock_verdict() == ClockVerdict::Agrees || others.is_empty();
-        if self.bootstrap.is_some() || !is_confirmed {
-            return None;
-        }
-        let (standing, vector) = self.store.told();
-        let heard = standing.heard_of(self.own);
-        let own = Knowledge { vector: &vector, heard: heard.as_ref() };
-        let age_s = self.settings.bootstrap_recent.as_secs();
-        let latest_s = (self.now.wall_ms / 1000).saturating_sub(age_s);
-        let current = self.store.identity().origin;
-        marker(current, standing.epochs.iter().map(|start| start.epoch), &own, &others, latest_s)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::{Adopting, Knowledge, gaps, marker};
@@ -193,6 +130,9 @@ mod tests {
 
     /// A member: its marker, what it covers and what it heard of, each by the second in which the epoch began.
     type Told<'a> = (u64, &'a [(u32, u64)], Option<&'a [(u32, u64)]>);
+
+    /// What is true, the node's own list, what it knows, what others know, the latest marker, the marker.
+    type Row<'a> = (&'a str, &'a [u32], Told<'a>, &'a [Told<'a>], u64, Option<u64>);
 
     fn told((marker_s, covered, heard): Told<'_>) -> (Vector, Option<BTreeMap<u64, u64>>) {
         let mut vector = Vector::default();
@@ -209,8 +149,7 @@ mod tests {
     fn the_marker_is_raised_as_far_as_everybody_has_everything() {
         let none: Option<&[(u32, u64)]> = Some(&[]);
         let full: &[(u32, u64)] = &[(10, 5), (20, 6), (30, 7)];
-        // What is true, the node's own list, what it knows, what others know, the latest marker, the marker.
-        let table: &[(&str, &[u32], Told<'_>, &[Told<'_>], u64, Option<u64>)] = &[
+        let table: &[Row<'_>] = &[
             ("everybody has everything", &[10, 20, 30], (0, full, none), &[(0, full, none)], 90, Some(40)),
             ("alone", &[10, 20, 30], (0, full, none), &[], 90, Some(40)),
             ("not old enough", &[10, 20, 30], (0, full, none), &[], 25, Some(25)),

@@ -14,6 +14,7 @@ mod fetching;
 mod folding;
 mod held_session;
 pub mod limits;
+mod lives;
 mod peer;
 mod receive;
 mod repair;

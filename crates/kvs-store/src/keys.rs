@@ -248,10 +248,10 @@ mod tests {
         /// Short epochs were counted from 1, long ones begin with a second of this century.
         #[test]
         fn dots_sort_as_their_keys_do(
-            left in (1..3_u32, 0..3_u64, 0..3_u64), right in (1..3_u32, 0..3_u64, 0..3_u64), is_long in any::<(bool, bool)>(),
+            left in (1..3_u32, 0..3_u32, 0..3_u64), right in (1..3_u32, 0..3_u32, 0..3_u64), is_long in any::<(bool, bool)>(),
         ) {
-            let dot = |(random, born, seq): (u32, u64, u64), is_long| {
-                let epoch = if is_long { epoch_at(0x6000_0000 + born as u32, random) } else { random.into() };
+            let dot = |(random, born, seq): (u32, u32, u64), is_long| {
+                let epoch = if is_long { epoch_at(0x6000_0000 + born, random) } else { random.into() };
                 Dot { origin: Origin { node: Uuid::nil(), epoch }, seq }
             };
             let (left, right) = (dot(left, is_long.0), dot(right, is_long.1));

@@ -41,8 +41,6 @@ const SWEEP: &[u8] = b"sweep";
 /// Most epochs that are kept apart; older ones are forgotten, and a peer that last read then reads from the start.
 const EPOCHS_MAX: usize = 256;
 
-/// The row of the table `node` with the list of epochs.
-
 /// Where an epoch of this node began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochStart {
