@@ -27,7 +27,7 @@ pub struct ParkedOrigin {
     /// Whether it is there, and so takes back itself what it stamped ahead.
     pub alive: bool,
     /// The epoch.
-    pub epoch: u64,
+    pub epoch: String,
     /// The latest stamp, in milliseconds since 1970.
     pub latest: u64,
 }
@@ -48,7 +48,7 @@ pub struct ParkedRecord {
     /// The uuid of the node that stamped it.
     pub node: String,
     /// In which epoch.
-    pub epoch: u64,
+    pub epoch: String,
 }
 
 /// Asks a node what it has parked.

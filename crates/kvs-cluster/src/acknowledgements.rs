@@ -84,7 +84,8 @@ fn count<'a>(dot: &Dot, vectors: impl Iterator<Item = &'a Vector>, recalls: &Rec
     if recalls.until_ms(&dot.origin).is_some() {
         return 0;
     }
-    u32::try_from(vectors.filter(|vector| vector.covers(dot)).count()).unwrap_or(u32::MAX)
+    // Only a number that stands for the epoch itself is proof: an epoch before a marker is one that nobody has heard of.
+    u32::try_from(vectors.filter(|vector| vector.entry(&dot.origin) >= dot.seq).count()).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]

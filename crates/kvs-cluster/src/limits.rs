@@ -68,6 +68,9 @@ pub const MOMENTS_MAX: usize = 512;
 /// Tombstones that are looked at to tell which member keeps them.
 pub const TOMBSTONES_LOOKED_AT_MAX: usize = 20_000;
 
+/// How often ended epochs are folded away that every member has.
+pub const FOLD_INTERVAL: Duration = Duration::from_secs(60);
+
 /// How often it is noted which own writes some peer has.
 pub const ACKNOWLEDGED_INTERVAL: Duration = Duration::from_secs(5);
 

@@ -1,5 +1,6 @@
 //! One peer, as replication sees it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kvs_core::vector::Vector;
@@ -41,6 +42,9 @@ pub(crate) struct Peer {
     pub(crate) equality: Equality,
     /// Since when its root has been another one, whether or not its log moved meanwhile.
     pub(crate) unequal_since: Option<Duration>,
+    /// What it last said to this process that it holds, and the highest numbers of this node's epochs that it heard of beyond
+    /// that, if it could tell them all; `None` until it said so.
+    pub(crate) told: Option<(Vector, Option<BTreeMap<u64, u64>>)>,
     /// What it had received when it was last compared.
     pub(crate) compared_vector: Vector,
     /// Its clock minus this node's, in milliseconds.
@@ -49,7 +53,7 @@ pub(crate) struct Peer {
     /// How long tombstones stay there, in milliseconds.
     pub(crate) grace_ms: Option<u64>,
     /// Epochs of this node of which it has something parked, with the latest stamps.
-    pub(crate) parked_epochs: Vec<(u32, u64)>,
+    pub(crate) parked_epochs: Vec<(u64, u64)>,
     pub(crate) mode: Mode,
     /// When a session with it may be held again.
     pub(crate) session_at: Duration,
@@ -69,6 +73,7 @@ impl Peer {
             failures: 0,
             equality: Equality::Unknown,
             unequal_since: None,
+            told: None,
             compared_vector: Vector::default(),
             clock_offset_ms: None,
             parked: 0,

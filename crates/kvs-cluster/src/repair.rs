@@ -139,8 +139,9 @@ impl Replicator {
         }
         if let Some(vector) = raise_to {
             let marks = vec![Mark::Raise(vector)];
-            if let Err(error) = self.store.commit(Transaction { writes: Vec::new(), marks }) {
-                tracing::error!(%error, "what a session found could not be noted");
+            match self.store.commit(Transaction { writes: Vec::new(), marks }) {
+                Ok(_) => self.adopt(held.node),
+                Err(error) => tracing::error!(%error, "what a session found could not be noted"),
             }
         }
         let Some(peer) = self.peers.get_mut(&held.node) else { return };

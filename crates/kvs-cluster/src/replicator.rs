@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use kvs_core::cursor::Cursor;
+use kvs_core::origin::born_s;
 use kvs_core::vector::Vector;
 use kvs_protocol::call::{CallFailure, CallId, CallKind, Now};
 use kvs_protocol::membership::member::Member;
@@ -27,8 +28,9 @@ use uuid::Uuid;
 use crate::acknowledgements::Acknowledgements;
 use crate::bootstrap::Bootstrap;
 use crate::contract::{Effect, Event};
+use crate::folding::Adopting;
 use crate::held_session::Repair;
-use crate::limits::{ACKNOWLEDGED_INTERVAL, FLOOR_INTERVAL, MOMENTS_MAX};
+use crate::limits::{ACKNOWLEDGED_INTERVAL, FLOOR_INTERVAL, FOLD_INTERVAL, MOMENTS_MAX};
 use crate::peer::Peer;
 use crate::report::SessionReport;
 use crate::settings::{Begins, ReplicatorSettings, Writing};
@@ -79,6 +81,9 @@ pub struct Replicator {
     /// The shortest grace of tombstones that is known of any member, as noted.
     pub(crate) shortest_grace_ms: u64,
     floor_at: Duration,
+    pub(crate) fold_at: Duration,
+    /// Who gave everything since it is known what is missing of this node's lost lives.
+    pub(crate) adopting: Adopting,
     /// Which own writes some peer has, as noted, and when that may be noted again.
     acknowledged: Vector,
     acknowledged_at: Duration,
@@ -129,6 +134,8 @@ impl Replicator {
             clock,
             shortest_grace_ms,
             floor_at: Duration::ZERO,
+            fold_at: now.monotonic + FOLD_INTERVAL,
+            adopting: Adopting::default(),
             acknowledged,
             acknowledged_at: Duration::ZERO,
             now,
@@ -183,7 +190,7 @@ impl Replicator {
         // While everything is fetched no session is held, however long one is due.
         let repair = self.repair.deadline().filter(|_| self.bootstrap.is_none());
         let times = statuses.chain(retries).chain(page).chain(repair);
-        times.chain([self.floor_at]).chain(self.clock.due_at()).min()
+        times.chain([self.floor_at, self.fold_at]).chain(self.clock.due_at()).min()
     }
 
     /// Brings what can be done now under way.
@@ -194,6 +201,7 @@ impl Replicator {
         self.fetch();
         self.hold_sessions();
         self.set_floors();
+        self.fold();
         self.tell_modes();
     }
 
@@ -228,6 +236,7 @@ impl Replicator {
             if is_restarted || (peer.is_reachable() && !was_reachable) {
                 // It may stand elsewhere than it did.
                 peer.shipping.lose();
+                peer.told = None;
                 peer.retry_at = Duration::ZERO;
                 peer.status_at = Duration::ZERO;
             }
@@ -296,15 +305,24 @@ impl Replicator {
         self.waiting.settle(others, vectors, &self.store.standing().recalls, &mut self.effects);
     }
 
-    /// A peer knows writes of this node that this node does not remember: their numbers must not be given out again.
+    /// A peer knows writes of this node's epoch that this node does not remember: their numbers must not be given out again. Or
+    /// it takes the epoch for one that ended long ago: then its writes must be given other numbers.
     pub(crate) fn check_own_numbers(&self, theirs: &Vector) {
         let own = self.store.identity().origin;
         let held = self.store.vector();
+        let folded_before_s = theirs.marker(own.node);
         // Of epochs of other lives they may well know more.
-        let forgotten = theirs.seq(&own) > held.seq(&own);
-        if forgotten {
-            tracing::warn!("a peer knows writes of this node that it does not remember: a new epoch begins");
-            let begun = self.store.commit(Transaction { writes: Vec::new(), marks: vec![Mark::BeginEpoch] });
+        let mark = if folded_before_s > born_s(own.epoch) {
+            Some(Mark::Renew(folded_before_s))
+        } else {
+            (theirs.entry(&own) > held.entry(&own)).then_some(Mark::BeginEpoch)
+        };
+        if let Some(mark) = mark {
+            tracing::warn!(
+                ?mark,
+                "a peer knows writes of this node that it does not remember: a new epoch begins"
+            );
+            let begun = self.store.commit(Transaction { writes: Vec::new(), marks: vec![mark] });
             if let Err(error) = begun {
                 tracing::error!(%error, "the new epoch could not be noted");
             }
@@ -337,8 +355,7 @@ impl Replicator {
         self.acknowledged_at = self.now.monotonic + ACKNOWLEDGED_INTERVAL;
         let mut known = self.acknowledged.clone();
         for peer in self.peers.values() {
-            let own = peer.shipping.received().iter().filter(|(origin, _)| origin.node == self.own);
-            known.join(&own.map(|(origin, seq)| (*origin, seq)).collect());
+            known.join(&peer.shipping.received().of_node(self.own));
         }
         if known == self.acknowledged {
             return;

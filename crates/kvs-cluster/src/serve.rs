@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use kvs_core::log_position::LogPosition;
+use kvs_core::origin::born_s;
 use kvs_protocol::call::{CallKind, Now};
 use kvs_protocol::mode::Mode;
 use kvs_protocol::reconcile::answer::{answer, compared_root};
@@ -55,6 +56,15 @@ pub fn serve(
 fn replicate(store: &Store, from: Uuid, body: &Bytes) -> Result<Bytes, ServeError> {
     let request = ReplicateRequest::decode(body)?;
     let ReplicateRequest { from: went_on_from, start_local_seq, to, mut claim, records } = request;
+    if store.standing().vector.marker(from) > born_s(to.epoch) {
+        // To this node that epoch is one that ended long ago, and all of it counts as received. Nothing is judged by that: the
+        // sender is told, and begins another epoch.
+        let (standing, vector) = store.told();
+        let cursor = standing.cursors.get(&from).copied();
+        return Ok(ReplicateReply { cursor, vector: vector.of_node(from), drops: Vec::new() }
+            .encode()
+            .into());
+    }
     let received = receive::receive(records);
     if received.unfit > 0 {
         claim = kvs_core::vector::Vector::default();
@@ -62,9 +72,10 @@ fn replicate(store: &Store, from: Uuid, body: &Bytes) -> Result<Bytes, ServeErro
     let marks = vec![Mark::Advance { peer: from, from: went_on_from, start_local_seq, to, claim }];
     let outcomes = store.commit(Transaction { writes: received.writes, marks })?;
     let drops = receive::outlived(body, &outcomes)?;
-    let cursor = store.standing().cursors.get(&from).copied();
+    let (standing, vector) = store.told();
+    let cursor = standing.cursors.get(&from).copied();
     // What is parked was received and is not held: whoever waits for its write must not be told that it is here.
-    Ok(ReplicateReply { cursor, vector: store.vector_held(), drops }.encode().into())
+    Ok(ReplicateReply { cursor, vector: vector.of_node(from), drops }.encode().into())
 }
 
 fn status(
@@ -83,7 +94,7 @@ fn status(
         Err(StoreError::DigestUnread) => None,
         Err(error) => return Err(error.into()),
     };
-    let standing = store.standing();
+    let (standing, vector) = store.told();
     let reply = StatusReply {
         mode,
         wall_ms: now.wall_ms,
@@ -93,7 +104,8 @@ fn status(
         grace_ms: store.tombstone_grace_ms(),
         parked_epochs: standing.parked_dots.epochs_of(from).collect(),
         cursor: standing.cursors.get(&from).copied(),
-        vector: store.vector_held(),
+        heard: standing.heard_of(from).map(|heard| heard.into_iter().collect()),
+        vector,
     };
     Ok(reply.encode().into())
 }

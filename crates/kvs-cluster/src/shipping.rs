@@ -27,14 +27,12 @@ struct PieceOf {
     after_local_seq: u64,
     end_local_seq: u64,
     /// What the reader had received of the log's owner.
-    received: Vec<u64>,
+    received: Vector,
 }
 
 impl PieceOf {
     fn new(after_local_seq: u64, end_local_seq: u64, received: &Vector, node: Uuid) -> Self {
-        let own = received.iter().filter(|(origin, _)| origin.node == node);
-        let received = own.flat_map(|(origin, seq)| [u64::from(origin.epoch), seq]).collect();
-        Self { after_local_seq, end_local_seq, received }
+        Self { after_local_seq, end_local_seq, received: received.of_node(node) }
     }
 }
 
@@ -189,7 +187,8 @@ impl Shipping {
         store: &Store,
     ) -> Progress {
         let Some(part) = self.in_flight.take() else { return Progress::None };
-        self.received = vector;
+        // It says nothing of other nodes' writes here.
+        self.received.replace_node(store.node(), &vector);
         if cursor == Some(part.to) {
             self.told = Some((cursor, part.to.local_seq));
             self.at_local_seq = part.to.local_seq;

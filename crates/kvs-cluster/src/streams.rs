@@ -162,6 +162,7 @@ impl Replicator {
             Err(error) => tracing::warn!(%error, "the digest cannot be read"),
         }
         peer.compared_vector = reply.vector.clone();
+        peer.told = Some((reply.vector.clone(), reply.heard.map(|heard| heard.into_iter().collect())));
         if peer.mode == Mode::Syncing {
             // It takes the log as soon as it has everything else.
             peer.status_at = peer.status_at.min(self.now.monotonic + SYNCING_STATUS_INTERVAL);

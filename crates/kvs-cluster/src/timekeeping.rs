@@ -140,12 +140,12 @@ impl Replicator {
         }
         let limit_ms = self.now.wall_ms.saturating_add(self.store.clock_skew_ms_max());
         let standing = self.store.standing();
-        let is_known = |epoch: u32, latest_ms: u64| {
+        let is_known = |epoch: u64, latest_ms: u64| {
             let until_ms = standing.recalls.until_ms(&Origin { node: self.own, epoch });
             until_ms.is_some_and(|until_ms| until_ms < latest_ms)
         };
         // Of lives that this directory has forgotten only peers can tell.
-        let mut forgotten: Vec<u32> = self
+        let mut forgotten: Vec<u64> = self
             .peers
             .values()
             .flat_map(|peer| &peer.parked_epochs)

@@ -1,4 +1,6 @@
 //! A place in a node's log, as its peers remember it.
+//!
+//! The bytes below travel; where a position rests, its epoch has the width of [`crate::origin::EpochWidth`].
 
 use crate::cursor::{Cursor, EndsEarly};
 
@@ -6,12 +8,12 @@ use crate::cursor::{Cursor, EndsEarly};
 ///
 /// | bytes | field |
 /// | --- | --- |
-/// | 4 | epoch |
+/// | 8 | epoch |
 /// | 8 | local sequence number |
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct LogPosition {
     /// The epoch of the log's owner.
-    pub epoch: u32,
+    pub epoch: u64,
     /// Everything up to here, inclusive.
     pub local_seq: u64,
 }
@@ -29,6 +31,6 @@ impl LogPosition {
     ///
     /// [`EndsEarly`].
     pub fn decode(cursor: &mut Cursor<'_>) -> Result<Self, EndsEarly> {
-        Ok(Self { epoch: cursor.u32()?, local_seq: cursor.u64()? })
+        Ok(Self { epoch: cursor.u64()?, local_seq: cursor.u64()? })
     }
 }

@@ -107,7 +107,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_path_reads_back(node in any::<u128>(), epoch in any::<u32>(), until_ms in any::<u64>()) {
+        fn a_path_reads_back(node in any::<u128>(), epoch in any::<u64>(), until_ms in any::<u64>()) {
             let origin = Origin { node: Uuid::from_u128(node), epoch };
             let path = recall_path(&origin, until_ms).unwrap();
             assert_eq!(read_recall(Namespace::Cluster, &path), Some((origin, until_ms)));

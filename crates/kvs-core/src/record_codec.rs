@@ -6,23 +6,26 @@
 //!
 //! | offset | bytes | field |
 //! | --- | --- | --- |
-//! | 0 | 1 | format version, 1 |
+//! | 0 | 1 | format version: 1, or 2 when the epoch is long |
 //! | 1 | 1 | kind: 1 value, 2 tombstone, 3 expired; at rest on one node also 4 dropped, 5 voided |
 //! | 2 | 1 | flags: bit 0 the payload is a zstd frame; the others are 0 |
 //! | 3 | 8 | stamp, ms since 1970 |
 //! | 11 | 2 | stamp, counter |
 //! | 13 | 8 | join time of the origin, ms since 1970 |
 //! | 21 | 16 | origin, node uuid |
-//! | 37 | 4 | origin, epoch |
-//! | 41 | 8 | origin, seq |
-//! | 49 | 16 | uuid of the version |
-//! | 65 | 8 | expires at, ms since 1970; 0 never |
-//! | 73 | 16 | content digest |
-//! | 89 | 1 + n | author: length, UTF-8 |
+//! | 37 | 4; 8 in format 2 | origin, epoch |
+//! | | 8 | origin, seq |
+//! | | 16 | uuid of the version |
+//! | | 8 | expires at, ms since 1970; 0 never |
+//! | | 16 | content digest |
+//! | | 1 + n | author: length, UTF-8 |
 //! | | 1 + n | owner: length, UTF-8 |
 //! | | 4 | payload, length as sent |
 //! | | 4 + n | payload: length, bytes |
 //! | end - 4 | 4 | CRC-32 (IEEE) of namespace number, path and everything before |
+//!
+//! A record has one spelling: format 1 when its epoch is below 2^32, format 2 otherwise. So a record that rested in
+//! format 1 is written the same by every later version.
 //!
 //! Left out: the namespace and the path, which are the key the bytes are found under or travel with.
 
@@ -32,17 +35,21 @@ use crate::cursor::{Cursor, EndsEarly};
 use crate::digest::ContentDigest;
 use crate::limits::PAYLOAD_BYTES_MAX;
 use crate::namespace::Namespace;
-use crate::origin::{Dot, Origin};
+use crate::origin::{Dot, EpochWidth, Origin, push_epoch};
 use crate::path::Path;
 use crate::record::{Kind, Payload, Principal, Record};
 use crate::stamp::Stamp;
 use crate::version::Version;
 
-/// The format that this code writes, and the only one so far.
-pub const RECORD_FORMAT: u8 = 1;
+/// The newest format that this code writes.
+pub const RECORD_FORMAT: u8 = 2;
+
+const FORMAT_SHORT: u8 = 1;
+const FORMAT_LONG: u8 = RECORD_FORMAT;
 
 const FLAG_ZSTD: u8 = 1;
-const FIXED_BYTES: usize = 89;
+/// What stands before the author, without the epoch.
+const FIXED_BYTES: usize = 85;
 const CHECKSUM_BYTES: usize = 4;
 
 /// Why bytes are no record. Nothing of them was taken.
@@ -75,6 +82,7 @@ impl From<EndsEarly> for CodecError {
 #[must_use]
 pub fn encoded_len(record: &Record) -> usize {
     FIXED_BYTES
+        + EpochWidth::of(record.dot.origin.epoch).bytes()
         + 1
         + record.author.as_str().len()
         + 1
@@ -96,12 +104,16 @@ pub fn encode_into(namespace: Namespace, path: &Path, record: &Record, out: &mut
     let start = out.len();
     out.reserve(encoded_len(record));
     let flags = if matches!(record.payload, Payload::Zstd { .. }) { FLAG_ZSTD } else { 0 };
-    out.extend_from_slice(&[RECORD_FORMAT, record.kind.number(), flags]);
+    let format = match EpochWidth::of(record.dot.origin.epoch) {
+        EpochWidth::Short => FORMAT_SHORT,
+        EpochWidth::Long => FORMAT_LONG,
+    };
+    out.extend_from_slice(&[format, record.kind.number(), flags]);
     out.extend_from_slice(&record.version.stamp.ms.to_be_bytes());
     out.extend_from_slice(&record.version.stamp.counter.to_be_bytes());
     out.extend_from_slice(&record.version.origin_joined_ms.to_be_bytes());
     out.extend_from_slice(record.dot.origin.node.as_bytes());
-    out.extend_from_slice(&record.dot.origin.epoch.to_be_bytes());
+    push_epoch(record.dot.origin.epoch, out);
     out.extend_from_slice(&record.dot.seq.to_be_bytes());
     out.extend_from_slice(record.version.uuid.as_bytes());
     out.extend_from_slice(&record.expires_at_ms.to_be_bytes());
@@ -135,9 +147,11 @@ pub fn encode(namespace: Namespace, path: &Path, record: &Record) -> Vec<u8> {
 pub fn decode(namespace: Namespace, path: &Path, bytes: &Bytes) -> Result<Record, CodecError> {
     let mut cursor = Cursor::new(bytes);
     let format = cursor.u8()?;
-    if format != RECORD_FORMAT {
-        return Err(CodecError::UnknownFormat(format));
-    }
+    let epoch_width = match format {
+        FORMAT_SHORT => EpochWidth::Short,
+        FORMAT_LONG => EpochWidth::Long,
+        unknown => return Err(CodecError::UnknownFormat(unknown)),
+    };
     let (content, sum) = bytes.split_last_chunk::<CHECKSUM_BYTES>().ok_or(CodecError::EndsEarly)?;
     if checksum(namespace, path, content) != u32::from_be_bytes(*sum) {
         return Err(CodecError::Checksum);
@@ -149,7 +163,9 @@ pub fn decode(namespace: Namespace, path: &Path, bytes: &Bytes) -> Result<Record
     }
     let stamp = Stamp { ms: cursor.u64()?, counter: cursor.u16()? };
     let origin_joined_ms = cursor.u64()?;
-    let origin = Origin { node: cursor.uuid()?, epoch: cursor.u32()? };
+    let node = cursor.uuid()?;
+    let epoch = epoch_width.take(&mut cursor).ok_or(CodecError::Field("epoch"))?;
+    let origin = Origin { node, epoch };
     let dot = Dot { origin, seq: cursor.u64()? };
     let version = Version { stamp, origin_joined_ms, uuid: cursor.uuid()? };
     let expires_at_ms = cursor.u64()?;
@@ -263,6 +279,29 @@ mod tests {
     }
 
     #[test]
+    fn the_golden_bytes_of_format_2_stay_as_they_are() {
+        let mut record = sample();
+        record.dot.origin.epoch = 0x63b0_cd00_0000_0002;
+        let encoded = encode(Namespace::Data, &path(), &record);
+        let longer = GOLDEN.replacen("01", "02", 1).replacen("00000002", "63b0cd0000000002", 1);
+        let (content, _) = encoded.split_last_chunk::<4>().unwrap();
+        assert!(longer.starts_with(&hex(content)), "{longer}");
+        assert_eq!(encoded.len(), encoded_len(&record));
+        assert_eq!(decode(Namespace::Data, &path(), &Bytes::from(encoded)), Ok(record));
+    }
+
+    #[test]
+    fn a_short_epoch_in_the_long_form_is_refused() {
+        let mut bytes = encode(Namespace::Data, &path(), &sample());
+        bytes[0] = 2;
+        bytes.splice(37..37, [0; 4]);
+        let end = bytes.len() - 4;
+        let sum = super::checksum(Namespace::Data, &path(), &bytes[..end]).to_be_bytes();
+        bytes[end..].copy_from_slice(&sum);
+        assert_eq!(decode(Namespace::Data, &path(), &Bytes::from(bytes)), Err(CodecError::Field("epoch")));
+    }
+
+    #[test]
     fn a_record_under_another_key_is_found_out() {
         let encoded = Bytes::from(encode(Namespace::Data, &path(), &sample()));
         let other = Path::parse("home/room/closet/shoes").unwrap();
@@ -273,10 +312,10 @@ mod tests {
     #[test]
     fn a_newer_format_is_named() {
         let mut encoded = encode(Namespace::Data, &path(), &sample());
-        encoded[0] = 2;
+        encoded[0] = 3;
         assert_eq!(
             decode(Namespace::Data, &path(), &Bytes::from(encoded)),
-            Err(CodecError::UnknownFormat(2))
+            Err(CodecError::UnknownFormat(3))
         );
     }
 
@@ -307,7 +346,7 @@ mod tests {
         /// Fields are checked even when the checksum fits: a forger can compute a checksum.
         #[test]
         fn a_fitting_checksum_does_not_let_wrong_fields_through(mut bytes in proptest::collection::vec(any::<u8>(), 100..180)) {
-            bytes[0] = 1;
+            bytes[0] = 1 + bytes[0] % 2;
             let end = bytes.len() - 4;
             let sum = super::checksum(Namespace::Data, &path(), &bytes[..end]).to_be_bytes();
             bytes[end..].copy_from_slice(&sum);

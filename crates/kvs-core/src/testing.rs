@@ -37,12 +37,17 @@ fn arbitrary_payload() -> impl Strategy<Value = Payload> {
     ]
 }
 
+/// Epochs of both widths.
+pub(crate) fn arbitrary_epoch() -> impl Strategy<Value = u64> {
+    prop_oneof![2 => 1..3_u64, 2 => (1..3_u64, 1..3_u64).prop_map(|(born, random)| born << 32 | random), 1 => any::<u64>()]
+}
+
 /// Any record that keeps the invariants of its type.
 pub(crate) fn arbitrary_record() -> impl Strategy<Value = Record> {
     let kind = prop_oneof![Just(Kind::Value), Just(Kind::Tombstone), Just(Kind::Expired)];
     (
         arbitrary_version(),
-        (0..2_u128, 1..3_u32, small_or_any()),
+        (0..2_u128, arbitrary_epoch(), small_or_any()),
         kind,
         small_or_any(),
         (arbitrary_principal(), arbitrary_principal()),

@@ -4,7 +4,7 @@
 use std::ops::Bound;
 use std::time::Duration;
 
-use kvs_core::origin::Origin;
+use kvs_core::origin::{Origin, push_epoch};
 use kvs_core::version::JOINED_YOUNGEST_MS;
 use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_store::engine::contract::{Batch, Engine, Order, Sync};
@@ -222,14 +222,14 @@ fn copy_rows(from: &Device, to: &Device, uuid: Uuid) -> bool {
     let origin = Origin { node: uuid, epoch: 1 };
     let mut identity = origin.node.as_bytes().to_vec();
     identity.extend_from_slice(&JOINED_YOUNGEST_MS.to_be_bytes());
-    identity.extend_from_slice(&origin.epoch.to_be_bytes());
+    push_epoch(origin.epoch, &mut identity);
     batch.put(Table::Node, b"identity".to_vec(), identity);
     let Some((next_local_seq, rest)) = counters.split_first_chunk::<8>() else { return false };
     let Some((_, rest)) = rest.split_first_chunk::<8>() else { return false };
     let counters = [next_local_seq.as_slice(), &1_u64.to_be_bytes(), rest].concat();
     batch.put(Table::Node, b"counters".to_vec(), counters);
     let end = u64::from_be_bytes(*next_local_seq).saturating_sub(1);
-    let epochs = [origin.epoch.to_be_bytes().as_slice(), &end.to_be_bytes(), &0_u64.to_be_bytes()].concat();
+    let epochs = [1_u32.to_be_bytes().as_slice(), &end.to_be_bytes(), &0_u64.to_be_bytes()].concat();
     batch.put(Table::Node, b"epochs".to_vec(), epochs);
     batch.put(Table::Node, b"closed".to_vec(), vec![1, 0]);
     MemoryEngine::open(to).commit(batch, Sync::Disk).is_ok()

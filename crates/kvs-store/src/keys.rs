@@ -1,10 +1,14 @@
 //! The keys of the tables: how they are put together and read back.
 //!
 //! A path holds no control characters, so the byte 0x00 behind it ends it without doubt. Everything is big-endian.
+//!
+//! An epoch takes 4 bytes in a key when it is below 2^32 and 8 otherwise, which the length of the key tells. The rows of one
+//! origin stay together and in the order of their numbers all the same: a long epoch begins with the second of its beginning,
+//! and the short ones, which were counted from 1, are smaller than any second at which a long one began.
 
 use kvs_core::cursor::Cursor;
 use kvs_core::namespace::Namespace;
-use kvs_core::origin::{Dot, Origin};
+use kvs_core::origin::{Dot, EpochWidth, Origin, push_epoch};
 use kvs_core::path::Path;
 
 use crate::observer::Key;
@@ -12,6 +16,8 @@ use crate::ship_mark::ShipMark;
 
 /// Set in the namespace number of a row of `log` that this node sends to its peers.
 const SHIPS_BIT: u8 = 0x80;
+/// Set beside it when the epoch of its ship mark takes eight bytes.
+const LONG_BIT: u8 = 0x40;
 
 /// `records`: namespace, path.
 #[must_use]
@@ -37,15 +43,20 @@ pub fn log_key(local_seq: u64) -> Vec<u8> {
     local_seq.to_be_bytes().to_vec()
 }
 
-/// A value of `log`: namespace, path; a row to be sent has a bit set in the namespace and its ship mark behind it.
+/// A value of `log`: namespace, path; a row to be sent has a bit set in the namespace, a second one
+/// when the epoch of its ship mark is long, and its ship mark behind it.
 #[must_use]
 pub fn log_value(ships: Option<ShipMark>, namespace: Namespace, path: &Path) -> Vec<u8> {
     let Some(mark) = ships else {
         return record_key(namespace, path);
     };
-    let mut value = Vec::with_capacity(13 + path.as_bytes().len());
-    value.push(namespace.number() | SHIPS_BIT);
-    value.extend_from_slice(&mark.epoch.to_be_bytes());
+    let mut value = Vec::with_capacity(17 + path.as_bytes().len());
+    let long_bit = match EpochWidth::of(mark.epoch) {
+        EpochWidth::Short => 0,
+        EpochWidth::Long => LONG_BIT,
+    };
+    value.push(namespace.number() | SHIPS_BIT | long_bit);
+    push_epoch(mark.epoch, &mut value);
     value.extend_from_slice(&mark.seq.to_be_bytes());
     value.extend_from_slice(path.as_bytes());
     value
@@ -63,9 +74,7 @@ pub fn time_key(ms: u64, namespace: Namespace, path: &Path) -> Vec<u8> {
 /// `tombstones`: origin uuid, epoch, seq.
 #[must_use]
 pub fn dot_key(dot: &Dot) -> Vec<u8> {
-    let mut key = Vec::with_capacity(28);
-    key.extend_from_slice(dot.origin.node.as_bytes());
-    key.extend_from_slice(&dot.origin.epoch.to_be_bytes());
+    let mut key = origin_key(&dot.origin);
     key.extend_from_slice(&dot.seq.to_be_bytes());
     key
 }
@@ -77,18 +86,19 @@ pub fn read_log_value(bytes: &[u8]) -> Option<(Option<ShipMark>, Key)> {
     if number & SHIPS_BIT == 0 {
         return Some((None, read_record_key(bytes)?));
     }
+    let width = if number & LONG_BIT == 0 { EpochWidth::Short } else { EpochWidth::Long };
     let mut cursor = Cursor::new(rest);
-    let mark = ShipMark { epoch: cursor.u32().ok()?, seq: cursor.u64().ok()? };
-    let namespace = Namespace::from_number(number & !SHIPS_BIT)?;
+    let mark = ShipMark { epoch: width.take(&mut cursor)?, seq: cursor.u64().ok()? };
+    let namespace = Namespace::from_number(number & !(SHIPS_BIT | LONG_BIT))?;
     Some((Some(mark), Key { namespace, path: Path::from_stored(cursor.rest()).ok()? }))
 }
 
 /// `vectors`: origin uuid, epoch.
 #[must_use]
 pub fn origin_key(origin: &Origin) -> Vec<u8> {
-    let mut key = Vec::with_capacity(20);
+    let mut key = Vec::with_capacity(32);
     key.extend_from_slice(origin.node.as_bytes());
-    key.extend_from_slice(&origin.epoch.to_be_bytes());
+    push_epoch(origin.epoch, &mut key);
     key
 }
 
@@ -96,8 +106,9 @@ pub fn origin_key(origin: &Origin) -> Vec<u8> {
 #[must_use]
 pub fn read_origin_key(bytes: &[u8]) -> Option<Origin> {
     let mut cursor = Cursor::new(bytes);
-    let origin = Origin { node: cursor.uuid().ok()?, epoch: cursor.u32().ok()? };
-    cursor.rest().is_empty().then_some(origin)
+    let node = cursor.uuid().ok()?;
+    let width = EpochWidth::from_bytes(cursor.rest().len())?;
+    Some(Origin { node, epoch: width.take(&mut cursor)? })
 }
 
 /// `parked`: stamp ms, then the dot.
@@ -150,10 +161,8 @@ pub fn read_log_key(bytes: &[u8]) -> Option<u64> {
 /// Reads a key of `tombstones`.
 #[must_use]
 pub fn read_dot_key(bytes: &[u8]) -> Option<Dot> {
-    let mut cursor = Cursor::new(bytes);
-    let origin = Origin { node: cursor.uuid().ok()?, epoch: cursor.u32().ok()? };
-    let dot = Dot { origin, seq: cursor.u64().ok()? };
-    cursor.rest().is_empty().then_some(dot)
+    let (origin, seq) = bytes.split_last_chunk::<8>()?;
+    Some(Dot { origin: read_origin_key(origin)?, seq: u64::from_be_bytes(*seq) })
 }
 
 /// The smallest key greater than every key with this prefix; `None` when there is none (all bytes 0xff).
@@ -177,14 +186,31 @@ fn push_key(out: &mut Vec<u8>, namespace: Namespace, path: &Path) {
 #[cfg(test)]
 mod tests {
     use super::{
-        after_prefix, dot_key, history_key, log_key, read_dot_key, read_history_key, read_log_key,
-        read_record_key, read_revision, read_time_key, record_key, time_key,
+        after_prefix, dot_key, history_key, log_key, log_value, origin_key, read_dot_key, read_history_key,
+        read_log_key, read_log_value, read_origin_key, read_record_key, read_revision, read_time_key,
+        record_key, time_key,
     };
+    use crate::ship_mark::ShipMark;
     use kvs_core::namespace::Namespace;
-    use kvs_core::origin::{Dot, Origin};
+    use kvs_core::origin::{Dot, Origin, epoch_at};
     use kvs_core::path::Path;
     use proptest::prelude::{any, proptest};
     use uuid::Uuid;
+
+    #[test]
+    fn rows_from_before_epochs_were_long_still_read() {
+        let node = Uuid::from_u128(0x0102);
+        let origin = Origin { node, epoch: 3 };
+        let dot = Dot { origin, seq: 9 };
+        let old_dot = [node.as_bytes().as_slice(), &[0, 0, 0, 3], &[0, 0, 0, 0, 0, 0, 0, 9]].concat();
+        assert_eq!((dot_key(&dot), read_dot_key(&old_dot)), (old_dot.clone(), Some(dot)));
+        assert_eq!(read_origin_key(&old_dot[..20]), Some(origin));
+        let path = Path::parse("a").unwrap();
+        let old_log = [&[0x81_u8, 0, 0, 0, 3][..], &[0, 0, 0, 0, 0, 0, 0, 9], b"a"].concat();
+        let ships = Some(ShipMark { epoch: 3, seq: 9 });
+        assert_eq!(log_value(ships, Namespace::Data, &path), old_log);
+        assert_eq!(read_log_value(&old_log).map(|(mark, _)| mark), Some(ships));
+    }
 
     #[test]
     fn the_successor_of_a_prefix_carries_over_full_bytes() {
@@ -196,7 +222,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn keys_read_back(text in "[a-zé]{1,9}(/[a-z]{1,3}){0,3}", number in any::<u64>(), small in any::<u32>(), node in any::<u128>()) {
+        fn keys_read_back(text in "[a-zé]{1,9}(/[a-z]{1,3}){0,3}", number in any::<u64>(), short in any::<u32>(), long in any::<u64>(), node in any::<u128>()) {
             let path = Path::parse(&text).unwrap();
             let key = read_record_key(&record_key(Namespace::Data, &path)).unwrap();
             assert_eq!((key.namespace, &key.path), (Namespace::Data, &path));
@@ -208,8 +234,28 @@ mod tests {
             let (ms, key) = read_time_key(&time_key(number, Namespace::Data, &path)).unwrap();
             assert_eq!((ms, &key.path), (number, &path));
             assert_eq!(read_log_key(&log_key(number)), Some(number));
-            let dot = Dot { origin: Origin { node: Uuid::from_u128(node), epoch: small }, seq: number };
-            assert_eq!(read_dot_key(&dot_key(&dot)), Some(dot));
+            for epoch in [short.into(), long] {
+                let origin = Origin { node: Uuid::from_u128(node), epoch };
+                let dot = Dot { origin, seq: number };
+                assert_eq!(read_dot_key(&dot_key(&dot)), Some(dot));
+                assert_eq!(read_origin_key(&origin_key(&origin)), Some(origin));
+                let ships = Some(ShipMark { epoch, seq: number });
+                let (read, key) = read_log_value(&log_value(ships, Namespace::Auth, &path)).unwrap();
+                assert_eq!((read, key.namespace, &key.path), (ships, Namespace::Auth, &path));
+            }
+        }
+
+        /// Short epochs were counted from 1, long ones begin with a second of this century.
+        #[test]
+        fn dots_sort_as_their_keys_do(
+            left in (1..3_u32, 0..3_u32, 0..3_u64), right in (1..3_u32, 0..3_u32, 0..3_u64), is_long in any::<(bool, bool)>(),
+        ) {
+            let dot = |(random, born, seq): (u32, u32, u64), is_long| {
+                let epoch = if is_long { epoch_at(0x6000_0000 + born, random) } else { random.into() };
+                Dot { origin: Origin { node: Uuid::nil(), epoch }, seq }
+            };
+            let (left, right) = (dot(left, is_long.0), dot(right, is_long.1));
+            assert_eq!(dot_key(&left).cmp(&dot_key(&right)), left.cmp(&right));
         }
 
         #[test]
@@ -218,6 +264,8 @@ mod tests {
             assert!(read_history_key(&bytes).is_none_or(|(key, revision)| history_key(key.namespace, &key.path, revision) == bytes));
             assert!(read_time_key(&bytes).is_none_or(|(ms, key)| time_key(ms, key.namespace, &key.path) == bytes));
             assert!(read_dot_key(&bytes).is_none_or(|dot| dot_key(&dot) == bytes));
+            assert!(read_origin_key(&bytes).is_none_or(|origin| origin_key(&origin) == bytes));
+            assert!(read_log_value(&bytes).is_none_or(|(ships, key)| log_value(ships, key.namespace, &key.path) == bytes));
         }
 
         #[test]

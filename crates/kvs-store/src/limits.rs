@@ -55,6 +55,10 @@ pub const RECOVER_INTERVAL: Duration = Duration::from_millis(500);
 /// Smallest payload that compression is tried on; below it a zstd frame is seldom smaller.
 pub const COMPRESS_BYTES_MIN: usize = 192;
 
+/// Most epochs of which a node remembers numbers that it only heard of. Epochs of nodes whose numbers may be missing are not folded
+/// until there is room again.
+pub const HEARD_MAX: usize = 4096;
+
 /// Most records that wait because they are stamped too far ahead; a peer that sends more is told to wait.
 pub const PARKED_MAX: u64 = 100_000;
 

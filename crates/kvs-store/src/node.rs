@@ -2,7 +2,7 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | `identity` | node uuid (16), join time ms (8), epoch (4) |
+//! | `identity` | node uuid (16), join time ms (8), epoch (4 or 8) |
 //! | `counters` | next local seq (8), next origin seq (8), live keys (8), live JSON bytes (8), tombstones (8), latest stamp that this epoch gave in ms (8) |
 //! | `generation` | how often the node was started (4) |
 //! | `lives` | where its epochs began, see `standing` |
@@ -14,7 +14,7 @@
 
 use bytes::Bytes;
 use kvs_core::cursor::{Cursor, EndsEarly};
-use kvs_core::origin::Origin;
+use kvs_core::origin::{EpochWidth, Origin, epoch_at, push_epoch};
 use kvs_core::version::JOINED_YOUNGEST_MS;
 use uuid::Uuid;
 
@@ -46,7 +46,8 @@ impl Identity {
             FirstJoined::Now => now_ms,
             FirstJoined::Youngest => JOINED_YOUNGEST_MS,
         };
-        Self { origin: Origin { node: random_uuid(random.node), epoch: epoch_of(random.epoch) }, joined_ms }
+        let epoch = epoch_of(now_ms / 1000, random.epoch);
+        Self { origin: Origin { node: random_uuid(random.node), epoch }, joined_ms }
     }
 }
 
@@ -65,9 +66,9 @@ impl NewIdentity {
     }
 }
 
-/// An epoch from random bytes; 0 is none.
-pub(crate) fn epoch_of(random: [u8; 4]) -> u32 {
-    u32::from_be_bytes(random).max(1)
+/// The epoch that begins at a moment, with a random part.
+pub(crate) fn epoch_of(born_s: u64, random: [u8; 4]) -> u64 {
+    epoch_at(u32::try_from(born_s).unwrap_or(u32::MAX), u32::from_be_bytes(random))
 }
 
 /// How far this node's numbers go, and what it holds.
@@ -156,7 +157,7 @@ fn load_with(
     let closed = get(CLOSED)?.ok_or_else(|| missing(CLOSED))?;
     let short = |key: &'static [u8]| move |_| StoreError::corrupt(Table::Node.name(), key, "it ends early");
     Ok(Some((
-        read_identity(&identity).map_err(short(IDENTITY))?,
+        read_identity(&identity).ok_or(EndsEarly).map_err(short(IDENTITY))?,
         read_counters(&counters).map_err(short(COUNTERS))?,
         read_left(&closed).map_err(short(CLOSED))?,
     )))
@@ -166,7 +167,7 @@ pub(crate) fn put_identity(batch: &mut Batch, identity: &Identity) {
     let mut value = Vec::with_capacity(28);
     value.extend_from_slice(identity.origin.node.as_bytes());
     value.extend_from_slice(&identity.joined_ms.to_be_bytes());
-    value.extend_from_slice(&identity.origin.epoch.to_be_bytes());
+    push_epoch(identity.origin.epoch, &mut value);
     batch.put(Table::Node, IDENTITY.to_vec(), value);
 }
 
@@ -200,12 +201,12 @@ pub(crate) fn random_uuid(random: [u8; 16]) -> Uuid {
     uuid::Builder::from_random_bytes(random).into_uuid()
 }
 
-fn read_identity(bytes: &Bytes) -> Result<Identity, EndsEarly> {
+fn read_identity(bytes: &Bytes) -> Option<Identity> {
     let mut cursor = Cursor::new(bytes);
-    let node = cursor.uuid()?;
-    let joined_ms = cursor.u64()?;
-    let epoch = cursor.u32()?;
-    Ok(Identity { origin: Origin { node, epoch }, joined_ms })
+    let node = cursor.uuid().ok()?;
+    let joined_ms = cursor.u64().ok()?;
+    let epoch = EpochWidth::from_bytes(cursor.rest().len())?.take(&mut cursor)?;
+    Some(Identity { origin: Origin { node, epoch }, joined_ms })
 }
 
 fn read_counters(bytes: &Bytes) -> Result<Counters, EndsEarly> {

@@ -5,8 +5,8 @@
 //!
 //! | key | value |
 //! | --- | --- |
-//! | stamp in ms (8), dot (28) | namespace number (1), path: length (2) and bytes, record |
-//! | 0xff, namespace number, path, 0x00, dot (28) | none; or the sender's uuid (16) and a vector |
+//! | stamp in ms (8), dot (28 or 32) | namespace number (1), path: length (2) and bytes, record |
+//! | 0xff, namespace number, path, 0x00, dot (28 or 32) | none; or the sender's uuid (16) and a vector |
 //!
 //! In a log a record stands for older versions of its key too, which whoever parks it never gets. So a record that came in the
 //! stream of a peer's log remembers how far that log was received before: only that much of it is held until the record is
@@ -104,6 +104,16 @@ impl ParkedDots {
         self.dots.iter().map(|(origin, (_, latest_ms))| (origin, *latest_ms))
     }
 
+    /// Lowers a vector to what of it is held.
+    pub(crate) fn lower(&self, vector: &mut Vector) {
+        for (origin, (lowest, _)) in &self.dots {
+            vector.lower_to(*origin, lowest.saturating_sub(1));
+        }
+        for (sender, received) in &self.senders {
+            vector.lower(*sender, received);
+        }
+    }
+
     /// Whether nothing is parked.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -111,7 +121,7 @@ impl ParkedDots {
     }
 
     /// The epochs of a node of which something is parked, and the latest stamp of each, ms since 1970.
-    pub fn epochs_of(&self, node: Uuid) -> impl Iterator<Item = (u32, u64)> {
+    pub fn epochs_of(&self, node: Uuid) -> impl Iterator<Item = (u64, u64)> {
         let of_node =
             self.dots.range(Origin { node, epoch: 0 }..).take_while(move |(origin, _)| origin.node == node);
         of_node.map(|(origin, (_, latest_ms))| (origin.epoch, *latest_ms))

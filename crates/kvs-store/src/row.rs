@@ -2,11 +2,11 @@
 //!
 //! | offset | bytes | field of a row of `records` |
 //! | --- | --- | --- |
-//! | 0 | 8 | local sequence number of the last change; its highest bit says that the ship mark follows |
+//! | 0 | 8 | local sequence number of the last change; bit 63 says that the ship mark follows, bit 62 that its epoch is long |
 //! | 8 | 8 | next revision |
 //! | 16 | 4 | revisions kept |
-//! | 20 | 0 or 12 | ship mark: epoch (4), seq (8) |
-//! | 20 or 32 | n | record |
+//! | 20 | 0, 12 or 16 | ship mark: epoch (4 or 8), seq (8) |
+//! | | n | record |
 //!
 //! | offset | bytes | field of a row of `history` |
 //! | --- | --- | --- |
@@ -16,6 +16,7 @@
 
 use bytes::Bytes;
 use kvs_core::cursor::Cursor;
+use kvs_core::origin::{EpochWidth, push_epoch};
 use kvs_core::record::{Kind, Record};
 use kvs_core::record_codec;
 use kvs_core::version::Rule;
@@ -28,9 +29,11 @@ pub use crate::ship_mark::ShipMark;
 use crate::table::Table;
 
 const ROW_PREFIX_BYTES: usize = 20;
-const SHIP_MARK_BYTES: usize = 12;
+const SHIP_MARK_BYTES_MAX: usize = 16;
 /// Set in the local sequence number of a row that holds a ship mark.
 const SHIPS_BIT: u64 = 1 << 63;
+/// Set beside it when the mark's epoch takes eight bytes.
+const LONG_BIT: u64 = 1 << 62;
 const REVISION_PREFIX_BYTES: usize = 17;
 /// Set in the rule of a version that lost when it came.
 const LATECOMER_BIT: u8 = 0x80;
@@ -57,7 +60,7 @@ impl Revisions {
 /// The current record of a key as this node holds it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// The number of the key's last change in this node's log, from 1 and below 2^63.
+    /// The number of the key's last change in this node's log, from 1 and below 2^62.
     pub local_seq: u64,
     /// Whether this node sends the row to its peers, and for which write.
     pub ships: Option<ShipMark>,
@@ -71,14 +74,18 @@ impl Row {
     /// The stored bytes under this key.
     #[must_use]
     pub fn encode(&self, key: &Key) -> Vec<u8> {
-        let prefix_bytes = ROW_PREFIX_BYTES + SHIP_MARK_BYTES;
+        let prefix_bytes = ROW_PREFIX_BYTES + SHIP_MARK_BYTES_MAX;
         let mut out = Vec::with_capacity(prefix_bytes + record_codec::encoded_len(&self.record));
-        let ships_bit = if self.ships.is_some() { SHIPS_BIT } else { 0 };
-        out.extend_from_slice(&(self.local_seq | ships_bit).to_be_bytes());
+        let bits = match self.ships.map(|mark| EpochWidth::of(mark.epoch)) {
+            None => 0,
+            Some(EpochWidth::Short) => SHIPS_BIT,
+            Some(EpochWidth::Long) => SHIPS_BIT | LONG_BIT,
+        };
+        out.extend_from_slice(&(self.local_seq | bits).to_be_bytes());
         out.extend_from_slice(&self.revisions.next.to_be_bytes());
         out.extend_from_slice(&self.revisions.kept.to_be_bytes());
         if let Some(mark) = self.ships {
-            out.extend_from_slice(&mark.epoch.to_be_bytes());
+            push_epoch(mark.epoch, &mut out);
             out.extend_from_slice(&mark.seq.to_be_bytes());
         }
         record_codec::encode_into(key.namespace, &key.path, &self.record, &mut out);
@@ -98,24 +105,32 @@ impl Row {
         let (Ok(local_seq), Ok(next), Ok(kept)) = (cursor.u64(), cursor.u64(), cursor.u32()) else {
             return Err(corrupt("it ends early"));
         };
+        if local_seq & (SHIPS_BIT | LONG_BIT) == LONG_BIT {
+            return Err(corrupt("it has the width of a ship mark and none"));
+        }
         let mut ships = None;
-        if local_seq & SHIPS_BIT != 0 {
-            let (Ok(epoch), Ok(seq)) = (cursor.u32(), cursor.u64()) else {
-                return Err(corrupt("it ends early"));
+        if let Some(width) = mark_width(local_seq) {
+            let (Some(epoch), Ok(seq)) = (width.take(&mut cursor), cursor.u64()) else {
+                return Err(corrupt("its ship mark cannot be read"));
             };
             ships = Some(ShipMark { epoch, seq });
         }
         let record = bytes.slice(bytes.len() - cursor.rest().len()..);
         let record = record_codec::decode(key.namespace, &key.path, &record)
             .map_err(|error| corrupt(&error.to_string()))?;
-        Ok(Self { local_seq: local_seq & !SHIPS_BIT, ships, revisions: Revisions { next, kept }, record })
+        Ok(Self {
+            local_seq: local_seq & !(SHIPS_BIT | LONG_BIT),
+            ships,
+            revisions: Revisions { next, kept },
+            record,
+        })
     }
 
     /// The encoded record within the stored bytes of a row, undecoded; `None` when they end early.
     #[must_use]
     pub fn record_bytes(stored: &Bytes) -> Option<Bytes> {
-        let has_mark = stored.first()? & 0x80 != 0;
-        let prefix_bytes = ROW_PREFIX_BYTES + if has_mark { SHIP_MARK_BYTES } else { 0 };
+        let width = mark_width(stored.first_chunk().copied().map(u64::from_be_bytes)?);
+        let prefix_bytes = ROW_PREFIX_BYTES + width.map_or(0, |width| width.bytes() + 8);
         (prefix_bytes <= stored.len()).then(|| stored.slice(prefix_bytes..))
     }
 
@@ -145,6 +160,15 @@ impl Row {
             }
         }
         rows
+    }
+}
+
+/// The width of the epoch in the ship mark of a row that begins with this; `None` when it has no mark.
+const fn mark_width(local_seq: u64) -> Option<EpochWidth> {
+    match (local_seq & SHIPS_BIT != 0, local_seq & LONG_BIT != 0) {
+        (false, _) => None,
+        (true, false) => Some(EpochWidth::Short),
+        (true, true) => Some(EpochWidth::Long),
     }
 }
 
@@ -191,5 +215,78 @@ impl RevisionRow {
         let record = record_codec::decode(key.namespace, &key.path, &record)
             .map_err(|error| corrupt(&error.to_string()))?;
         Ok(Self { superseded_by, rule, is_latecomer, record })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Revisions, Row, ShipMark};
+    use crate::observer::Key;
+    use bytes::Bytes;
+    use kvs_core::digest::ContentDigest;
+    use kvs_core::namespace::Namespace;
+    use kvs_core::origin::{Dot, Origin};
+    use kvs_core::path::Path;
+    use kvs_core::record::{Kind, Payload, Principal, Record};
+    use kvs_core::record_codec;
+    use kvs_core::stamp::Stamp;
+    use kvs_core::version::Version;
+    use proptest::prelude::{any, proptest};
+    use uuid::Uuid;
+
+    fn key() -> Key {
+        Key { namespace: Namespace::Data, path: Path::parse("a/b").unwrap() }
+    }
+
+    fn row(epoch: u64, ships: Option<ShipMark>) -> Row {
+        let origin = Origin { node: Uuid::from_u128(1), epoch };
+        let record = Record {
+            version: Version { stamp: Stamp::at(9), origin_joined_ms: 1, uuid: Uuid::from_u128(2) },
+            dot: Dot { origin, seq: 3 },
+            kind: Kind::Value,
+            expires_at_ms: 0,
+            author: Principal::nobody(),
+            owner: Principal::nobody(),
+            digest: ContentDigest::of(b"1"),
+            payload: Payload::Raw(Bytes::from_static(b"1")),
+        };
+        Row { local_seq: 5, ships, revisions: Revisions { next: 2, kept: 1 }, record }
+    }
+
+    #[test]
+    fn a_row_from_before_epochs_were_long_still_reads() {
+        let row = row(4, Some(ShipMark { epoch: 4, seq: 3 }));
+        let record = record_codec::encode(key().namespace, &key().path, &row.record);
+        let old = [
+            &[0x80, 0, 0, 0, 0, 0, 0, 5, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 1][..],
+            &[0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 3],
+            &record,
+        ]
+        .concat();
+        assert_eq!(row.encode(&key()), old);
+        assert_eq!(Row::decode(&key(), &old.into()).unwrap(), row);
+    }
+
+    proptest! {
+        #[test]
+        fn rows_read_back(epoch in any::<u64>(), short in any::<u32>(), of in 0..3_u8) {
+            let ships = match of {
+                0 => None,
+                1 => Some(ShipMark { epoch: short.into(), seq: 7 }),
+                _ => Some(ShipMark { epoch, seq: 7 }),
+            };
+            let row = row(epoch, ships);
+            let bytes = Bytes::from(row.encode(&key()));
+            let record = record_codec::encode(key().namespace, &key().path, &row.record);
+            assert_eq!(Row::record_bytes(&bytes).unwrap(), record);
+            assert_eq!(Row::decode(&key(), &bytes).unwrap(), row);
+        }
+
+        #[test]
+        fn no_bytes_panic_the_reader(bytes in proptest::collection::vec(any::<u8>(), 0..80)) {
+            let bytes = Bytes::from(bytes);
+            drop(Row::record_bytes(&bytes));
+            assert!(Row::decode(&key(), &bytes).is_err());
+        }
     }
 }

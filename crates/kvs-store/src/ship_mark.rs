@@ -6,7 +6,7 @@
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct ShipMark {
     /// The epoch of the write.
-    pub epoch: u32,
+    pub epoch: u64,
     /// Its number there.
     pub seq: u64,
 }

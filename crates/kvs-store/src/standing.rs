@@ -3,9 +3,9 @@
 //!
 //! | table, key | value |
 //! | --- | --- |
-//! | `vectors`, origin | seq (8) |
-//! | `cursors`, node uuid | epoch (4), local sequence (8) |
-//! | `node`, `lives` | per epoch of this node, 28 bytes: epoch (4), local sequence before it (8), last seq of it (8), latest stamp in it in ms (8) |
+//! | `vectors` | see `vector_rows.rs` |
+//! | `cursors`, node uuid | epoch (4 or 8), local sequence (8) |
+//! | `node`, `lives` | per epoch of this node, 32 bytes: epoch (8), local sequence before it (8), last seq of it (8), latest stamp in it in ms (8) |
 //! | `node`, `sweep` | stamp in ms (8) above which records may be void and current, by how much the clock was ahead in ms (8) |
 //!
 //! A vector and a cursor change in the same batch as the records that make them true. What is parked and what was recalled
@@ -18,18 +18,20 @@ use bytes::Bytes;
 use kvs_core::cursor::{Cursor, EndsEarly};
 use kvs_core::log_position::LogPosition;
 use kvs_core::namespace::Namespace;
-use kvs_core::origin::{Dot, Origin};
+use kvs_core::origin::{Dot, EpochWidth, Origin, born_s, push_epoch};
 use kvs_core::recall::{RECALL_PREFIX, Recalls, read_recall};
 use kvs_core::vector::Vector;
 use uuid::Uuid;
 
 use crate::engine::contract::{Batch, Engine, Order, Snapshot};
 use crate::error::StoreError;
-use crate::keys::{after_prefix, origin_key, read_origin_key, read_record_key};
+use crate::heard::Heard;
+use crate::keys::{after_prefix, read_record_key};
 use crate::node::{Counters, Identity, epoch_of};
 use crate::parked::{self, ParkedDots};
 use crate::read::view::View;
 use crate::table::Table;
+use crate::vector_rows;
 
 /// What was kept of epochs before their stamps were: 20 bytes each, without the last field.
 const EPOCHS: &[u8] = b"epochs";
@@ -39,13 +41,11 @@ const SWEEP: &[u8] = b"sweep";
 /// Most epochs that are kept apart; older ones are forgotten, and a peer that last read then reads from the start.
 const EPOCHS_MAX: usize = 256;
 
-/// The row of the table `node` with the list of epochs.
-
 /// Where an epoch of this node began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochStart {
     /// The epoch.
-    pub epoch: u32,
+    pub epoch: u64,
     /// The end of the log when it began.
     pub after_local_seq: u64,
     /// The last number given out in it, as far as this node remembers; 0 while it lasts.
@@ -68,6 +68,8 @@ pub struct Sweep {
 pub struct Standing {
     /// What was received of each origin; this node's current epoch is counted elsewhere.
     pub vector: Vector,
+    /// What was heard of besides.
+    pub heard: Heard,
     /// How far the peers' logs were read.
     pub cursors: BTreeMap<Uuid, LogPosition>,
     /// This node's epochs, oldest first; the last one is current.
@@ -92,20 +94,12 @@ impl Standing {
         let snapshot = engine.snapshot();
         let all = || (Bound::Unbounded, Bound::Unbounded);
         let mut standing = Self { epochs, sweep: load_sweep(engine)?, ..Self::default() };
-        for row in snapshot.range(Table::Vectors, all(), Order::Ascending) {
-            let (key, value) = row?;
-            let corrupt = || StoreError::corrupt(Table::Vectors.name(), &key, "it cannot be read");
-            let origin = read_origin_key(&key).ok_or_else(corrupt)?;
-            standing.vector.raise(origin, Cursor::new(&value).u64().map_err(|_| corrupt())?);
-        }
+        (standing.vector, standing.heard) = vector_rows::load(&*snapshot)?;
         for row in snapshot.range(Table::Cursors, all(), Order::Ascending) {
             let (key, value) = row?;
             let corrupt = || StoreError::corrupt(Table::Cursors.name(), &key, "it cannot be read");
             let node = Cursor::new(&key).uuid().map_err(|_| corrupt())?;
-            let mut cursor = Cursor::new(&value);
-            let position = (|| Ok(LogPosition { epoch: cursor.u32()?, local_seq: cursor.u64()? }))();
-            let position = position.map_err(|_: kvs_core::cursor::EndsEarly| corrupt())?;
-            standing.cursors.insert(node, position);
+            standing.cursors.insert(node, read_position(&value).ok_or_else(corrupt)?);
         }
         (standing.parked, standing.parked_dots) = parked::summary(&*snapshot)?;
         standing.recalls = recalls(&*snapshot)?;
@@ -113,7 +107,7 @@ impl Standing {
     }
 
     /// Notes that an epoch begins after `local_seq`, the one before having given out numbers and stamps up to `last`.
-    pub(crate) fn begin_epoch(&mut self, epoch: u32, local_seq: u64, last: (u64, u64)) {
+    pub(crate) fn begin_epoch(&mut self, epoch: u64, local_seq: u64, last: (u64, u64)) {
         if let Some(before) = self.epochs.last_mut() {
             (before.last_seq, before.top_ms) = last;
         }
@@ -137,11 +131,43 @@ impl Standing {
     /// The vector without the writes that are parked, and without those behind them: what is held.
     #[must_use]
     pub fn held(&self) -> Vector {
-        if self.parked_dots.is_empty() {
-            return self.vector.clone();
+        let mut held = self.vector.clone();
+        self.parked_dots.lower(&mut held);
+        held
+    }
+
+    /// The highest numbers of a node's epochs that came here in some way, where they are not held up to there; `None` when
+    /// some may be missing.
+    #[must_use]
+    pub fn heard_of(&self, node: Uuid) -> Option<BTreeMap<u64, u64>> {
+        if self.heard.is_full() {
+            return None;
         }
-        let below = |(origin, seq): (&Origin, u64)| (*origin, seq.min(self.parked_dots.below(origin)));
-        self.vector.iter().map(below).collect()
+        let mut heard: BTreeMap<u64, u64> = self.heard.of_node(node).collect();
+        if !self.parked_dots.is_empty() {
+            let held = self.held();
+            let received = self.vector.iter().filter(|(origin, _)| origin.node == node);
+            for (origin, seq) in received.filter(|(origin, seq)| held.seq(origin) < *seq) {
+                let highest = heard.entry(origin.epoch).or_default();
+                *highest = seq.max(*highest);
+            }
+        }
+        Some(heard)
+    }
+
+    /// Folds the epochs of this node away that began before a second since 1970. One of which stamps are ahead of the clock is
+    /// still listed, as they may have to be taken back.
+    pub(crate) fn fold(&mut self, own: Origin, before_s: u64, now_ms: u64) {
+        self.vector.fold(own.node, before_s);
+        self.heard.forget_covered(&self.vector);
+        let first = self.epochs.first().map_or(0, |start| start.after_local_seq);
+        self.epochs.retain(|start| {
+            start.epoch == own.epoch || born_s(start.epoch) >= before_s || start.top_ms > now_ms
+        });
+        // Whoever last read the log in an epoch that is not listed any more reads it from its beginning.
+        if let Some(start) = self.epochs.first_mut() {
+            start.after_local_seq = first;
+        }
     }
 
     /// Whether a write of another origin was received and is held, or something newer is.
@@ -151,11 +177,11 @@ impl Standing {
 
     /// Adds the rows by which `after` differs from this.
     pub(crate) fn put_changes(&self, after: &Self, batch: &mut Batch) {
-        for (origin, seq) in after.vector.iter().filter(|(origin, seq)| self.vector.seq(origin) != *seq) {
-            put_vector(batch, origin, seq);
+        if self.vector != after.vector {
+            vector_rows::put_vector_changes(&self.vector, &after.vector, batch);
         }
-        for (origin, _) in self.vector.iter().filter(|(origin, _)| after.vector.seq(origin) == 0) {
-            batch.remove(Table::Vectors, origin_key(origin));
+        if self.heard != after.heard {
+            vector_rows::put_heard_changes(&self.heard, &after.heard, batch);
         }
         for node in self.cursors.keys().filter(|node| !after.cursors.contains_key(node)) {
             batch.remove(Table::Cursors, node.as_bytes().to_vec());
@@ -203,32 +229,44 @@ fn recalls(snapshot: &dyn Snapshot) -> Result<Recalls, StoreError> {
     Ok(recalls)
 }
 
-fn put_vector(batch: &mut Batch, origin: &Origin, seq: u64) {
-    batch.put(Table::Vectors, origin_key(origin), seq.to_be_bytes().to_vec());
-}
-
 fn put_cursor(batch: &mut Batch, node: Uuid, position: LogPosition) {
-    let mut value = position.epoch.to_be_bytes().to_vec();
+    let mut value = Vec::with_capacity(16);
+    push_epoch(position.epoch, &mut value);
     value.extend_from_slice(&position.local_seq.to_be_bytes());
     batch.put(Table::Cursors, node.as_bytes().to_vec(), value);
 }
 
+/// Reads where a cursor is: the width of its epoch follows from its length.
+fn read_position(value: &[u8]) -> Option<LogPosition> {
+    let mut cursor = Cursor::new(value);
+    let epoch = EpochWidth::from_bytes(value.len().checked_sub(8)?)?.take(&mut cursor)?;
+    Some(LogPosition { epoch, local_seq: cursor.u64().ok()? })
+}
+
 /// Begins a new epoch: numbers that this node gave out may be forgotten and must not be given out again. The numbers of
-/// an epoch begin at 1. The epoch is drawn at random, so that no other life of the node, one that this directory has
-/// forgotten included, can have had it.
+/// an epoch begin at 1. Its beginning is after the node's marker and not before that of the epoch before it, and later when that
+/// one gave numbers out.
+/// The rest of it is drawn at random, so that no other life of the node, one that this directory has forgotten included, can
+/// have had it.
 pub(crate) fn begin_epoch(
     identity: &mut Identity,
     counters: &mut Counters,
     standing: &mut Standing,
+    now_ms: u64,
     random: [u8; 4],
 ) {
     let last_seq = counters.next_origin_seq.saturating_sub(1);
     // What is remembered of the old epoch was received, like any other origin's.
     standing.vector.raise(identity.origin, last_seq);
     let node = identity.origin.node;
-    let mut epoch = epoch_of(random);
+    let before_s = born_s(identity.origin.epoch).saturating_add(u64::from(last_seq > 0));
+    let folded_s = Some(standing.vector.marker(node)).filter(|marker_s| *marker_s > 0);
+    let born_s = before_s.max(now_ms / 1000).max(folded_s.map_or(0, |marker_s| marker_s.saturating_add(1)));
+    let mut random = random;
+    let mut epoch = epoch_of(born_s, random);
     while standing.knows_epoch(&Origin { node, epoch }) {
-        epoch = epoch.wrapping_add(1).max(1);
+        random = u32::from_be_bytes(random).wrapping_add(1).to_be_bytes();
+        epoch = epoch_of(born_s, random);
     }
     identity.origin.epoch = epoch;
     counters.next_origin_seq = 1;
@@ -292,7 +330,7 @@ pub(crate) fn put_sweep(batch: &mut Batch, sweep: Option<Sweep>) {
 
 /// The bytes of the list of epochs.
 pub(crate) fn encode_epochs(epochs: &[EpochStart]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(epochs.len() * 28);
+    let mut out = Vec::with_capacity(epochs.len() * 32);
     for start in epochs {
         out.extend_from_slice(&start.epoch.to_be_bytes());
         out.extend_from_slice(&start.after_local_seq.to_be_bytes());
@@ -307,8 +345,9 @@ pub(crate) fn decode_epochs(bytes: &Bytes) -> Option<Vec<EpochStart>> {
     let mut cursor = Cursor::new(bytes);
     let mut epochs = Vec::new();
     while !cursor.rest().is_empty() {
-        let start = take_epoch(&mut cursor)?;
-        epochs.push(EpochStart { top_ms: cursor.u64().ok()?, ..start });
+        let epoch = cursor.u64().ok()?;
+        let (after_local_seq, last_seq) = (cursor.u64().ok()?, cursor.u64().ok()?);
+        epochs.push(EpochStart { epoch, after_local_seq, last_seq, top_ms: cursor.u64().ok()? });
     }
     Some(epochs)
 }
@@ -318,24 +357,25 @@ pub(crate) fn decode_epochs_without_stamps(bytes: &Bytes) -> Option<Vec<EpochSta
     let mut cursor = Cursor::new(bytes);
     let mut epochs = Vec::new();
     while !cursor.rest().is_empty() {
-        epochs.push(take_epoch(&mut cursor)?);
+        let epoch = EpochWidth::Short.take(&mut cursor)?;
+        let (after_local_seq, last_seq) = (cursor.u64().ok()?, cursor.u64().ok()?);
+        epochs.push(EpochStart { epoch, after_local_seq, last_seq, top_ms: 0 });
     }
     Some(epochs)
-}
-
-fn take_epoch(cursor: &mut Cursor<'_>) -> Option<EpochStart> {
-    let (epoch, after_local_seq) = (cursor.u32().ok()?, cursor.u64().ok()?);
-    Some(EpochStart { epoch, after_local_seq, last_seq: cursor.u64().ok()?, top_ms: 0 })
 }
 
 #[cfg(test)]
 mod tests {
     use super::{
-        EPOCHS_MAX, EpochStart, Standing, decode_epochs, decode_epochs_without_stamps, encode_epochs,
+        EPOCHS_MAX, EpochStart, Standing, begin_epoch, decode_epochs, decode_epochs_without_stamps,
+        encode_epochs, read_position,
     };
+    use crate::node::{Counters, Identity};
     use kvs_core::log_position::LogPosition;
+    use kvs_core::origin::{Origin, born_s};
+    use uuid::Uuid;
 
-    fn standing(starts: &[(u32, u64)]) -> Standing {
+    fn standing(starts: &[(u64, u64)]) -> Standing {
         let epochs = starts
             .iter()
             .map(|&(epoch, after_local_seq)| EpochStart { epoch, after_local_seq, last_seq: 0, top_ms: 7 })
@@ -376,6 +416,32 @@ mod tests {
         let bytes = [&7_u32.to_be_bytes()[..], &3_u64.to_be_bytes(), &5_u64.to_be_bytes()].concat();
         let start = EpochStart { epoch: 7, after_local_seq: 3, last_seq: 5, top_ms: 0 };
         assert_eq!(decode_epochs_without_stamps(&bytes.into()), Some(vec![start]));
+    }
+
+    #[test]
+    fn a_cursor_is_read_in_both_widths() {
+        let old = [&7_u32.to_be_bytes()[..], &9_u64.to_be_bytes()].concat();
+        assert_eq!(read_position(&old), Some(LogPosition { epoch: 7, local_seq: 9 }));
+        let long = [&(7_u64 << 32 | 1).to_be_bytes()[..], &9_u64.to_be_bytes()].concat();
+        assert_eq!(read_position(&long), Some(LogPosition { epoch: 7 << 32 | 1, local_seq: 9 }));
+        for bytes in [&long[1..], &old[1..], &[0; 16][..], &[][..]] {
+            assert_eq!(read_position(bytes), None, "{bytes:?}");
+        }
+    }
+
+    #[test]
+    fn an_epoch_begins_when_the_clock_says_and_after_one_that_gave_numbers_out() {
+        let mut identity = Identity { origin: Origin { node: Uuid::from_u128(1), epoch: 7 }, joined_ms: 1 };
+        let (mut counters, mut standing) = (Counters::default(), standing(&[(7, 0)]));
+        let mut begin = |numbers: u64, now_ms| {
+            counters.next_origin_seq += numbers;
+            begin_epoch(&mut identity, &mut counters, &mut standing, now_ms, [0, 0, 0, 5]);
+            (born_s(identity.origin.epoch), identity.origin.epoch & 0xffff_ffff)
+        };
+        assert_eq!(begin(0, 2_000_999), (2000, 5));
+        assert_eq!(begin(0, 2_000_000), (2000, 6), "the same second, and the random part was had");
+        assert_eq!(begin(3, 1_000_000), (2001, 5), "the clock was set back");
+        assert_eq!(begin(1, 9_000_000), (9000, 5));
     }
 
     #[test]

@@ -102,7 +102,7 @@ impl Start {
         };
         // The directory may have been put back to an earlier moment, or lack what an earlier process wrote without waiting
         // for the disk: numbers that were given out may be forgotten, and nothing here can tell.
-        standing::begin_epoch(&mut identity, &mut counters, &mut standing, random.epoch);
+        standing::begin_epoch(&mut identity, &mut counters, &mut standing, now_ms, random.epoch);
         let after = Selfhood { identity, counters, standing };
         let missing_rows = parked::missing_rows(&*engine.snapshot())?;
         Ok(Self { found: Found::Node, before, after, generation, recovered, durability, missing_rows })

@@ -325,10 +325,16 @@ impl Store {
     /// What this node has received and holds: its vector, lowered below what is parked.
     #[must_use]
     pub fn vector_held(&self) -> Vector {
+        self.told().1
+    }
+
+    /// Where this node stands and what it holds, both at one moment.
+    #[must_use]
+    pub fn told(&self) -> (Arc<Standing>, Vector) {
         let (identity, last_seq, standing) = self.shared.standing();
         let mut vector = standing.held();
         vector.raise(identity.origin, last_seq);
-        vector
+        (standing, vector)
     }
 
     /// The latest stamp that this node gave and did not recall, in milliseconds since 1970.

@@ -8,7 +8,7 @@
 //! | `by_time` | stamp ms, namespace, path | nothing |
 //! | `expiry` | expires at ms, namespace, path | nothing |
 //! | `tombstones` | origin uuid, epoch, seq | ms since when it is one, namespace, path |
-//! | `vectors` | origin uuid, epoch | highest seq up to which everything was received |
+//! | `vectors` | origin uuid, epoch | highest seq up to which everything was received; markers and what was heard of besides |
 //! | `cursors` | node uuid | how far this node has that one's log: epoch, local sequence |
 //! | `parked` | stamp ms, origin uuid, epoch, seq | namespace, path length, path, record |
 //! | `tree` | 0, or 1 and a number | checkpoint of the digest: head, or a chunk |

@@ -16,7 +16,7 @@ use crate::reconcile::holdings::Located;
 use crate::reconcile::limits::BOUND_BYTES_MAX;
 
 /// The format that this code speaks.
-pub(crate) const FORMAT: u8 = 1;
+pub(crate) const FORMAT: u8 = 2;
 /// A record's fixed fields and names beside its payload, generously.
 const RECORD_OVERHEAD_MAX: usize = 1024;
 
@@ -121,7 +121,7 @@ impl Writer {
 
     pub(crate) fn dot(&mut self, dot: &Dot) {
         self.out.extend_from_slice(dot.origin.node.as_bytes());
-        self.number(dot.origin.epoch.into());
+        self.number(dot.origin.epoch);
         self.number(dot.seq);
     }
 
@@ -213,7 +213,7 @@ impl<'a> Reader<'a> {
 
     pub(crate) fn dot(&mut self) -> Result<Dot, MessageError> {
         let node = self.cursor.uuid()?;
-        let epoch = u32::try_from(self.number()?).map_err(|_| MessageError::Field("epoch"))?;
+        let epoch = self.number()?;
         Ok(Dot { origin: Origin { node, epoch }, seq: self.number()? })
     }
 

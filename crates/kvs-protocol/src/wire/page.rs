@@ -4,7 +4,7 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 1 | version, 1 |
+//! | 1 | version, 2 |
 //! | 1 | 0: only where to begin; 1: stamped at or after the moment; 2: stamped before it |
 //! | 8 | the moment, ms since 1970 |
 //! | 2 + n | the last key that the asker has: length, bytes; none when the length is 0 |
@@ -13,8 +13,8 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 1 | version, 1 |
-//! | 12 | end of the answerer's log: epoch, local sequence |
+//! | 1 | version, 2 |
+//! | 16 | end of the answerer's log: epoch, local sequence |
 //! | n | the answerer's vector |
 //! | 8 | keys that it holds |
 //! | 2 + n | the last key looked at; none when this was the last page |
@@ -29,7 +29,7 @@ use crate::wire::decode_error::DecodeError;
 use crate::wire::keyed_record::{KeyedRecord, put_records, take_records};
 use crate::wire::replicate::{take_end, take_version};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// Which records are asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

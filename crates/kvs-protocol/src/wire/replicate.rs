@@ -4,10 +4,10 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 1 | version, 1 |
-//! | 1 + 12 | 1 and the receiver's cursor that this goes on from, or 0 and none |
+//! | 1 | version, 2 |
+//! | 1 + 16 | 1 and the receiver's cursor that this goes on from, or 0 and none |
 //! | 8 | where the part begins in the log as it is now |
-//! | 12 | where it ends: epoch, local sequence |
+//! | 16 | where it ends: epoch, local sequence |
 //! | n | vector: what was received with it |
 //! | n | records |
 //!
@@ -15,9 +15,9 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 1 | version, 1 |
-//! | 1 + 12 | 1 and the receiver's cursor now, or 0 and none |
-//! | n | the receiver's vector now |
+//! | 1 | version, 2 |
+//! | 1 + 16 | 1 and the receiver's cursor now, or 0 and none |
+//! | n | the receiver's vector now, as far as it is about the sender |
 //! | n | versions that the sender must forget |
 
 use bytes::Bytes;
@@ -30,7 +30,7 @@ use crate::wire::keyed_record::{
     KeyedRecord, KeyedVersion, put_records, put_versions, take_records, take_versions,
 };
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 
 /// A part of the sender's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,7 +52,7 @@ pub struct ReplicateRequest {
 pub struct ReplicateReply {
     /// Its cursor now, on its disk.
     pub cursor: Option<LogPosition>,
-    /// Its vector now.
+    /// Its vector now, as far as it is about the sender's writes.
     pub vector: Vector,
     /// Versions that it received, deleted and collected: the sender must forget them.
     pub drops: Vec<KeyedVersion>,
@@ -174,7 +174,7 @@ mod tests {
             text in "[a-z]{1,9}(/[a-z]{1,3}){0,3}",
             record in proptest::collection::vec(any::<u8>(), 0..50),
             seq in 1_u64..,
-            from in proptest::option::of(any::<(u32, u64)>()),
+            from in proptest::option::of(any::<(u64, u64)>()),
         ) {
             let path = Path::parse(&text).unwrap();
             let from = from.map(|(epoch, local_seq)| LogPosition { epoch, local_seq });

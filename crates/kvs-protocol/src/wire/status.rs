@@ -4,7 +4,7 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 1 | version, 1 |
+//! | 1 | version, 2 |
 //! | 16 | nonce that the root is finalised with |
 //! | 8 | the asker's floor for values that expire, ms since 1970 |
 //!
@@ -12,16 +12,18 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 1 | version, 2 |
+//! | 1 | version, 3 |
 //! | 1 | mode |
 //! | 8 | the answerer's clock, ms since 1970 |
 //! | 8 | the floor that the root was taken above |
 //! | 1 + 8 | 1 and the root; or 0 and none while the digest is still read in |
 //! | 8 | records parked |
 //! | 8 | how long tombstones stay, ms |
-//! | 2 + 12 each | epochs of the asker of which records are parked: epoch (4), the latest stamp parked of it (8), ms |
-//! | 1 + 12 | 1 and the answerer's cursor into the asker's log, or 0 and none |
+//! | 2 + 16 each | epochs of the asker of which records are parked: epoch (8), the latest stamp parked of it (8), ms |
+//! | 1 + 16 | 1 and the answerer's cursor into the asker's log, or 0 and none |
 //! | n | what the answerer holds: its vector, lowered below what it has parked |
+//! | 1 | 1 when what follows is everything, 0 when nothing follows, as there is too much of it |
+//! | 2 + 16 each | epochs of the asker of which the answerer heard more than it holds: epoch (8), highest number (8) |
 
 use kvs_core::cursor::Cursor;
 use kvs_core::log_position::LogPosition;
@@ -31,11 +33,14 @@ use crate::mode::Mode;
 use crate::wire::decode_error::DecodeError;
 use crate::wire::replicate::{put_position, take_end, take_position, take_version};
 
-const VERSION: u8 = 1;
-const REPLY_VERSION: u8 = 2;
+const VERSION: u8 = 2;
+const REPLY_VERSION: u8 = 3;
 
 /// Most epochs of one node that a reply names; those of which the latest stamps are parked are named first.
 pub const PARKED_EPOCHS_MAX: usize = 1024;
+
+/// Most epochs of one node of which a reply says that more was heard of.
+pub const HEARD_EPOCHS_MAX: usize = 1024;
 
 /// Asks where a node stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -63,11 +68,14 @@ pub struct StatusReply {
     pub grace_ms: u64,
     /// The asker's epochs of which it has records parked, and the latest stamp parked of each, ms since 1970; at most
     /// [`PARKED_EPOCHS_MAX`].
-    pub parked_epochs: Vec<(u32, u64)>,
+    pub parked_epochs: Vec<(u64, u64)>,
     /// How far it has the asker's log.
     pub cursor: Option<LogPosition>,
     /// What it holds: what it has received, lowered below what it has parked.
     pub vector: Vector,
+    /// The asker's epochs of which it heard more than it holds, and the highest number of each; `None` when they are more than
+    /// [`HEARD_EPOCHS_MAX`] or it does not know them all.
+    pub heard: Option<Vec<(u64, u64)>>,
 }
 
 impl StatusRequest {
@@ -119,6 +127,17 @@ impl StatusReply {
         }
         put_position(self.cursor, &mut out);
         self.vector.encode_into(&mut out);
+        match self.heard.as_ref().filter(|heard| heard.len() <= HEARD_EPOCHS_MAX) {
+            Some(heard) => {
+                out.push(1);
+                out.extend_from_slice(&u16::try_from(heard.len()).unwrap_or(u16::MAX).to_be_bytes());
+                for (epoch, seq) in heard {
+                    out.extend_from_slice(&epoch.to_be_bytes());
+                    out.extend_from_slice(&seq.to_be_bytes());
+                }
+            }
+            None => out.push(0),
+        }
         out
     }
 
@@ -144,20 +163,29 @@ impl StatusReply {
             },
             parked: cursor.u64()?,
             grace_ms: cursor.u64()?,
-            parked_epochs: take_epochs(&mut cursor)?,
+            parked_epochs: take_epochs(&mut cursor, PARKED_EPOCHS_MAX, "parked epochs")?,
             cursor: take_position(&mut cursor)?,
             vector: Vector::decode(&mut cursor)?,
+            heard: match cursor.u8()? {
+                0 => None,
+                1 => Some(take_epochs(&mut cursor, HEARD_EPOCHS_MAX, "epochs heard of")?),
+                _ => return Err(DecodeError::Field("epochs heard of")),
+            },
         };
         take_end(&cursor).map(|()| reply)
     }
 }
 
-fn take_epochs(cursor: &mut Cursor<'_>) -> Result<Vec<(u32, u64)>, DecodeError> {
+fn take_epochs(
+    cursor: &mut Cursor<'_>,
+    max: usize,
+    field: &'static str,
+) -> Result<Vec<(u64, u64)>, DecodeError> {
     let count = usize::from(cursor.u16()?);
-    if count > PARKED_EPOCHS_MAX {
-        return Err(DecodeError::Field("parked epochs"));
+    if count > max {
+        return Err(DecodeError::Field(field));
     }
-    (0..count).map(|_| Ok((cursor.u32()?, cursor.u64()?))).collect()
+    (0..count).map(|_| Ok((cursor.u64()?, cursor.u64()?))).collect()
 }
 
 #[cfg(test)]
@@ -171,7 +199,7 @@ mod tests {
     fn messages_read_back() {
         let request = StatusRequest { nonce: [3; 16], floor_ms: 9 };
         assert_eq!(StatusRequest::decode(&request.encode()), Ok(request));
-        for root in [Some([4; 8]), None] {
+        for (root, heard) in [(Some([4; 8]), None), (None, Some(vec![(1 << 32 | 1, 5)]))] {
             let reply = StatusReply {
                 mode: Mode::Syncing,
                 wall_ms: 1,
@@ -182,6 +210,7 @@ mod tests {
                 parked_epochs: vec![(7, 9), (8, 1)],
                 cursor: None,
                 vector: Vector::default(),
+                heard,
             };
             assert_eq!(StatusReply::decode(&reply.encode()), Ok(reply));
         }

@@ -41,7 +41,8 @@ struct ParkedRecord {
     timestamp: u64,
     op: &'static str,
     node: String,
-    epoch: u64,
+    /// As text: it has more digits than every reader of JSON keeps.
+    epoch: String,
 }
 
 #[derive(Serialize)]
@@ -51,7 +52,7 @@ struct ParkedOrigin {
     id: Option<String>,
     /// Whether the node is there, and so takes back itself what it stamped ahead.
     alive: bool,
-    epoch: u64,
+    epoch: String,
     latest: u64,
 }
 
@@ -85,7 +86,7 @@ pub(crate) async fn list(node: &Arc<Node>, visitor: &Visitor, query: Option<&str
             node: origin.node.to_string(),
             id: member.map(|member| member.node_id.clone()),
             alive: member.is_some_and(|member| member.status == Status::Alive),
-            epoch: origin.epoch.into(),
+            epoch: origin.epoch.to_string(),
             latest,
         }
     });
@@ -103,7 +104,7 @@ pub(crate) async fn list(node: &Arc<Node>, visitor: &Visitor, query: Option<&str
             _ => "delete",
         },
         node: record.dot.origin.node.to_string(),
-        epoch: record.dot.origin.epoch.into(),
+        epoch: record.dot.origin.epoch.to_string(),
     });
     json(&Parked { count, origins, records: records.collect(), next })
 }

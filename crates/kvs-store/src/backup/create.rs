@@ -8,7 +8,7 @@ use std::path::Path;
 use bytes::Bytes;
 
 use crate::backup::error::BackupError;
-use crate::backup::format::{BACKUP_FORMAT, Header};
+use crate::backup::format::{Header, format_of};
 use crate::backup::manifest::{Manifest, Tally, manifest_text};
 use crate::backup::name::file_name;
 use crate::backup::progress::{Progress, Step, Watcher};
@@ -102,7 +102,7 @@ fn write(
     }
     let (digest, blocks) = writer.end_rows().map_err(failed)?;
     let manifest = Manifest {
-        format: BACKUP_FORMAT,
+        format: format_of(identity.origin.epoch),
         digest,
         blocks,
         origin: identity.origin,

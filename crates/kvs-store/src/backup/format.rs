@@ -1,13 +1,14 @@
-//! The bytes of a backup file, format 1: header, blocks, trailer. All integers are big-endian.
+//! The bytes of a backup file: header, blocks, trailer. All integers are big-endian. The format is 1 when the epoch takes four
+//! bytes, 2 when it takes eight; nothing else differs.
 //!
 //! | offset | bytes | field of the header |
 //! | --- | --- | --- |
 //! | 0 | 8 | magic: 0x89, `KVSB`, CR, LF, 0x1a (a transfer that changes line ends or bit 7 is seen at once) |
-//! | 8 | 1 | format version, 1 |
+//! | 8 | 1 | format version, 1 or 2 |
 //! | 9 | 16 | node uuid |
-//! | 25 | 4 | epoch |
-//! | 29 | 8 | made at, ms since 1970 |
-//! | 37 | 32 | tag: BLAKE3 of everything before |
+//! | 25 | 4; 8 in format 2 | epoch |
+//! | | 8 | made at, ms since 1970 |
+//! | | 32 | tag: BLAKE3 of everything before |
 //!
 //! | offset | bytes | field of a block |
 //! | --- | --- | --- |
@@ -42,12 +43,26 @@
 //! compression. The trailer's own tag lets a listing trust the manifest without reading the blocks.
 
 use kvs_core::limits::{PATH_BYTES_MAX, PAYLOAD_BYTES_MAX};
-use kvs_core::origin::Origin;
+use kvs_core::origin::{EpochWidth, Origin, push_epoch};
 
 use crate::table::Table;
 
-/// The format that this code writes, and the newest that it reads.
-pub const BACKUP_FORMAT: u8 = 1;
+/// The newest format that this code writes and reads.
+pub const BACKUP_FORMAT: u8 = 2;
+
+/// The format of a backup of a node in this epoch.
+#[must_use]
+pub const fn format_of(epoch: u64) -> u8 {
+    match EpochWidth::of(epoch) {
+        EpochWidth::Short => 1,
+        EpochWidth::Long => 2,
+    }
+}
+
+/// The width of the epoch in a backup of this format.
+pub(crate) const fn epoch_width(format: u8) -> EpochWidth {
+    if format < 2 { EpochWidth::Short } else { EpochWidth::Long }
+}
 
 /// A block takes no further row once it holds this many bytes of rows.
 pub const BLOCK_BYTES_TARGET: usize = 1024 * 1024;
@@ -70,7 +85,7 @@ pub const MANIFEST_BYTES_MAX: usize = 1024;
 pub(crate) const MAGIC: [u8; 8] = *b"\x89KVSB\r\n\x1a";
 pub(crate) const END_MARK: [u8; 8] = *b"KVSBend\n";
 pub(crate) const TAG_BYTES: usize = 32;
-pub(crate) const HEADER_BYTES: usize = MAGIC.len() + 1 + 16 + 4 + 8 + TAG_BYTES;
+pub(crate) const HEADER_BYTES_MAX: usize = MAGIC.len() + 1 + 16 + 8 + 8 + TAG_BYTES;
 pub(crate) const BLOCK_KIND: u8 = 1;
 pub(crate) const BLOCK_HEAD_BYTES: usize = 9;
 pub(crate) const TRAILER_KIND: u8 = 2;
@@ -100,11 +115,11 @@ pub(crate) struct Header {
 impl Header {
     /// The header's bytes, without its tag.
     pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = Vec::with_capacity(HEADER_BYTES);
+        let mut out = Vec::with_capacity(HEADER_BYTES_MAX);
         out.extend_from_slice(&MAGIC);
-        out.push(BACKUP_FORMAT);
+        out.push(format_of(self.origin.epoch));
         out.extend_from_slice(self.origin.node.as_bytes());
-        out.extend_from_slice(&self.origin.epoch.to_be_bytes());
+        push_epoch(self.origin.epoch, &mut out);
         out.extend_from_slice(&self.created_at_ms.to_be_bytes());
         out
     }

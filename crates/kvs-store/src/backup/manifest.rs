@@ -5,21 +5,21 @@
 //! | 0 | 32 | tag of the last block; of the header when there is none |
 //! | 32 | 8 | blocks |
 //! | 40 | 16 | node uuid |
-//! | 56 | 4 | epoch |
-//! | 60 | 8 | made at, ms since 1970 |
-//! | 68 | 8 | last local sequence number, 0 for none |
-//! | 76 | 8 | last number of the origin's own writes, 0 for none |
-//! | 84 | 8 | keys with a value |
-//! | 92 | 8 | bytes of their JSON as sent |
-//! | 100 | 8 | keys with a tombstone |
-//! | 108 | 8 | revisions |
-//! | 116 | 1 + n | node id: length, UTF-8 |
+//! | 56 | 4; 8 in format 2 | epoch |
+//! | | 8 | made at, ms since 1970 |
+//! | | 8 | last local sequence number, 0 for none |
+//! | | 8 | last number of the origin's own writes, 0 for none |
+//! | | 8 | keys with a value |
+//! | | 8 | bytes of their JSON as sent |
+//! | | 8 | keys with a tombstone |
+//! | | 8 | revisions |
+//! | | 1 + n | node id: length, UTF-8 |
 //! | | 1 + n | version of the program: length, UTF-8 |
 
-use kvs_core::cursor::{Cursor, EndsEarly};
-use kvs_core::origin::Origin;
+use kvs_core::cursor::Cursor;
+use kvs_core::origin::{Origin, push_epoch};
 
-use crate::backup::format::{BACKUP_FORMAT, Tag};
+use crate::backup::format::{Tag, epoch_width};
 
 /// Longest text in a manifest, in bytes; longer ones are cut.
 pub const MANIFEST_TEXT_BYTES_MAX: usize = 255;
@@ -68,7 +68,7 @@ impl Manifest {
         out.extend_from_slice(&self.digest);
         out.extend_from_slice(&self.blocks.to_be_bytes());
         out.extend_from_slice(self.origin.node.as_bytes());
-        out.extend_from_slice(&self.origin.epoch.to_be_bytes());
+        push_epoch(self.origin.epoch, &mut out);
         for number in [
             self.created_at_ms,
             self.last_local_seq,
@@ -85,29 +85,28 @@ impl Manifest {
         out
     }
 
-    /// Reads a manifest; `None` when the bytes are not exactly one.
-    pub(crate) fn decode(bytes: &[u8]) -> Option<Self> {
+    /// Reads a manifest of this format; `None` when the bytes are not exactly one.
+    pub(crate) fn decode(bytes: &[u8], format: u8) -> Option<Self> {
         let mut cursor = Cursor::new(bytes);
-        let manifest = Self::read(&mut cursor).ok()?;
+        let manifest = Self::read(&mut cursor, format)?;
         cursor.rest().is_empty().then_some(manifest)
     }
 
-    fn read(cursor: &mut Cursor<'_>) -> Result<Self, EndsEarly> {
-        let digest: Tag = cursor.array()?;
-        Ok(Self {
-            format: BACKUP_FORMAT,
+    fn read(cursor: &mut Cursor<'_>, format: u8) -> Option<Self> {
+        let digest: Tag = cursor.array().ok()?;
+        let blocks = cursor.u64().ok()?;
+        let node = cursor.uuid().ok()?;
+        let epoch = epoch_width(format).take(cursor)?;
+        let mut number = || cursor.u64().ok();
+        Some(Self {
+            format,
             digest,
-            blocks: cursor.u64()?,
-            origin: Origin { node: cursor.uuid()?, epoch: cursor.u32()? },
-            created_at_ms: cursor.u64()?,
-            last_local_seq: cursor.u64()?,
-            last_origin_seq: cursor.u64()?,
-            tally: Tally {
-                keys: cursor.u64()?,
-                bytes: cursor.u64()?,
-                tombstones: cursor.u64()?,
-                revisions: cursor.u64()?,
-            },
+            blocks,
+            origin: Origin { node, epoch },
+            created_at_ms: number()?,
+            last_local_seq: number()?,
+            last_origin_seq: number()?,
+            tally: Tally { keys: number()?, bytes: number()?, tombstones: number()?, revisions: number()? },
             node_id: read_text(cursor)?,
             program_version: read_text(cursor)?,
         })
@@ -126,11 +125,11 @@ fn push_text(out: &mut Vec<u8>, text: &str) {
     out.extend_from_slice(text.as_bytes());
 }
 
-fn read_text(cursor: &mut Cursor<'_>) -> Result<String, EndsEarly> {
-    let len = usize::from(cursor.u8()?);
-    let bytes = cursor.take(len)?;
+fn read_text(cursor: &mut Cursor<'_>) -> Option<String> {
+    let len = usize::from(cursor.u8().ok()?);
+    let bytes = cursor.take(len).ok()?;
     // Behind a tag that fits: what is not UTF-8 there was never written by this program.
-    Ok(String::from_utf8_lossy(bytes).into_owned())
+    Some(String::from_utf8_lossy(bytes).into_owned())
 }
 
 #[cfg(test)]
@@ -176,7 +175,16 @@ mod tests {
         ]
         .concat();
         assert_eq!(hex, golden);
-        assert_eq!(Manifest::decode(&sample().encode()), Some(sample()));
+        assert_eq!(Manifest::decode(&sample().encode(), 1), Some(sample()));
+    }
+
+    #[test]
+    fn a_manifest_with_a_long_epoch_reads_back_as_format_2_alone() {
+        let origin = Origin { epoch: 0x63b0_cd00_0000_0003, ..sample().origin };
+        let manifest = Manifest { format: 2, origin, ..sample() };
+        assert_eq!(Manifest::decode(&manifest.encode(), 2), Some(manifest.clone()));
+        assert_eq!(Manifest::decode(&manifest.encode(), 1), None);
+        assert_eq!(Manifest::decode(&sample().encode(), 2), None);
     }
 
     #[test]
@@ -185,13 +193,13 @@ mod tests {
         assert_eq!(manifest_text(&long), "é".repeat(127));
         let manifest = Manifest { node_id: long.clone(), program_version: long, ..sample() };
         assert!(manifest.encode().len() <= MANIFEST_BYTES_MAX);
-        assert!(Manifest::decode(&manifest.encode()).is_some());
+        assert!(Manifest::decode(&manifest.encode(), 1).is_some());
     }
 
     proptest! {
         #[test]
-        fn no_bytes_panic_the_decoder(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            if let Some(manifest) = Manifest::decode(&bytes) {
+        fn no_bytes_panic_the_decoder(bytes in proptest::collection::vec(any::<u8>(), 0..300), format in 1..3_u8) {
+            if let Some(manifest) = Manifest::decode(&bytes, format) {
                 assert!(manifest.node_id.len() <= 3 * 255);
             }
         }

@@ -14,8 +14,8 @@ use zstd::bulk::Decompressor;
 use crate::backup::error::BackupError;
 use crate::backup::format::{
     BACKUP_FORMAT, BLOCK_BYTES_MAX, BLOCK_HEAD_BYTES, BLOCK_KIND, BLOCK_STORED_BYTES_MAX, END_MARK,
-    ENDING_BYTES, HEADER_BYTES, Header, MAGIC, MANIFEST_BYTES_MAX, TAG_BYTES, TRAILER_HEAD_BYTES,
-    TRAILER_KIND, Tag, tag,
+    ENDING_BYTES, Header, MAGIC, MANIFEST_BYTES_MAX, TAG_BYTES, TRAILER_HEAD_BYTES, TRAILER_KIND, Tag,
+    epoch_width, tag,
 };
 use crate::backup::manifest::Manifest;
 
@@ -28,6 +28,7 @@ pub(crate) struct Reader<R> {
     offset: u64,
     /// Where the part begins that is being read, for errors.
     part_offset: u64,
+    format: u8,
     header: Header,
     header_tag: Tag,
     chain: Tag,
@@ -60,6 +61,7 @@ impl<R: Read> Reader<R> {
             len,
             offset: 0,
             part_offset: 0,
+            format: 0,
             header: Header { origin, created_at_ms: 0 },
             header_tag: Tag::default(),
             chain: Tag::default(),
@@ -102,12 +104,14 @@ impl<R: Read> Reader<R> {
         if format > BACKUP_FORMAT {
             return Err(BackupError::NewerFormat { path: self.path.clone(), found: format });
         }
-        let fields: [u8; HEADER_BYTES - MAGIC.len() - 1 - TAG_BYTES] = self.array()?;
+        let fields = self.take(16 + epoch_width(format).bytes() + 8)?;
         let header_tag: Tag = self.array()?;
         if tag(&[&MAGIC, &[format], &fields]) != header_tag {
             return Err(self.damaged("the header's checksum does not match"));
         }
-        self.header = read_header(&fields).map_err(|_| self.damaged("the header ends early"))?;
+        self.header =
+            read_header(&fields, format).ok_or_else(|| self.damaged("the header cannot be read"))?;
+        self.format = format;
         self.header_tag = header_tag;
         self.chain = header_tag;
         Ok(())
@@ -146,10 +150,14 @@ impl<R: Read> Reader<R> {
         let manifest = self.take(manifest_len)?;
         let found: Tag = self.array()?;
         let ending: [u8; ENDING_BYTES] = self.array()?;
-        let whole =
-            read_trailer(&self.header, &self.header_tag, &[&len_field, manifest.as_slice()].concat(), &found)
-                .filter(|_| ending == ending_of(manifest_len))
-                .filter(|manifest| (manifest.digest, manifest.blocks) == (self.chain, self.blocks));
+        let whole = read_trailer(
+            (&self.header, self.format),
+            &self.header_tag,
+            &[&len_field, manifest.as_slice()].concat(),
+            &found,
+        )
+        .filter(|_| ending == ending_of(manifest_len))
+        .filter(|manifest| (manifest.digest, manifest.blocks) == (self.chain, self.blocks));
         let Some(manifest) = whole else {
             return Err(self.damaged("the manifest does not match"));
         };
@@ -210,7 +218,7 @@ pub(crate) fn read_manifest(path: &Path) -> Result<(Manifest, u64), BackupError>
     let [kind] = reader.array()?;
     let body = reader.take(body_len)?;
     let found: Tag = reader.array()?;
-    read_trailer(&reader.header, &reader.header_tag, &body, &found)
+    read_trailer((&reader.header, reader.format), &reader.header_tag, &body, &found)
         .filter(|_| kind == TRAILER_KIND)
         .map(|manifest| (manifest, len))
         .ok_or_else(|| reader.damaged("the manifest does not match"))
@@ -244,10 +252,11 @@ fn reading(path: &Path, error: std::io::Error) -> BackupError {
     }
 }
 
-fn read_header(fields: &[u8]) -> Result<Header, EndsEarly> {
+fn read_header(fields: &[u8], format: u8) -> Option<Header> {
     let mut cursor = Cursor::new(fields);
-    let origin = Origin { node: cursor.uuid()?, epoch: cursor.u32()? };
-    Ok(Header { origin, created_at_ms: cursor.u64()? })
+    let node = cursor.uuid().ok()?;
+    let origin = Origin { node, epoch: epoch_width(format).take(&mut cursor)? };
+    Some(Header { origin, created_at_ms: cursor.u64().ok()? })
 }
 
 fn read_lens(fields: &[u8]) -> Result<(usize, usize), EndsEarly> {
@@ -256,11 +265,16 @@ fn read_lens(fields: &[u8]) -> Result<(usize, usize), EndsEarly> {
 }
 
 /// The manifest in a trailer's body (its length and itself); `None` when anything does not fit.
-fn read_trailer(header: &Header, header_tag: &Tag, body: &[u8], found: &Tag) -> Option<Manifest> {
+fn read_trailer(
+    (header, format): (&Header, u8),
+    header_tag: &Tag,
+    body: &[u8],
+    found: &Tag,
+) -> Option<Manifest> {
     (tag(&[header_tag, &[TRAILER_KIND], body]) == *found).then_some(())?;
     let (len, manifest) = body.split_first_chunk()?;
     (u32::from_be_bytes(*len) as usize == manifest.len()).then_some(())?;
-    Manifest::decode(manifest)
+    Manifest::decode(manifest, format)
         .filter(|manifest| (manifest.origin, manifest.created_at_ms) == (header.origin, header.created_at_ms))
 }
 

@@ -358,7 +358,8 @@ impl Committer {
         let mut standing = Standing::load(&*engine, standing::load_epochs(&*engine, &identity, &counters)?)?;
         let before = standing.clone();
         let random = rand::RngExt::random(&mut self.random);
-        standing::begin_epoch(&mut identity, &mut counters, &mut standing, random);
+        let now_ms = self.clock.now_ms();
+        standing::begin_epoch(&mut identity, &mut counters, &mut standing, now_ms, random);
         let mut batch = Batch::default();
         node::put_identity(&mut batch, &identity);
         node::put_counters(&mut batch, &counters);

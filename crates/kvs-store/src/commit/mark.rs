@@ -42,10 +42,16 @@ pub enum Mark {
     Generation(u32),
     /// Begins a new epoch: numbers may have been forgotten.
     BeginEpoch,
+    /// Folds the epochs of this node away that began before this second since 1970: every member covers them, as far as anybody
+    /// has heard of them.
+    Fold(u64),
+    /// Ends the current epoch, should it have begun before this second since 1970, and writes what was written in it anew: members
+    /// have folded it away already.
+    Renew(u64),
     /// Takes back what this node stamped later than the commit's clock says, and begins a new epoch.
     Recall {
         /// Epochs of this node that it does not remember and of which a peer has something parked.
-        forgotten: Vec<u32>,
+        forgotten: Vec<u64>,
         /// By how much its clock was ahead, in milliseconds; 0 when nobody knows.
         ahead_ms: u64,
     },

@@ -4,6 +4,7 @@ pub mod asker;
 pub mod change;
 pub(crate) mod chores;
 pub(crate) mod committer;
+mod folding;
 pub(crate) mod housekeeping;
 pub(crate) mod key_state;
 pub mod mark;

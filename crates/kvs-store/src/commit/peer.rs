@@ -9,7 +9,6 @@ use bytes::Bytes;
 use kvs_core::namespace::Namespace;
 use kvs_core::origin::{Dot, Origin};
 use kvs_core::record::{Kind, Record};
-use kvs_core::vector::Vector;
 use kvs_core::version::{JOINED_YOUNGEST_MS, Rule, Version};
 
 use crate::commit::mark::Mark;
@@ -44,7 +43,11 @@ impl Plan<'_> {
             None => Holding::Nothing,
         };
         let facts = (is_received, may_park);
-        match reception::receive(&incoming, holding, self.recalls(), self.scene.ages, facts) {
+        let reception = reception::receive(&incoming, holding, self.recalls(), self.scene.ages, facts);
+        if matches!(reception, Reception::Merged | Reception::Parked) {
+            self.heard.push(incoming.dot);
+        }
+        match reception {
             Reception::Known => Ok(Outcome::NotNewer),
             Reception::Void if may_park => self.keep_void(key, incoming),
             Reception::Parked => self.park(key, &incoming),
@@ -170,7 +173,7 @@ impl Plan<'_> {
 
     pub(super) fn mark(&mut self, mark: Mark) -> Result<(), StoreError> {
         match mark {
-            Mark::Raise(claim) => self.raise(&claim),
+            Mark::Raise(claim) => self.raise(&claim)?,
             Mark::Advance { peer, from, start_local_seq, to, claim } => {
                 let held = self.standing().cursors.get(&peer).copied();
                 let joins = held == from
@@ -181,7 +184,8 @@ impl Plan<'_> {
                     if is_further && held != Some(to) {
                         self.standing_mut().cursors.insert(peer, to);
                     }
-                    self.raise(&claim);
+                    // What a log holds never says anything of epochs before a marker.
+                    self.raise(&claim.without_markers())?;
                 }
             }
             Mark::SetCursor { peer, to } => drop(self.standing_mut().cursors.insert(peer, to)),
@@ -192,6 +196,8 @@ impl Plan<'_> {
             }
             Mark::Generation(generation) => self.generation = Some(generation),
             Mark::BeginEpoch => self.begin_epoch(),
+            Mark::Fold(before_s) => self.fold(before_s),
+            Mark::Renew(folded_before_s) => self.renew(folded_before_s)?,
             Mark::Recall { forgotten, ahead_ms } => self.recall(&forgotten, ahead_ms)?,
             Mark::Discard(origins) => self.discard(&origins)?,
             Mark::Swept(sweep) => {
@@ -205,19 +211,16 @@ impl Plan<'_> {
         Ok(())
     }
 
-    fn raise(&mut self, claim: &Vector) {
-        let own = self.identity.origin;
-        for (origin, seq) in claim.iter().filter(|(origin, _)| **origin != own) {
-            if self.standing().vector.seq(origin) < seq {
-                self.standing_mut().vector.raise(*origin, seq);
-            }
-        }
+    pub(super) fn begin_epoch(&mut self) {
+        self.begin_epoch_from(0);
     }
 
-    pub(super) fn begin_epoch(&mut self) {
+    /// Begins an epoch at this second since 1970 or later.
+    pub(super) fn begin_epoch_from(&mut self, earliest_s: u64) {
         let random = self.random_epoch();
         let (mut identity, mut counters) = (self.identity, self.counters);
-        standing::begin_epoch(&mut identity, &mut counters, self.standing_mut(), random);
+        let earliest_ms = self.scene.now_ms.max(earliest_s.saturating_mul(1000));
+        standing::begin_epoch(&mut identity, &mut counters, self.standing_mut(), earliest_ms, random);
         (self.identity, self.counters) = (identity, counters);
     }
 

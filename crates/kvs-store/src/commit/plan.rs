@@ -75,6 +75,8 @@ pub(crate) struct Plan<'a> {
     acts: Vec<Act>,
     /// The peer whose log the current transaction is a part of.
     pub(super) stream: Option<Uuid>,
+    /// The numbers of the versions that came in the current transaction.
+    pub(super) heard: Vec<Dot>,
     pub(super) undo: Undo,
 }
 
@@ -122,6 +124,7 @@ impl<'a> Plan<'a> {
             resolutions: Vec::new(),
             acts: Vec::new(),
             stream: None,
+            heard: Vec::new(),
             undo: Undo::default(),
         }
     }
@@ -135,6 +138,7 @@ impl<'a> Plan<'a> {
         let (identity, counters) = (self.identity, self.counters);
         let (resolved, acted) = (self.resolutions.len(), self.acts.len());
         self.undo = Undo::default();
+        self.heard.clear();
         self.stream = transaction.marks.iter().find_map(|mark| match mark {
             Mark::Advance { peer, .. } => Some(*peer),
             _ => None,
@@ -160,6 +164,7 @@ impl<'a> Plan<'a> {
                 return Err(error);
             }
         }
+        self.note_heard();
         Ok(outcomes)
     }
 

@@ -34,37 +34,49 @@ impl Plan<'_> {
 
     /// Takes back what this node stamped later than now, in epochs that it remembers and in those of `forgotten`, which
     /// peers have something parked of. `ahead_ms`: by how much its clock was ahead, 0 when nobody knows.
-    pub(super) fn recall(&mut self, forgotten: &[u32], ahead_ms: u64) -> Result<(), StoreError> {
+    pub(super) fn recall(&mut self, forgotten: &[u64], ahead_ms: u64) -> Result<(), StoreError> {
         let node = self.identity.origin.node;
         let now_ms = self.scene.now_ms;
         // Only of an ended epoch it is known that no right clock can have given a later stamp.
         self.begin_epoch();
         let own = self.identity.origin.epoch;
         let remembered = self.standing().epochs.iter().filter(|start| start.top_ms > now_ms);
-        let mut epochs: Vec<u32> = remembered.map(|start| start.epoch).collect();
+        let mut epochs: Vec<u64> = remembered.map(|start| start.epoch).collect();
         epochs.extend(forgotten.iter().filter(|epoch| **epoch != own));
         epochs.sort_unstable();
         epochs.dedup();
         for start in &mut self.standing_mut().epochs {
             start.top_ms = start.top_ms.min(now_ms);
         }
-        self.write_recalls(epochs.into_iter().map(|epoch| Origin { node, epoch }), ahead_ms)
+        self.write_recalls(epochs.into_iter().map(|epoch| Origin { node, epoch }), now_ms, ahead_ms)
     }
 
     /// Takes back what nobody else can, at an operator's word.
     pub(super) fn discard(&mut self, origins: &[Origin]) -> Result<(), StoreError> {
         let own = self.identity.origin;
-        self.write_recalls(origins.iter().copied().filter(|origin| *origin != own), 0)
+        let now_ms = self.scene.now_ms;
+        self.write_recalls(origins.iter().copied().filter(|origin| *origin != own), now_ms, 0)
+    }
+
+    /// Takes back everything that this node wrote in an epoch that ended, so that it is written anew.
+    pub(super) fn take_back_whole(&mut self, origin: Origin) -> Result<(), StoreError> {
+        self.write_recalls(std::iter::once(origin), 0, 0)
+    }
+
+    /// Whether a record is of an epoch that was taken back whole, whatever the clock was.
+    fn is_taken_back_whole(&self, record: &Record) -> bool {
+        self.recalls().until_ms(&record.dot.origin) == Some(0)
     }
 
     fn write_recalls(
         &mut self,
         origins: impl Iterator<Item = Origin>,
+        until_ms: u64,
         ahead_ms: u64,
     ) -> Result<(), StoreError> {
         let now_ms = self.scene.now_ms;
         for origin in origins {
-            let Some(path) = recall_path(&origin, now_ms) else { continue };
+            let Some(path) = recall_path(&origin, until_ms) else { continue };
             let key = Key { namespace: Namespace::Cluster, path };
             self.touch(&key)?;
             let digest = ContentDigest::of(RECALL_JSON);
@@ -104,7 +116,13 @@ impl Plan<'_> {
     /// Voids the key's current version if it was recalled: this node's own is written anew, any other gives way to the newest
     /// version of the history that holds.
     pub(super) fn void(&mut self, key: &Key, ahead_ms: u64) -> Result<Outcome, StoreError> {
-        let is_void = |record: &&Record| self.recalls().is_void(record) && key.namespace != Namespace::Auth;
+        let own = self.identity.origin.node;
+        // What revokes is never taken back; but what must be written anew is.
+        let may_be_void = |record: &Record| {
+            key.namespace != Namespace::Auth
+                || (record.dot.origin.node == own && self.is_taken_back_whole(record))
+        };
+        let is_void = |record: &&Record| self.recalls().is_void(record) && may_be_void(record);
         let Some(current) = self.held(key).filter(is_void).cloned() else {
             return Ok(Outcome::Absent);
         };
@@ -145,6 +163,11 @@ impl Plan<'_> {
     /// writing, and later than what it was written over.
     fn stamp_anew(&self, void: &Record, over: Option<&Record>, ahead_ms: u64) -> Stamp {
         let now_ms = self.scene.now_ms;
+        if self.is_taken_back_whole(void) {
+            // Nothing is wrong with when it was written.
+            let stamp = void.version.stamp;
+            return Stamp::over(stamp.ms, Some(stamp)).unwrap_or(stamp);
+        }
         let written_ms = match ahead_ms {
             0 => now_ms,
             _ => void.version.stamp.ms.saturating_sub(ahead_ms).min(now_ms),

@@ -2,7 +2,7 @@
 
 use std::ops::Bound;
 
-use kvs_core::origin::Dot;
+use kvs_core::origin::{Dot, EpochWidth};
 use kvs_core::record::{Kind, Record};
 use kvs_core::vector::Vector;
 
@@ -34,7 +34,7 @@ pub fn tombstones(
             let dot = read_dot_key(&row_key).ok_or_else(corrupt)?;
             let covered = known.seq(&dot.origin);
             if dot.seq <= covered {
-                from = Bound::Excluded(dot_key(&Dot { origin: dot.origin, seq: covered }));
+                from = Bound::Excluded(dot_key(&Dot { origin: dot.origin, seq: leap_to(&dot, covered) }));
                 continue 'leap;
             }
             let (_, key) = read_time_key(&value).ok_or_else(corrupt)?;
@@ -50,4 +50,15 @@ pub fn tombstones(
         break;
     }
     Ok(found)
+}
+
+/// The last number that is leapt over behind a tombstone of which everything up to `covered` is covered.
+///
+/// The key of a long epoch begins with the second of its beginning and a random number that is not 0; read as a short epoch,
+/// this is that second and a number above 2^32. So a leap over a short epoch ends there.
+fn leap_to(dot: &Dot, covered: u64) -> u64 {
+    match EpochWidth::of(dot.origin.epoch) {
+        EpochWidth::Long => covered,
+        EpochWidth::Short => covered.min(u64::from(u32::MAX)).max(dot.seq),
+    }
 }

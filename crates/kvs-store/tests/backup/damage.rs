@@ -77,7 +77,7 @@ fn blocks_that_are_missing_doubled_or_of_another_backup_are_refused() {
     let blocks = blocks(&one);
     let others = self::blocks(&other);
     assert!(blocks.len() >= 3 && blocks.len() == others.len());
-    let header = &one[..69];
+    let header = &one[..73];
     let trailer = &one[blocks.last().unwrap().1..];
     let joined = |chosen: &[&[u8]]| [header, &chosen.concat(), trailer].concat();
     let slices: Vec<_> = blocks.iter().map(|(from, to)| &one[*from..*to]).collect();
@@ -100,7 +100,7 @@ fn blocks_that_are_missing_doubled_or_of_another_backup_are_refused() {
 
 /// Where each block begins and ends.
 fn blocks(bytes: &[u8]) -> Vec<(usize, usize)> {
-    let mut at = 69;
+    let mut at = 73;
     let mut blocks = Vec::new();
     while bytes[at] == 1 {
         let len = u32::from_be_bytes(bytes[at + 1..at + 5].try_into().unwrap()) as usize;
@@ -114,13 +114,13 @@ fn blocks(bytes: &[u8]) -> Vec<(usize, usize)> {
 #[test]
 fn a_newer_format_is_refused_by_name() {
     let (node, mut bytes) = small();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let error = refused(node.folder.path(), &bytes);
-    assert!(matches!(error, BackupError::NewerFormat { found: 2, .. }), "{error}");
-    assert!(error.to_string().contains("format 2") && error.to_string().contains("up to 1"), "{error}");
+    assert!(matches!(error, BackupError::NewerFormat { found: 3, .. }), "{error}");
+    assert!(error.to_string().contains("format 3") && error.to_string().contains("up to 2"), "{error}");
     // Whatever else a newer format does differently.
     let error = refused(node.folder.path(), &bytes[..9]);
-    assert!(matches!(error, BackupError::NewerFormat { found: 2, .. }), "{error}");
+    assert!(matches!(error, BackupError::NewerFormat { found: 3, .. }), "{error}");
 }
 
 #[test]
@@ -153,7 +153,7 @@ fn a_listing_tells_cut_and_flipped_manifests() {
         assert!(!is_good(&bytes[..len]), "{len}");
     }
     let trailer = blocks(&bytes).last().unwrap().1;
-    for at in (0..69).chain(trailer..bytes.len()) {
+    for at in (0..73).chain(trailer..bytes.len()) {
         let mut flipped = bytes.clone();
         flipped[at] ^= 0x10;
         assert!(!is_good(&flipped), "{at}");

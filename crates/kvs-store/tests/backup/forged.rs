@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::Command;
 
 use kvs_core::namespace::Namespace;
-use kvs_core::origin::Origin;
 use kvs_store::backup::format::BLOCK_BYTES_MAX;
 use kvs_store::backup::verify::verify;
 use kvs_store::keys::{history_key, record_key};
@@ -25,10 +24,10 @@ fn tag(parts: &[&[u8]]) -> [u8; 32] {
 
 /// Writes a backup as the format's tables say it, from the blocks' frames and the lengths that they claim.
 fn forge(file: &Path, frames: &[(Vec<u8>, u32)], counts: [u64; 4]) {
-    let origin = Origin { node: Uuid::from_u128(1), epoch: 1 };
+    let node = Uuid::from_u128(1);
     let mut out = b"\x89KVSB\r\n\x1a\x01".to_vec();
-    out.extend_from_slice(origin.node.as_bytes());
-    out.extend_from_slice(&origin.epoch.to_be_bytes());
+    out.extend_from_slice(node.as_bytes());
+    out.extend_from_slice(&1_u32.to_be_bytes());
     out.extend_from_slice(&5_u64.to_be_bytes());
     let header_tag = tag(&[&out]);
     out.extend_from_slice(&header_tag);
@@ -42,8 +41,8 @@ fn forge(file: &Path, frames: &[(Vec<u8>, u32)], counts: [u64; 4]) {
     }
     let mut manifest = chain.to_vec();
     manifest.extend_from_slice(&(frames.len() as u64).to_be_bytes());
-    manifest.extend_from_slice(origin.node.as_bytes());
-    manifest.extend_from_slice(&origin.epoch.to_be_bytes());
+    manifest.extend_from_slice(node.as_bytes());
+    manifest.extend_from_slice(&1_u32.to_be_bytes());
     for number in [5, 9, 9].into_iter().chain(counts) {
         manifest.extend_from_slice(&u64::to_be_bytes(number));
     }

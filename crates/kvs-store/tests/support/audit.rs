@@ -17,7 +17,7 @@ use kvs_store::store::Store;
 use kvs_store::table::Table;
 
 /// A write's number: node, epoch, seq.
-pub(crate) type DotNumber = (u128, u32, u64);
+pub(crate) type DotNumber = (u128, u64, u64);
 
 /// What a dot stands for: namespace and path, and the version's uuid.
 pub(crate) type Dotted = (Vec<u8>, u128);
@@ -153,6 +153,11 @@ fn key_bytes(key: &Key) -> Vec<u8> {
     [&[key.namespace as u8], key.path.as_bytes()].concat()
 }
 
+/// An epoch: four bytes when it is from before epochs told their beginning, else eight.
+fn epoch_bytes(epoch: u64) -> Vec<u8> {
+    epoch.to_be_bytes()[if epoch >> 32 == 0 { 4 } else { 0 }..].to_vec()
+}
+
 /// Index rows as the documentation of the tables says.
 fn index_rows(key: &Key, row: &Row) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let record = &row.record;
@@ -161,8 +166,8 @@ fn index_rows(key: &Key, row: &Row) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     let stamped = at(record.version.stamp.ms);
     let mut logged = key.clone();
     if let Some(mark) = row.ships {
-        logged[0] |= 0x80;
-        let mark = [mark.epoch.to_be_bytes().as_slice(), &mark.seq.to_be_bytes()].concat();
+        logged[0] |= if mark.epoch >> 32 == 0 { 0x80 } else { 0xc0 };
+        let mark = [epoch_bytes(mark.epoch), mark.seq.to_be_bytes().to_vec()].concat();
         logged.splice(1..1, mark);
     }
     let mut rows =
@@ -174,7 +179,7 @@ fn index_rows(key: &Key, row: &Row) -> Vec<(&'static str, Vec<u8>, Vec<u8>)> {
     } else {
         let (origin, seq) = (record.dot.origin, record.dot.seq);
         let dot =
-            [origin.node.as_bytes().as_slice(), &origin.epoch.to_be_bytes(), &seq.to_be_bytes()].concat();
+            [origin.node.as_bytes().as_slice(), &epoch_bytes(origin.epoch), &seq.to_be_bytes()].concat();
         let since = if record.kind == Kind::Expired { record.expires_at_ms } else { 0 };
         rows.push(("tombstones", dot, at(since.max(record.version.stamp.ms))));
     }
