@@ -95,6 +95,11 @@ impl Peer {
         !self.member.is_forgotten && self.member.status != Status::Left
     }
 
+    /// Whether a write that it has received is shown there: where a clock is ahead, an earlier write may win for now.
+    pub(crate) fn shows_what_it_holds(&self, skew_ms: u64) -> bool {
+        self.clock_offset_ms.is_some_and(|offset_ms| offset_ms.unsigned_abs() <= skew_ms)
+    }
+
     /// A call failed: pause, longer each time.
     pub(crate) fn note_failure(&mut self, now: Duration) {
         let pause = RETRY_PAUSE.saturating_mul(1 << self.failures.min(6)).min(RETRY_PAUSE_MAX);

@@ -161,8 +161,7 @@ impl Replicator {
                 self.settle_waits();
             }
             Event::GiveUp { ticket } => {
-                let vectors = self.peers.values().filter(|peer| peer.counts());
-                let vectors = vectors.map(|peer| peer.shipping.received());
+                let vectors = copies(&self.peers, self.store.clock_skew_ms_max());
                 let told = self.waiting.give_up(ticket, vectors, &self.store.standing().recalls);
                 self.effects.extend(told);
             }
@@ -234,8 +233,9 @@ impl Replicator {
             let is_restarted = peer.member.generation != member.generation;
             peer.member = member;
             if is_restarted || (peer.is_reachable() && !was_reachable) {
-                // It may stand elsewhere than it did.
+                // It may stand elsewhere than it did, and have another clock.
                 peer.shipping.lose();
+                peer.clock_offset_ms = None;
                 peer.told = None;
                 peer.retry_at = Duration::ZERO;
                 peer.status_at = Duration::ZERO;
@@ -299,9 +299,9 @@ impl Replicator {
         if self.waiting.is_empty() {
             return;
         }
-        let counting = || self.peers.values().filter(|peer| peer.counts());
-        let others = u32::try_from(counting().count()).unwrap_or(u32::MAX);
-        let vectors = counting().map(|peer| peer.shipping.received());
+        let others = self.peers.values().filter(|peer| peer.counts()).count();
+        let others = u32::try_from(others).unwrap_or(u32::MAX);
+        let vectors = copies(&self.peers, self.store.clock_skew_ms_max());
         self.waiting.settle(others, vectors, &self.store.standing().recalls, &mut self.effects);
     }
 
@@ -396,6 +396,12 @@ impl Replicator {
             self.effects.push(Effect::Mode { clients, peers });
         }
     }
+}
+
+/// What the peers hold whose clocks let them show it.
+fn copies(peers: &BTreeMap<Uuid, Peer>, skew_ms: u64) -> impl Iterator<Item = &Vector> + Clone {
+    let shown = peers.values().filter(move |peer| peer.counts() && peer.shows_what_it_holds(skew_ms));
+    shown.map(|peer| peer.shipping.received())
 }
 
 /// Which of a node's own writes some peer is known to have, as an earlier process or this one noted.

@@ -1,8 +1,11 @@
 //! What a node answers to its peers' calls: stateless, from the store alone.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use kvs_core::log_position::LogPosition;
 use kvs_core::origin::born_s;
+use kvs_core::vector::Vector;
 use kvs_protocol::call::{CallKind, Now};
 use kvs_protocol::mode::Mode;
 use kvs_protocol::reconcile::answer::{answer, compared_root};
@@ -16,6 +19,7 @@ use kvs_store::commit::mark::Mark;
 use kvs_store::commit::write::Transaction;
 use kvs_store::error::StoreError;
 use kvs_store::read::pages::{Age, RecordPage, record_page};
+use kvs_store::standing::Standing;
 use kvs_store::store::Store;
 use uuid::Uuid;
 
@@ -39,7 +43,7 @@ pub fn serve(
     now: Now,
 ) -> Result<Bytes, ServeError> {
     match kind {
-        CallKind::Replicate => replicate(store, from, body),
+        CallKind::Replicate => replicate(store, from, body, now),
         CallKind::Status => status(store, secrets, mode, from, StatusRequest::decode(body)?, now),
         CallKind::Page => page(store, &PageRequest::decode(body)?),
         CallKind::Sync => {
@@ -53,13 +57,13 @@ pub fn serve(
     }
 }
 
-fn replicate(store: &Store, from: Uuid, body: &Bytes) -> Result<Bytes, ServeError> {
+fn replicate(store: &Store, from: Uuid, body: &Bytes, now: Now) -> Result<Bytes, ServeError> {
     let request = ReplicateRequest::decode(body)?;
     let ReplicateRequest { from: went_on_from, start_local_seq, to, mut claim, records } = request;
     if store.standing().vector.marker(from) > born_s(to.epoch) {
         // To this node that epoch is one that ended long ago, and all of it counts as received. Nothing is judged by that: the
         // sender is told, and begins another epoch.
-        let (standing, vector) = store.told();
+        let (standing, vector) = told(store, from, now);
         let cursor = standing.cursors.get(&from).copied();
         return Ok(ReplicateReply { cursor, vector: vector.of_node(from), drops: Vec::new() }
             .encode()
@@ -67,15 +71,25 @@ fn replicate(store: &Store, from: Uuid, body: &Bytes) -> Result<Bytes, ServeErro
     }
     let received = receive::receive(records);
     if received.unfit > 0 {
-        claim = kvs_core::vector::Vector::default();
+        claim = Vector::default();
     }
     let marks = vec![Mark::Advance { peer: from, from: went_on_from, start_local_seq, to, claim }];
     let outcomes = store.commit(Transaction { writes: received.writes, marks })?;
     let drops = receive::outlived(body, &outcomes)?;
-    let (standing, vector) = store.told();
+    let (standing, vector) = told(store, from, now);
     let cursor = standing.cursors.get(&from).copied();
     // What is parked was received and is not held: whoever waits for its write must not be told that it is here.
     Ok(ReplicateReply { cursor, vector: vector.of_node(from), drops }.encode().into())
+}
+
+/// Where this node stands, and what it tells a peer that it holds. While it has stamps that are ahead of its own clock and not
+/// recalled yet, it may show them in place of what it received, and so tells nothing of the peer's own writes.
+fn told(store: &Store, from: Uuid, now: Now) -> (Arc<Standing>, Vector) {
+    let (standing, mut vector) = store.told();
+    if store.top_ms() > now.wall_ms.saturating_add(store.clock_skew_ms_max()) {
+        vector.replace_node(from, &Vector::default());
+    }
+    (standing, vector)
 }
 
 fn status(
@@ -94,7 +108,7 @@ fn status(
         Err(StoreError::DigestUnread) => None,
         Err(error) => return Err(error.into()),
     };
-    let (standing, vector) = store.told();
+    let (standing, vector) = told(store, from, now);
     let reply = StatusReply {
         mode,
         wall_ms: now.wall_ms,

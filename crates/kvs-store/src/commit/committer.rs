@@ -165,6 +165,7 @@ impl Committer {
             revision_limit: self.settings.revision_limit,
             ages: Ages {
                 are_sound: clock != ClockVerdict::Differs && now_ms >= CLOCK_EARLIEST_MS,
+                now_ms,
                 young_from_ms: now_ms.saturating_sub(grace_ms.saturating_sub(skew_ms)),
                 park_after_ms: now_ms.saturating_add(skew_ms),
             },

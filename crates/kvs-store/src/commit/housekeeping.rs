@@ -14,6 +14,7 @@
 use std::ops::Bound;
 use std::time::Duration;
 
+use kvs_core::origin::born_s;
 use kvs_core::precondition::Precondition;
 
 use crate::commit::asker::Asker;
@@ -137,7 +138,10 @@ impl Chores {
                 let corrupt = || StoreError::corrupt(Table::Tombstones.name(), &row_key, "it cannot be read");
                 let dot = read_dot_key(&row_key).ok_or_else(corrupt)?;
                 let (stamp_ms, key) = read_time_key(&value).ok_or_else(corrupt)?;
-                if stamp_ms.saturating_add(grace_ms) <= now_ms && committer.shared.is_below_floor(&dot) {
+                // What was recalled was written anew with the stamp that it should have had.
+                let born_ms = born_s(dot.origin.epoch).saturating_mul(1000);
+                let since_ms = stamp_ms.max(if born_ms <= now_ms { born_ms } else { 0 });
+                if since_ms.saturating_add(grace_ms) <= now_ms && committer.shared.is_below_floor(&dot) {
                     writes.push(write(key, Change::Collect(dot)));
                 }
                 if seen == COLLECT_KEYS_MAX {

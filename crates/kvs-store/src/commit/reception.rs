@@ -16,6 +16,7 @@
 //!
 //! Rows 4 and 7 guard row 8, which turns any mistake of a vector into a delete on every node.
 
+use kvs_core::origin::born_s;
 use kvs_core::recall::Recalls;
 use kvs_core::record::{Kind, Record};
 
@@ -26,6 +27,8 @@ use crate::parked::due_ms;
 pub(crate) struct Ages {
     /// Whether its clock agrees with its peers'.
     pub(crate) are_sound: bool,
+    /// What it reads, ms since 1970.
+    pub(crate) now_ms: u64,
     /// A version stamped at or after this was not yet deleted and collected anywhere, ms since 1970.
     pub(crate) young_from_ms: u64,
     /// A peer's record stamped later than this is parked, ms since 1970.
@@ -60,6 +63,13 @@ pub(crate) enum Reception {
     Dropped,
 }
 
+/// From when the age of a version counts, ms since 1970: from its stamp, from its expiry, and from when its epoch began, as what
+/// was recalled is written anew with the stamp that it should have had. An epoch of a clock that was ahead says nothing.
+pub(crate) fn age_from_ms(record: &Record, now_ms: u64) -> u64 {
+    let born_ms = born_s(record.dot.origin.epoch).saturating_mul(1000);
+    due_ms(record).max(if born_ms <= now_ms { born_ms } else { 0 })
+}
+
 /// Decides what becomes of a record. `is_received` says that the node's vector, lowered by what is parked, covers it;
 /// `may_park` that it is of a namespace whose records can wait.
 pub(crate) fn receive(
@@ -80,7 +90,7 @@ pub(crate) fn receive(
         Reception::Merged
     } else if !ages.are_sound {
         Reception::Left
-    } else if due_ms(incoming) >= ages.young_from_ms {
+    } else if age_from_ms(incoming, ages.now_ms) >= ages.young_from_ms {
         Reception::Merged
     } else if incoming.kind == Kind::Value {
         Reception::Dropped
@@ -94,14 +104,14 @@ mod tests {
     use super::{Ages, Holding, Reception, receive};
     use bytes::Bytes;
     use kvs_core::digest::ContentDigest;
-    use kvs_core::origin::{Dot, Origin};
+    use kvs_core::origin::{Dot, Origin, epoch_at};
     use kvs_core::recall::Recalls;
     use kvs_core::record::{Kind, Payload, Principal, Record};
     use kvs_core::stamp::Stamp;
     use kvs_core::version::Version;
     use uuid::Uuid;
 
-    const AGES: Ages = Ages { are_sound: true, young_from_ms: 500, park_after_ms: 1000 };
+    const AGES: Ages = Ages { are_sound: true, now_ms: 900, young_from_ms: 500, park_after_ms: 1000 };
     const RECEIVED: (bool, bool) = (true, true);
     const NEW: (bool, bool) = (false, true);
 
@@ -188,6 +198,17 @@ mod tests {
     fn row_7_what_is_young_cannot_have_been_collected() {
         assert_eq!(outcome(&record(500, Kind::Value), Holding::Nothing, RECEIVED), Reception::Merged);
         assert_eq!(outcome(&record(500, Kind::Tombstone), Holding::Nothing, RECEIVED), Reception::Merged);
+    }
+
+    #[test]
+    fn row_7_what_was_written_anew_is_as_young_as_its_epoch() {
+        let mut anew = record(100, Kind::Value);
+        for (born_s, expected) in [(0, Reception::Dropped), (1, Reception::Merged), (5, Reception::Dropped)] {
+            anew.dot.origin.epoch = epoch_at(born_s, 7);
+            let ages = Ages { now_ms: 1_500, ..AGES };
+            let recalls = Recalls::default();
+            assert_eq!(receive(&anew, Holding::Nothing, &recalls, ages, RECEIVED), expected, "{born_s}");
+        }
     }
 
     #[test]
