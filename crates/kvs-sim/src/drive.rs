@@ -215,7 +215,7 @@ impl World {
     pub fn check_vectors(&mut self) -> Result<(), String> {
         for place in self.running() {
             let Some(store) = self.store(place) else { continue };
-            self.ledger.check_vector(place, &store.vector(), &Stores(&self.nodes))?;
+            self.ledger.check_vector(place, &store.vector_held(), &Stores(&self.nodes))?;
         }
         Ok(())
     }

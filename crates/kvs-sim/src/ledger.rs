@@ -370,7 +370,6 @@ impl Ledger {
                 .get(key)
                 .is_some_and(|newest| newest.version > held.version && !vector.covers(&newest.dot));
             if is_on_its_way
-                || disks.is_parked(place, key, held.version.stamp.ms)
                 || disks.is_void(place, key, held)
                 || self.gave_way_to_void(place, key, &held.version, disks)
             {
