@@ -11,13 +11,12 @@ use kvs_protocol::membership::contract::{
 };
 use kvs_store::commit::mark::{Mark, Note};
 use kvs_store::commit::write::Transaction;
-use kvs_store::observer::Key;
 use rand::RngExt;
 use uuid::Uuid;
 
 use crate::agenda::{Call, Step};
 use crate::clock::NodeClock;
-use crate::parked;
+use crate::disks::Stores;
 use crate::world::World;
 
 impl World {
@@ -216,9 +215,7 @@ impl World {
     pub fn check_vectors(&mut self) -> Result<(), String> {
         for place in self.running() {
             let Some(store) = self.store(place) else { continue };
-            let parked = parked::newest(&store)?;
-            let is_parked = |key: &Key, ms: u64| parked.get(key).is_some_and(|newest| *newest >= ms);
-            self.ledger.check_vector(place, &store.vector(), &is_parked)?;
+            self.ledger.check_vector(place, &store.vector_held(), &Stores(&self.nodes))?;
         }
         Ok(())
     }

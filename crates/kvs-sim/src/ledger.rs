@@ -16,6 +16,7 @@ use kvs_core::version::Version;
 use kvs_store::observer::Key;
 use uuid::Uuid;
 
+use crate::disks::Disks;
 use crate::writes::{Asked, Writes};
 
 /// One version of a key, without its content.
@@ -94,10 +95,9 @@ pub enum Occasion {
 /// A delete that was collected somewhere.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Grave {
-    pub(crate) version: Version,
+    /// What was collected.
+    pub(crate) delete: Held,
     at: Duration,
-    /// Whether the delete was stamped by a clock that was ahead: its place in the order says nothing then.
-    is_ahead: bool,
 }
 
 /// What one machine's disk holds.
@@ -125,6 +125,8 @@ pub struct Ledger {
     pub(crate) newest: BTreeMap<Key, Held>,
     /// When each version was first seen.
     seen: BTreeMap<Uuid, Moment>,
+    /// Every version of a key that any disk ever held as its current one.
+    versions: BTreeMap<Key, BTreeMap<Uuid, Held>>,
     /// On which machines' disks each version was ever seen as a key's current one, and when first.
     seen_on: BTreeMap<Uuid, BTreeMap<usize, Duration>>,
     pub(crate) graves: BTreeMap<Key, Vec<Grave>>,
@@ -146,6 +148,7 @@ impl Ledger {
             skew_ms_max,
             newest: BTreeMap::new(),
             seen: BTreeMap::new(),
+            versions: BTreeMap::new(),
             seen_on: BTreeMap::new(),
             graves: BTreeMap::new(),
             mirrors: BTreeMap::new(),
@@ -184,8 +187,7 @@ impl Ledger {
         self.mirrors.get(&place)?.keys.get(key)
     }
 
-    /// A machine holds this for a key now. `is_parked` tells whether a machine has a version of the key parked that is
-    /// stamped at or after some millisecond.
+    /// A machine holds this for a key now.
     ///
     /// # Errors
     ///
@@ -197,12 +199,13 @@ impl Ledger {
         held: Option<Held>,
         occasion: Occasion,
         now: Moment,
-        is_parked: &dyn Fn(usize, u64) -> bool,
+        disks: &dyn Disks,
     ) -> Result<(), String> {
         let mirror = self.mirrors.entry(place).or_default();
         if let Some(held) = &held {
             mirror.known.insert(held.version.uuid);
             self.seen_on.entry(held.version.uuid).or_default().entry(place).or_insert(now.at);
+            self.versions.entry(key.clone()).or_default().insert(held.version.uuid, *held);
         }
         let before = match held {
             Some(held) => mirror.keys.insert(key.clone(), held),
@@ -214,16 +217,20 @@ impl Ledger {
         if let Some(held) = &held {
             self.seen.entry(held.version.uuid).or_insert(now);
         }
+        // A version that this machine knows to have been recalled gives way to what it says, written anew, to an older one
+        // or to nothing. One that is stamped ahead of a clock that came right is parked, and gives way to what a client
+        // writes. Both only there and then; what comes in their place must not have been deleted, all the same.
+        let gives_way =
+            |before: &Held| disks.is_void(place, key, before) || disks.has_parked(place, key, before);
         match (before, held) {
-            // A version stamped by a clock that was ahead may be taken back: then what it says is written anew with a
-            // good stamp, or something that was made before it is the key's value again.
-            (Some(before), Some(_)) if self.is_ahead(&before.version) => Ok(()),
-            (Some(before), None) if self.is_ahead(&before.version) => {
-                if !before.is_value() || before.is_mortal() {
-                    self.bury(place, key, before, now.at, is_parked)?;
+            (Some(before), Some(after)) if gives_way(&before) => {
+                if after.is_value() {
+                    self.check_arrival(place, key, &after, disks)
+                } else {
+                    Ok(())
                 }
-                Ok(())
             }
+            (Some(before), None) if gives_way(&before) => Ok(()),
             (Some(before), Some(after)) if after.version < before.version => {
                 Err(format!("{key:?} on {place} went back from {before:?} to {after:?}"))
             }
@@ -232,33 +239,45 @@ impl Ledger {
             }
             // A value may expire and be collected within one round: its tombstone has its stamp.
             (Some(before), None) if before.is_value() && !before.is_mortal() => {
-                self.drop_value(place, key, before, now.at)
+                self.drop_value(place, key, before, now.at, disks)
             }
-            (Some(before), None) => self.bury(place, key, before, now.at, is_parked),
-            (_, Some(after)) if after.is_value() => self.check_arrival(place, key, &after, is_parked),
+            (Some(before), None) => self.bury(place, key, before, now.at, disks),
+            (_, Some(after)) if after.is_value() => self.check_arrival(place, key, &after, disks),
             _ => Ok(()),
         }
     }
 
     /// Whether a version is too young to have been collected or dropped by the last commit before a crash.
     fn is_recent(&self, held: &Held, now: Duration) -> bool {
-        let seen = self.seen.get(&held.version.uuid).map(|seen| seen.at).unwrap_or_default();
-        !held.is_value() && now.saturating_sub(seen) < COLLECTED_AFTER_MIN
+        !held.is_value() && now.saturating_sub(self.seen_at(&held.version)) < COLLECTED_AFTER_MIN
+    }
+
+    fn seen_at(&self, version: &Version) -> Duration {
+        self.seen.get(&version.uuid).map(|seen| seen.at).unwrap_or_default()
     }
 
     /// A value went without a tombstone: at a peer's word.
-    fn drop_value(&mut self, place: usize, key: &Key, before: Held, now: Duration) -> Result<(), String> {
+    fn drop_value(
+        &mut self,
+        place: usize,
+        key: &Key,
+        before: Held,
+        now: Duration,
+        disks: &dyn Disks,
+    ) -> Result<(), String> {
         self.dropped += 1;
         // Or its delete came and was collected at once, as it was old and nobody else is there to have it.
         if let Some(delete) = self.writes.newest_delete(key).filter(|delete| delete.version > before.version)
         {
-            let is_ahead = self.is_ahead(&delete.version);
-            let grave = Grave { version: delete.version, at: now, is_ahead };
-            self.graves.entry(key.clone()).or_default().push(grave);
+            self.graves.entry(key.clone()).or_default().push(Grave { delete, at: now });
         }
         let is_buried = self.grave_at_least(key, &before.version);
-        let is_newest = self.newest.get(key).is_some_and(|newest| newest.version <= before.version);
-        if is_newest && !is_buried {
+        // What is known to be void is not the newest write there.
+        let holds = |asked: &&Asked| {
+            asked.is_acknowledged && !asked.is_lost && !disks.is_void(place, key, &asked.held)
+        };
+        let newest = self.writes.of(key).iter().filter(holds).map(|asked| asked.held.version).max();
+        if !is_buried && newest.is_some_and(|newest| newest <= before.version) {
             return Err(format!("{key:?} on {place}: the newest write was dropped: {before:?}"));
         }
         Ok(())
@@ -271,18 +290,10 @@ impl Ledger {
         key: &Key,
         before: Held,
         now: Duration,
-        is_parked: &dyn Fn(usize, u64) -> bool,
+        disks: &dyn Disks,
     ) -> Result<(), String> {
         self.collected += 1;
-        let is_ahead = self.is_ahead(&before.version);
-        self.graves.entry(key.clone()).or_default().push(Grave {
-            version: before.version,
-            at: now,
-            is_ahead,
-        });
-        if is_ahead {
-            return Ok(());
-        }
+        self.graves.entry(key.clone()).or_default().push(Grave { delete: before, at: now });
         for (other, mirror) in self
             .mirrors
             .iter()
@@ -290,7 +301,11 @@ impl Ledger {
         {
             let Some(held) = mirror.keys.get(key) else { continue };
             let is_older = held.is_value() && held.version < before.version;
-            if is_older && !self.had_return && !is_parked(*other, before.version.stamp.ms) {
+            // Where the delete is known to be void, or waits, an older value is as it should be.
+            let is_excused = disks.is_void(*other, key, &before)
+                || disks.is_parked(*other, key, before.version.stamp.ms)
+                || self.is_later(held, &before);
+            if is_older && !self.had_return && !is_excused {
                 return Err(format!(
                     "{key:?}: {place} collected {before:?} while {other} still holds {held:?}"
                 ));
@@ -299,35 +314,42 @@ impl Ledger {
         Ok(())
     }
 
+    /// Whether a value was written after a delete that a clock ahead stamped later: its place in the order says nothing.
+    fn is_later(&self, value: &Held, delete: &Held) -> bool {
+        self.is_ahead(&delete.version) && self.seen_at(&value.version) > self.seen_at(&delete.version)
+    }
+
     /// A value came: it must not be older than a delete that was collected before it came into being.
-    fn check_arrival(
-        &self,
-        place: usize,
-        key: &Key,
-        after: &Held,
-        is_parked: &dyn Fn(usize, u64) -> bool,
-    ) -> Result<(), String> {
+    fn check_arrival(&self, place: usize, key: &Key, after: &Held, disks: &dyn Disks) -> Result<(), String> {
         let is_restored = self.mirrors.get(&place).is_some_and(|mirror| mirror.is_restored);
         if self.had_return || is_restored {
             return Ok(());
         }
-        match self.grave_over(key, after) {
-            Some(grave) if !is_parked(place, grave.version.stamp.ms) => Err(format!(
+        match self.grave_over(key, after, &|delete| disks.is_void(place, key, delete)) {
+            Some(grave) if !disks.is_parked(place, key, grave.delete.version.stamp.ms) => Err(format!(
                 "{key:?} on {place}: {after:?} came back after a newer delete was collected: {grave:?}"
             )),
             _ => Ok(()),
         }
     }
 
-    /// The grave of a delete newer than a value that was there before it was dug.
-    pub(crate) fn grave_over(&self, key: &Key, value: &Held) -> Option<&Grave> {
-        let seen = self.seen.get(&value.version.uuid).map(|seen| seen.at).unwrap_or_default();
+    /// The grave of a delete newer than a value that was there before it was dug, unless the delete is void.
+    pub(crate) fn grave_over(
+        &self,
+        key: &Key,
+        value: &Held,
+        is_void: &dyn Fn(&Held) -> bool,
+    ) -> Option<&Grave> {
+        let seen = self.seen_at(&value.version);
         let mut graves = self.graves.get(key)?.iter();
-        graves.find(|grave| !grave.is_ahead && grave.version > value.version && seen < grave.at)
+        graves.find(|Grave { delete, at }| {
+            delete.version > value.version && seen < *at && !self.is_later(value, delete) && !is_void(delete)
+        })
     }
 
     pub(crate) fn grave_at_least(&self, key: &Key, version: &Version) -> bool {
-        self.graves.get(key).is_some_and(|graves| graves.iter().any(|grave| grave.version >= *version))
+        let graves = self.graves.get(key).into_iter().flatten();
+        graves.into_iter().any(|grave| grave.delete.version >= *version)
     }
 
     /// What a vector covers is held, or something newer is, or it was deleted and collected.
@@ -335,19 +357,10 @@ impl Ledger {
     /// # Errors
     ///
     /// The first write that is claimed and missing.
-    pub fn check_vector(
-        &self,
-        place: usize,
-        vector: &Vector,
-        is_parked: &dyn Fn(&Key, u64) -> bool,
-    ) -> Result<(), String> {
+    pub fn check_vector(&self, place: usize, vector: &Vector, disks: &dyn Disks) -> Result<(), String> {
         for (key, held) in self.writes.all().filter(|(_, asked)| asked.is_acknowledged) {
             let held = &held.held;
-            // What was stamped by a clock that was ahead may have been taken back since.
-            if self.is_ahead(&held.version) {
-                continue;
-            }
-            if !vector.covers(&held.dot) || self.grave_at_least(key, &held.version) {
+            if !vector.covers(&held.dot) || self.has(place, key, &held.version) {
                 continue;
             }
             // A key that changed at the responder while a session went on may be missed by it; the change itself comes
@@ -356,18 +369,34 @@ impl Ledger {
                 .newest
                 .get(key)
                 .is_some_and(|newest| newest.version > held.version && !vector.covers(&newest.dot));
-            if is_on_its_way {
+            if is_on_its_way
+                || disks.is_void(place, key, held)
+                || self.gave_way_to_void(place, key, &held.version, disks)
+            {
                 continue;
             }
-            let is_there = self.held(place, key).is_some_and(|holds| holds.version >= held.version);
-            if !is_there && !is_parked(key, held.version.stamp.ms) {
-                let holds = self.held(place, key);
-                return Err(format!(
-                    "{place} claims to have received {held:?} of {key:?}, but holds {holds:?}"
-                ));
-            }
+            let holds = self.held(place, key);
+            return Err(format!("{place} claims to have received {held:?} of {key:?}, but holds {holds:?}"));
         }
         Ok(())
+    }
+
+    /// Whether a machine held something newer that it knows to be void now. It stood for the older version, which may never
+    /// have come: the key is doubtful there, and is repaired by a session.
+    pub(crate) fn gave_way_to_void(
+        &self,
+        place: usize,
+        key: &Key,
+        version: &Version,
+        disks: &dyn Disks,
+    ) -> bool {
+        let known = self.mirrors.get(&place).map(|mirror| &mirror.known);
+        let versions = self.versions.get(key).into_iter().flat_map(BTreeMap::values);
+        let is_known = |held: &&Held| known.is_some_and(|known| known.contains(&held.version.uuid));
+        versions
+            .filter(|held| held.version > *version)
+            .filter(is_known)
+            .any(|held| disks.is_void(place, key, held))
     }
 
     /// Whether a machine has a write or a newer one of its key, or the delete of it was collected.

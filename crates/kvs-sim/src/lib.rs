@@ -9,6 +9,7 @@
 pub mod agenda;
 pub mod clients;
 pub mod clock;
+pub mod disks;
 mod drive;
 mod dropped;
 pub mod fates;

@@ -24,7 +24,7 @@ impl Ledger {
                 survivors.iter().filter_map(|mirror| mirror.keys.get(key)).max_by_key(|held| held.version);
             let is_buried = graves
                 .get(key)
-                .is_some_and(|graves| graves.iter().any(|grave| grave.version >= newest.version));
+                .is_some_and(|graves| graves.iter().any(|grave| grave.delete.version >= newest.version));
             match best {
                 _ if is_buried => true,
                 Some(best) if best.version >= newest.version => true,

@@ -19,7 +19,7 @@ Runs the seeds of seeds.txt, then N seeds (200) from --from (0), or those before
 --threads  how many seeds are run at once (as many as there are cores)
 --trace    tells every step of the one seed
 --no-waits  no client waits for copies, so that other promises are broken first
---deleted-elsewhere  what is dropped at a peer's word must stay in the history
+--forgets-dropped  what is dropped at a peer's word or recalled need not stay in the history
 ";
 
 /// Seeds between two lines of progress.
@@ -173,7 +173,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--trace" => arguments.is_traced = true,
-            "--deleted-elsewhere" => arguments.options.keeps_dropped = true,
+            "--forgets-dropped" => arguments.options.forgets_dropped = true,
             "--no-waits" => arguments.options.has_no_waits = true,
             "--seeds" => arguments.seeds = words.next()?.parse().ok()?,
             "--from" => arguments.from = words.next()?.parse().ok()?,
@@ -208,7 +208,7 @@ mod tests {
         from: 0,
         threads: None,
         seed: None,
-        options: Options { profile: None, keeps_dropped: false, has_no_waits: false },
+        options: Options { profile: None, forgets_dropped: false, has_no_waits: false },
         is_traced: false,
     };
 
@@ -224,9 +224,9 @@ mod tests {
             Some(Arguments { seeds: 6, from: 3, threads: Some(2), ..NONE })
         );
         assert_eq!(parsed("--seed 9 --trace"), Some(Arguments { seed: Some(9), is_traced: true, ..NONE }));
-        let options = Options { profile: Some(Profile::PutBack), keeps_dropped: true, has_no_waits: true };
+        let options = Options { profile: Some(Profile::PutBack), forgets_dropped: true, has_no_waits: true };
         assert_eq!(
-            parsed("--profile put-back --deleted-elsewhere --no-waits"),
+            parsed("--profile put-back --forgets-dropped --no-waits"),
             Some(Arguments { options, ..NONE })
         );
         for wrong in ["--seeds", "--sedes 7", "--profile none", "--from 9 --to 3", "--threads 0"] {

@@ -43,26 +43,36 @@ pub fn all_keys(store: &Store) -> Result<BTreeMap<Key, Held>, String> {
     Ok(keys)
 }
 
-/// Of each key with parked versions, the stamp of the newest, ms since 1970.
+/// A version that is parked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParkedVersion {
+    /// When it may be taken at the earliest, ms since 1970: what it is stamped, or when it expired.
+    pub due_ms: u64,
+    /// Who gave it which number.
+    pub dot: Dot,
+}
+
+/// The parked versions, by key.
 ///
 /// # Errors
 ///
 /// A row that cannot be read.
-pub fn newest(store: &Store) -> Result<BTreeMap<Key, u64>, String> {
-    let mut newest = BTreeMap::new();
+pub fn versions(store: &Store) -> Result<BTreeMap<Key, Vec<ParkedVersion>>, String> {
+    let mut versions: BTreeMap<Key, Vec<ParkedVersion>> = BTreeMap::new();
     if store.standing().parked == 0 {
-        return Ok(newest);
+        return Ok(versions);
     }
     let view = store.view().map_err(|error| error.to_string())?;
     for row in view.range(Table::Parked, (Bound::Unbounded, stamps_end()), Order::Ascending) {
         let (row_key, value) = row.map_err(|error| error.to_string())?;
-        let ms = row_key.first_chunk::<8>().map(|ms| u64::from_be_bytes(*ms));
-        let (Some(ms), Some(key)) = (ms, parked_key(&value)) else {
+        let due_ms = row_key.first_chunk::<8>().map(|ms| u64::from_be_bytes(*ms));
+        let dot = row_key.get(8..).and_then(read_dot_key);
+        let (Some(due_ms), Some(dot), Some(key)) = (due_ms, dot, parked_key(&value)) else {
             return Err("a parked row cannot be read".into());
         };
-        newest.insert(key, ms);
+        versions.entry(key).or_default().push(ParkedVersion { due_ms, dot });
     }
-    Ok(newest)
+    Ok(versions)
 }
 
 /// The key of a parked record.

@@ -12,6 +12,7 @@ use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_store::check::view::check_view;
 
 use crate::agenda::Step;
+use crate::disks::Stores;
 use crate::ledger::Held;
 use crate::node::Standing;
 use crate::profile::Profile;
@@ -175,7 +176,7 @@ fn check_end(world: &mut World) -> Result<(), String> {
         (true, false) => Order::Either,
         (true, true) => Order::Time,
     };
-    world.ledger.check_end(&places, order, world.clock.wall_ms())?;
+    world.ledger.check_end(&places, order, world.clock.wall_ms(), &Stores(&world.nodes))?;
     let mut first: Option<(usize, Sum)> = None;
     for place in places {
         let store = world.store(place).ok_or_else(|| format!("{place} does not run in the end"))?;

@@ -18,6 +18,7 @@ use rand::SeedableRng;
 use rand::rngs::StdRng;
 
 use crate::agenda::Step;
+use crate::disks::Stores;
 use crate::ledger::Held;
 use crate::verdict::Order;
 use crate::weather::Weather;
@@ -285,7 +286,7 @@ impl Script {
     pub fn expect_promises(&self) -> Result<(), String> {
         let members: Vec<usize> = self.world.members().collect();
         let order = if self.world.clocks_jumped { Order::Time } else { Order::Versions };
-        self.world.ledger.check_end(&members, order, self.world.clock.wall_ms())
+        self.world.ledger.check_end(&members, order, self.world.clock.wall_ms(), &Stores(&self.world.nodes))
     }
 }
 

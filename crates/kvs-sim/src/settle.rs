@@ -10,8 +10,8 @@ use kvs_store::shared::State;
 use rand::RngExt;
 
 use crate::agenda::Step;
+use crate::disks::Stores;
 use crate::ledger::{Held, Occasion};
-use crate::node::Node;
 use crate::parked;
 use crate::world::World;
 
@@ -31,9 +31,7 @@ impl World {
         let now = self.moment();
         for key in keys {
             let record = held.get(&key).copied();
-            let nodes = &self.nodes;
-            let is_parked = |place: usize, ms: u64| is_parked(nodes, place, &key, ms);
-            self.ledger.change(place, &key, record, Occasion::Opening, now, &is_parked)?;
+            self.ledger.change(place, &key, record, Occasion::Opening, now, &Stores(&self.nodes))?;
         }
         Ok(())
     }
@@ -78,12 +76,10 @@ impl World {
             let record = store.read(key.namespace, &key.path).map_err(|error| format!("{place}: {error}"))?;
             let held = record.as_ref().map(Held::of);
             self.tell(|| format!("{place} holds {key:?} {held:?}"));
-            let nodes = &self.nodes;
-            let is_parked = |place: usize, ms: u64| is_parked(nodes, place, &key, ms);
             let before = self.ledger.held(place, &key).copied();
-            self.ledger.change(place, &key, held, Occasion::Commit, now, &is_parked)?;
-            if let (Some(before), None) = (before, held) {
-                self.check_dropped(place, &key, &before)?;
+            self.ledger.change(place, &key, held, Occasion::Commit, now, &Stores(&self.nodes))?;
+            if let Some(before) = before {
+                self.check_kept(place, &key, &before, held.as_ref())?;
             }
         }
         Ok(())
@@ -127,12 +123,4 @@ impl World {
 /// The first moment at or after this one that the clock of the world can show.
 pub(crate) fn next_tick(at: Duration) -> Duration {
     Duration::from_micros(u64::try_from(at.as_nanos().div_ceil(1000)).unwrap_or(u64::MAX))
-}
-
-pub(crate) fn is_parked(nodes: &[Node], place: usize, key: &Key, ms: u64) -> bool {
-    let process = nodes.get(place).and_then(|node| node.process.as_ref());
-    // What a machine that is down has parked is not known.
-    process.is_none_or(|process| {
-        parked::newest(&process.store).is_ok_and(|parked| parked.get(key).is_some_and(|newest| *newest >= ms))
-    })
 }

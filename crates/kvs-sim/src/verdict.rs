@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use kvs_store::observer::Key;
 
+use crate::disks::Disks;
 use crate::ledger::{Held, Ledger};
 use crate::writes::Asked;
 
@@ -26,7 +27,15 @@ impl Ledger {
     /// # Errors
     ///
     /// The first promise that is broken.
-    pub fn check_end(&self, places: &[usize], order: Order, wall_ms: u64) -> Result<(), String> {
+    pub fn check_end(
+        &self,
+        places: &[usize],
+        order: Order,
+        wall_ms: u64,
+        disks: &dyn Disks,
+    ) -> Result<(), String> {
+        // In the end everybody knows of every recall.
+        let is_void = |key: &Key, held: &Held| places.iter().any(|place| disks.is_void(*place, key, held));
         let mut keys: Vec<&Key> = self.mirrors.values().flat_map(|mirror| mirror.keys.keys()).collect();
         keys.extend(self.newest.keys());
         keys.sort_unstable();
@@ -39,7 +48,7 @@ impl Ledger {
                 return Err(format!("{key:?} differs in the end: {held:?}"));
             }
             if let Some(value) = first
-                && let Some(grave) = self.grave_over(key, value)
+                && let Some(grave) = self.grave_over(key, value, &|delete| is_void(key, delete))
             {
                 return Err(format!("{key:?}: {value:?} is alive though {grave:?} was collected"));
             }

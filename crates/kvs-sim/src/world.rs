@@ -38,8 +38,9 @@ pub type Trace = Box<dyn FnMut(&str) + Send>;
 pub struct Options {
     /// Its profile; `None` for the one that the seed draws.
     pub profile: Option<Profile>,
-    /// Whether what is dropped at a peer's word must stay in the history, as `deleted_elsewhere`.
-    pub keeps_dropped: bool,
+    /// Whether what is dropped at a peer's word or recalled need not stay in the history, so that other promises are broken
+    /// first.
+    pub forgets_dropped: bool,
     /// Whether no client waits for copies, so that other promises are broken first.
     pub has_no_waits: bool,
 }

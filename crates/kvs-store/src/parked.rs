@@ -6,11 +6,12 @@
 //! | key | value |
 //! | --- | --- |
 //! | stamp in ms (8), dot (28 or 32) | namespace number (1), path: length (2) and bytes, record |
-//! | 0xff, namespace number, path, 0x00, dot (28 or 32) | none; or the sender's uuid (16) and a vector |
+//! | 0xff, namespace number, path, 0x00, dot (28 or 32) | for each log that it came in: the sender's uuid (16) and a vector |
 //!
 //! In a log a record stands for older versions of its key too, which whoever parks it never gets. So a record that came in the
 //! stream of a peer's log remembers how far that log was received before: only that much of it is held until the record is
-//! admitted, and only that much was ever received should it be recalled.
+//! admitted, and only that much was ever received should it be recalled. It may stand for writes of several nodes, in the log of
+//! each, and come in another way before it comes in a log.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -61,17 +62,37 @@ pub(crate) struct Stream {
 
 impl Stream {
     /// The value of a row that is found by a key.
-    pub(crate) fn encode(&self) -> Vec<u8> {
-        let mut out = self.sender.as_bytes().to_vec();
-        self.received.encode_into(&mut out);
+    pub(crate) fn encode(streams: &[Self]) -> Vec<u8> {
+        let mut out = Vec::new();
+        for Self { sender, received } in streams {
+            out.extend_from_slice(sender.as_bytes());
+            received.encode_into(&mut out);
+        }
         out
     }
 
-    /// Reads such a value; `None` for a record that came in another way.
-    pub(crate) fn decode(value: &[u8]) -> Option<Self> {
+    /// Reads such a value: nothing for a record that came in another way.
+    pub(crate) fn decode(value: &[u8]) -> Vec<Self> {
         let mut cursor = Cursor::new(value);
-        let sender = cursor.uuid().ok()?;
-        Some(Self { sender, received: Vector::decode(&mut cursor).ok()? })
+        let mut streams = Vec::new();
+        while let Ok(sender) = cursor.uuid() {
+            let Ok(received) = Vector::decode(&mut cursor) else { break };
+            streams.push(Self { sender, received });
+        }
+        streams
+    }
+
+    /// Notes among the streams of a record that it came in this one too; answers whether that says anything new. What was
+    /// received the first time counts.
+    pub(crate) fn join(self, streams: &mut Vec<Self>) -> bool {
+        let Some(held) = streams.iter_mut().find(|held| held.sender == self.sender) else {
+            streams.push(self);
+            return true;
+        };
+        let met = held.received.meet(&self.received);
+        let is_lower = met != held.received;
+        held.received = met;
+        is_lower
     }
 }
 
@@ -210,7 +231,7 @@ pub(crate) fn summary(snapshot: &dyn Snapshot) -> Result<(u64, ParkedDots), Stor
     }
     let by_key = (Bound::Included(vec![BY_KEY]), Bound::Unbounded);
     for row in snapshot.range(Table::Parked, by_key, Order::Ascending) {
-        if let Some(stream) = Stream::decode(&row?.1) {
+        for stream in Stream::decode(&row?.1) {
             dots.add_stream(&stream);
         }
     }

@@ -69,26 +69,41 @@ impl Plan<'_> {
 
     /// Lets a record wait.
     pub(super) fn park(&mut self, key: &Key, incoming: &Record) -> Result<Outcome, StoreError> {
-        let row_key = parked::row_key(incoming);
-        if !self.is_parked(&row_key)? {
+        let (row_key, by_key) = (parked::row_key(incoming), parked::by_key_row(key, &incoming.dot));
+        let mut streams = Vec::new();
+        let is_new = !self.is_parked(&row_key)?;
+        if is_new {
             if self.standing().parked >= PARKED_MAX {
                 return Err(StoreError::TooManyParked);
             }
             self.set_parked(row_key, Some(parked::encode(key, incoming)));
-            let stream = self.stream.map(|sender| {
-                let received = self.standing().vector.of_node(sender);
-                Stream { sender, received }
-            });
-            let value = stream.as_ref().map(Stream::encode).unwrap_or_default();
-            self.set_parked(parked::by_key_row(key, &incoming.dot), Some(value));
             let standing = self.standing_mut();
             standing.parked += 1;
             standing.parked_dots.add(&incoming.dot, incoming.version.stamp.ms);
-            if let Some(stream) = stream {
-                standing.parked_dots.add_stream(&stream);
-            }
+        } else if self.stream.is_some() {
+            streams = self.streams(&by_key)?;
+        }
+        let stream = self.stream.map(|sender| {
+            let received = self.standing().vector.of_node(sender);
+            Stream { sender, received }
+        });
+        let says_more = stream.clone().is_some_and(|stream| stream.join(&mut streams));
+        if let Some(stream) = stream.filter(|_| says_more) {
+            self.standing_mut().parked_dots.add_stream(&stream);
+        }
+        if is_new || says_more {
+            self.set_parked(by_key, Some(Stream::encode(&streams)));
         }
         Ok(Outcome::Parked)
+    }
+
+    /// The logs that a parked record came in.
+    fn streams(&self, by_key: &[u8]) -> Result<Vec<Stream>, StoreError> {
+        let value = match self.parked.get(by_key) {
+            Some(planned) => planned.clone().map(Bytes::from),
+            None => self.engine.get(Table::Parked, by_key)?,
+        };
+        Ok(value.as_deref().map(Stream::decode).unwrap_or_default())
     }
 
     /// Takes the rows of a parked record away. The numbers of what is parked are counted anew when nothing is left, and by
@@ -106,11 +121,7 @@ impl Plan<'_> {
     /// Takes a parked record away that was recalled. What it stood for in the log that brought it was never received, so that
     /// log is read again from where it was before.
     pub(super) fn unpark_void(&mut self, row_key: Vec<u8>, by_key: Vec<u8>) -> Result<(), StoreError> {
-        let value = match self.parked.get(&by_key) {
-            Some(planned) => planned.clone().map(Bytes::from),
-            None => self.engine.get(Table::Parked, &by_key)?,
-        };
-        if let Some(Stream { sender, received }) = value.as_deref().and_then(Stream::decode) {
+        for Stream { sender, received } in self.streams(&by_key)? {
             let standing = self.standing_mut();
             standing.vector.lower(sender, &received);
             standing.cursors.remove(&sender);
