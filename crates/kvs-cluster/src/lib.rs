@@ -7,6 +7,7 @@
 
 pub mod acknowledgements;
 pub mod bootstrap;
+mod clock_watch;
 pub mod clocks;
 pub mod contract;
 pub mod error;

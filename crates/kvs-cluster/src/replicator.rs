@@ -27,6 +27,7 @@ use uuid::Uuid;
 
 use crate::acknowledgements::Acknowledgements;
 use crate::bootstrap::Bootstrap;
+use crate::clock_watch::{ClockWatch, noted_grace_ms};
 use crate::contract::{Effect, Event};
 use crate::folding::Adopting;
 use crate::held_session::Repair;
@@ -35,7 +36,6 @@ use crate::peer::Peer;
 use crate::report::SessionReport;
 use crate::settings::{Begins, ReplicatorSettings, Writing};
 use crate::shipping::LastPiece;
-use crate::timekeeping::{self, ClockWatch};
 
 /// What a call in flight is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -113,7 +113,7 @@ impl Replicator {
         let own = store.identity().origin.node;
         let acknowledged = acknowledged(&store)?;
         let clock = ClockWatch::recall(&store, now)?;
-        let shortest_grace_ms = timekeeping::noted_grace_ms(&store)?;
+        let shortest_grace_ms = noted_grace_ms(&store)?;
         let mut replicator = Self {
             store,
             settings,

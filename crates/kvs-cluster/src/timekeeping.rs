@@ -3,65 +3,14 @@
 
 use std::time::Duration;
 
-use kvs_core::cursor::Cursor;
 use kvs_core::origin::Origin;
-use kvs_protocol::call::Now;
 use kvs_store::commit::mark::{Mark, Note};
 use kvs_store::commit::write::Transaction;
-use kvs_store::error::StoreError;
 use kvs_store::shared::ClockVerdict;
-use kvs_store::store::Store;
 
-use crate::clocks::{Judgement, Watch, judge};
+use crate::clocks::judge;
 use crate::limits::{RECALL_PAUSE, UNHEARD_PATIENCE};
 use crate::replicator::Replicator;
-
-/// This node's clock, as far as replication cares.
-#[derive(Debug)]
-pub(crate) struct ClockWatch {
-    pub(crate) judgement: Judgement,
-    watch: Watch,
-    /// Until when nothing is judged by it although no peer has said that it is wrong: nobody was asked yet.
-    unheard_until: Option<Duration>,
-    /// By how much it was ahead when it last was, as noted, in milliseconds; 0 once that was recalled.
-    ahead_ms: u64,
-    recall_at: Duration,
-}
-
-impl ClockWatch {
-    /// The clock of a node that starts.
-    ///
-    /// # Errors
-    ///
-    /// The notes of an earlier process cannot be read.
-    pub(crate) fn recall(store: &Store, now: Now) -> Result<Self, StoreError> {
-        Ok(Self {
-            judgement: Judgement::default(),
-            watch: Watch::new(now),
-            unheard_until: Some(now.monotonic + UNHEARD_PATIENCE),
-            ahead_ms: noted_ms(store, Note::ClockAhead)?.unwrap_or_default(),
-            recall_at: Duration::ZERO,
-        })
-    }
-
-    /// When it must be judged anew although nothing happens.
-    pub(crate) const fn due_at(&self) -> Option<Duration> {
-        self.unheard_until
-    }
-}
-
-/// The shortest grace that an earlier process knew of any member, in milliseconds; [`u64::MAX`] for none.
-///
-/// # Errors
-///
-/// The note cannot be read.
-pub(crate) fn noted_grace_ms(store: &Store) -> Result<u64, StoreError> {
-    Ok(noted_ms(store, Note::ShortestGrace)?.unwrap_or(u64::MAX))
-}
-
-fn noted_ms(store: &Store, note: Note) -> Result<Option<u64>, StoreError> {
-    Ok(store.note(note)?.and_then(|bytes| Cursor::new(&bytes).u64().ok()))
-}
 
 impl Replicator {
     /// Notices that the wall clock was set: what peers said of it before means nothing any more.

@@ -63,10 +63,8 @@ impl Swim {
             }
             let held = &peer.record;
             is_known = held.nonce == record.nonce && held.node_id == record.node_id;
-            if held.nonce != record.nonce {
-                if !held.has_left && held.address != record.address {
-                    olds.push(record.node);
-                }
+            if held.nonce != record.nonce && !held.has_left && held.address != record.address {
+                olds.push(record.node);
             }
         }
         if !is_known && !record.node_id.is_empty() {

@@ -9,6 +9,7 @@ pub(crate) mod housekeeping;
 pub(crate) mod key_state;
 pub mod mark;
 pub(crate) mod peer;
+pub(crate) mod place;
 pub(crate) mod plan;
 pub(crate) mod queue;
 pub(crate) mod recall;
