@@ -23,6 +23,9 @@ pub(crate) struct ClockWatch {
     watch: Watch,
     /// Until when nothing is judged by it although no peer has said that it is wrong: nobody was asked yet.
     unheard_until: Option<Duration>,
+    /// By how much it is ahead of the right time as far as that is known, in milliseconds: as peers say, and as it was set
+    /// since.
+    offset_ms: i64,
     /// By how much it was ahead when it last was, as noted, in milliseconds; 0 once that was recalled.
     ahead_ms: u64,
     recall_at: Duration,
@@ -39,6 +42,7 @@ impl ClockWatch {
             judgement: Judgement::default(),
             watch: Watch::new(now),
             unheard_until: Some(now.monotonic + UNHEARD_PATIENCE),
+            offset_ms: 0,
             ahead_ms: noted_ms(store, Note::ClockAhead)?.unwrap_or_default(),
             recall_at: Duration::ZERO,
         })
@@ -69,8 +73,13 @@ impl Replicator {
         let set_by_ms = self.clock.watch.look(self.now, self.store.clock_skew_ms_max());
         if let Some(set_by_ms) = set_by_ms {
             tracing::warn!(set_by_ms, "this node's clock was set");
-            if set_by_ms < 0 && self.clock.ahead_ms == 0 {
-                self.note_ahead(set_by_ms.unsigned_abs());
+            // A clock that is set back to the right time leaves what was noted: that is by how much it was ahead.
+            let offset_ms = self.clock.offset_ms.saturating_add(set_by_ms);
+            self.clock.offset_ms = offset_ms;
+            match u64::try_from(offset_ms) {
+                Ok(ahead_ms) if ahead_ms > self.store.clock_skew_ms_max() => self.note_ahead(ahead_ms),
+                _ if set_by_ms < 0 && self.clock.ahead_ms == 0 => self.note_ahead(set_by_ms.unsigned_abs()),
+                _ => {}
             }
             for peer in self.peers.values_mut() {
                 peer.clock_offset_ms = None;
@@ -96,6 +105,10 @@ impl Replicator {
         }
         if judgement.verdict == ClockVerdict::Agrees {
             self.clock.unheard_until = None;
+            self.clock.offset_ms = 0;
+        }
+        if judgement.ahead_ms > 0 {
+            self.clock.offset_ms = i64::try_from(judgement.ahead_ms).unwrap_or(i64::MAX);
         }
         if judgement.ahead_ms.abs_diff(self.clock.ahead_ms) > skew_ms && judgement.ahead_ms > 0 {
             self.note_ahead(judgement.ahead_ms);
@@ -155,6 +168,10 @@ impl Replicator {
         forgotten.sort_unstable();
         forgotten.dedup();
         if self.store.top_ms() <= limit_ms && forgotten.is_empty() {
+            if self.clock.ahead_ms > 0 {
+                // It wrote nothing while it was ahead, or never was: it was behind, and was set forward.
+                self.note_ahead(0);
+            }
             return;
         }
         self.clock.recall_at = self.now.monotonic + RECALL_PAUSE;
