@@ -18,6 +18,9 @@ pub(crate) struct ClockWatch {
     pub(crate) watch: Watch,
     /// Until when nothing is judged by it although no peer has said that it is wrong: nobody was asked yet.
     pub(crate) unheard_until: Option<Duration>,
+    /// By how much it is ahead of the right time as far as that is known, in milliseconds: as peers say, and as it was set
+    /// since.
+    pub(crate) offset_ms: i64,
     /// By how much it was ahead when it last was, as noted, in milliseconds; 0 once that was recalled.
     pub(crate) ahead_ms: u64,
     pub(crate) recall_at: Duration,
@@ -34,6 +37,7 @@ impl ClockWatch {
             judgement: Judgement::default(),
             watch: Watch::new(now),
             unheard_until: Some(now.monotonic + UNHEARD_PATIENCE),
+            offset_ms: 0,
             ahead_ms: noted_ms(store, Note::ClockAhead)?.unwrap_or_default(),
             recall_at: Duration::ZERO,
         })

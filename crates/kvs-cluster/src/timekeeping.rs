@@ -18,8 +18,13 @@ impl Replicator {
         let set_by_ms = self.clock.watch.look(self.now, self.store.clock_skew_ms_max());
         if let Some(set_by_ms) = set_by_ms {
             tracing::warn!(set_by_ms, "this node's clock was set");
-            if set_by_ms < 0 && self.clock.ahead_ms == 0 {
-                self.note_ahead(set_by_ms.unsigned_abs());
+            // A clock that is set back to the right time leaves what was noted: that is by how much it was ahead.
+            let offset_ms = self.clock.offset_ms.saturating_add(set_by_ms);
+            self.clock.offset_ms = offset_ms;
+            match u64::try_from(offset_ms) {
+                Ok(ahead_ms) if ahead_ms > self.store.clock_skew_ms_max() => self.note_ahead(ahead_ms),
+                _ if set_by_ms < 0 && self.clock.ahead_ms == 0 => self.note_ahead(set_by_ms.unsigned_abs()),
+                _ => {}
             }
             for peer in self.peers.values_mut() {
                 peer.clock_offset_ms = None;
@@ -45,6 +50,10 @@ impl Replicator {
         }
         if judgement.verdict == ClockVerdict::Agrees {
             self.clock.unheard_until = None;
+            self.clock.offset_ms = 0;
+        }
+        if judgement.ahead_ms > 0 {
+            self.clock.offset_ms = i64::try_from(judgement.ahead_ms).unwrap_or(i64::MAX);
         }
         if judgement.ahead_ms.abs_diff(self.clock.ahead_ms) > skew_ms && judgement.ahead_ms > 0 {
             self.note_ahead(judgement.ahead_ms);
@@ -104,6 +113,10 @@ impl Replicator {
         forgotten.sort_unstable();
         forgotten.dedup();
         if self.store.top_ms() <= limit_ms && forgotten.is_empty() {
+            if self.clock.ahead_ms > 0 {
+                // It wrote nothing while it was ahead, or never was: it was behind, and was set forward.
+                self.note_ahead(0);
+            }
             return;
         }
         self.clock.recall_at = self.now.monotonic + RECALL_PAUSE;

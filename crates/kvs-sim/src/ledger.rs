@@ -127,6 +127,8 @@ pub struct Ledger {
     seen: BTreeMap<Uuid, Moment>,
     /// Every version of a key that any disk ever held as its current one.
     versions: BTreeMap<Key, BTreeMap<Uuid, Held>>,
+    /// What was written anew after a recall, and the version that it stands for.
+    stands_for: BTreeMap<Uuid, Version>,
     /// On which machines' disks each version was ever seen as a key's current one, and when first.
     seen_on: BTreeMap<Uuid, BTreeMap<usize, Duration>>,
     pub(crate) graves: BTreeMap<Key, Vec<Grave>>,
@@ -149,6 +151,7 @@ impl Ledger {
             newest: BTreeMap::new(),
             seen: BTreeMap::new(),
             versions: BTreeMap::new(),
+            stands_for: BTreeMap::new(),
             seen_on: BTreeMap::new(),
             graves: BTreeMap::new(),
             mirrors: BTreeMap::new(),
@@ -224,11 +227,14 @@ impl Ledger {
             |before: &Held| disks.is_void(place, key, before) || disks.has_parked(place, key, before);
         match (before, held) {
             (Some(before), Some(after)) if gives_way(&before) => {
-                if after.is_value() {
-                    self.check_arrival(place, key, &after, disks)
-                } else {
-                    Ok(())
+                let is_anew = before.dot.origin.node == after.dot.origin.node
+                    && (before.kind, before.digest) == (after.kind, after.digest);
+                if is_anew {
+                    // Its origin wrote it anew: it stands for all that the void one did.
+                    let version = self.standing_for(&before);
+                    self.stands_for.entry(after.version.uuid).or_insert(version);
                 }
+                if after.is_value() { self.check_arrival(place, key, &after, disks) } else { Ok(()) }
             }
             (Some(before), None) if gives_way(&before) => Ok(()),
             (Some(before), Some(after)) if after.version < before.version => {
@@ -371,7 +377,7 @@ impl Ledger {
                 .is_some_and(|newest| newest.version > held.version && !vector.covers(&newest.dot));
             if is_on_its_way
                 || disks.is_void(place, key, held)
-                || self.gave_way_to_void(place, key, &held.version, disks)
+                || self.gave_way(place, key, &held.version, disks)
             {
                 continue;
             }
@@ -381,29 +387,29 @@ impl Ledger {
         Ok(())
     }
 
-    /// Whether a machine held something newer that it knows to be void now. It stood for the older version, which may never
-    /// have come: the key is doubtful there, and is repaired by a session.
-    pub(crate) fn gave_way_to_void(
-        &self,
-        place: usize,
-        key: &Key,
-        version: &Version,
-        disks: &dyn Disks,
-    ) -> bool {
+    /// Whether a machine held this or something newer that it knows to be void now, or lets wait since its clock came
+    /// right. That stood for the older versions, which may never have come: the key is doubtful there, and is repaired by a
+    /// session.
+    pub(crate) fn gave_way(&self, place: usize, key: &Key, version: &Version, disks: &dyn Disks) -> bool {
         let known = self.mirrors.get(&place).map(|mirror| &mirror.known);
         let versions = self.versions.get(key).into_iter().flat_map(BTreeMap::values);
         let is_known = |held: &&Held| known.is_some_and(|known| known.contains(&held.version.uuid));
         versions
-            .filter(|held| held.version > *version)
+            .filter(|held| held.version >= *version)
             .filter(is_known)
-            .any(|held| disks.is_void(place, key, held))
+            .any(|held| disks.is_void(place, key, held) || disks.has_parked(place, key, held))
     }
 
     /// Whether a machine has a write or a newer one of its key, or the delete of it was collected.
     #[must_use]
     pub fn has(&self, place: usize, key: &Key, version: &Version) -> bool {
-        self.held(place, key).is_some_and(|held| held.version >= *version)
+        self.held(place, key).is_some_and(|held| self.standing_for(held) >= *version)
             || self.grave_at_least(key, version)
+    }
+
+    /// The version that something held stands for: its own, or that of what it is written anew for.
+    fn standing_for(&self, held: &Held) -> Version {
+        self.stands_for.get(&held.version.uuid).copied().unwrap_or(held.version).max(held.version)
     }
 
     /// A machine is forgotten: nobody waits for it until it has begun again.

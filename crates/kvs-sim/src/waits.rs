@@ -113,12 +113,12 @@ impl World {
         let others = (0..self.places()).filter(|other| *other != place);
         let has = |other: &usize| {
             let emptied_at = self.node(*other).and_then(|node| node.emptied_at);
-            // What it held when it spoke may have been recalled since.
+            // What it held when it spoke may have been recalled since, or wait.
             let disks = Stores(&self.nodes);
             emptied_at.is_some_and(|at| at >= since)
                 || self.ledger.has(*other, &key, &held.version)
                 || disks.is_void(*other, &key, &held)
-                || self.ledger.gave_way_to_void(*other, &key, &held.version, &disks)
+                || self.ledger.gave_way(*other, &key, &held.version, &disks)
         };
         let holders = others.filter(has).count();
         if holders < usize::try_from(count).unwrap_or(usize::MAX) {

@@ -133,8 +133,10 @@ impl Plan<'_> {
             if self.recalls().is_void(&past) || rule == Rule::DeletedElsewhere {
                 continue;
             }
-            if past.version.stamp.ms > self.scene.ages.park_after_ms {
-                // It was taken while this clock was ahead too.
+            let is_own = past.dot.origin.node == self.identity.origin.node;
+            if past.version.stamp.ms > self.scene.ages.park_after_ms && !is_own {
+                // It was taken while this clock was ahead too. One of this node's own does not wait: its log claims it, and
+                // what is ahead of it is recalled by this node itself.
                 self.park(key, &past)?;
                 continue;
             }
