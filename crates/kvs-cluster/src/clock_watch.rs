@@ -18,29 +18,28 @@ pub(crate) struct ClockWatch {
     pub(crate) watch: Watch,
     /// Until when nothing is judged by it although no peer has said that it is wrong: nobody was asked yet.
     pub(crate) unheard_until: Option<Duration>,
-    /// By how much it is ahead of the right time as far as that is known, in milliseconds: as peers say, and as it was set
-    /// since.
-    pub(crate) offset_ms: i64,
-    /// By how much it was ahead when it last was, as noted, in milliseconds; 0 once that was recalled.
-    pub(crate) ahead_ms: u64,
+    /// By how much it is ahead of the right time, in milliseconds; `None` while nobody knows.
+    pub(crate) offset_ms: Option<i64>,
+    /// Epochs that ended in this process since the clock was set, of which it is not known how far ahead it was: the epoch, and
+    /// by how much the clock was set since, in milliseconds.
+    pub(crate) unsolved: Vec<(u64, i64)>,
+    /// What was noted last of the current epoch: by how much the clock is ahead in it.
+    pub(crate) noted: Option<(u64, u64)>,
     pub(crate) recall_at: Duration,
 }
 
 impl ClockWatch {
     /// The clock of a node that starts.
-    ///
-    /// # Errors
-    ///
-    /// The notes of an earlier process cannot be read.
-    pub(crate) fn recall(store: &Store, now: Now) -> Result<Self, StoreError> {
-        Ok(Self {
-            judgement: Judgement::default(),
+    pub(crate) const fn new(now: Now) -> Self {
+        Self {
+            judgement: Judgement::UNKNOWN,
             watch: Watch::new(now),
-            unheard_until: Some(now.monotonic + UNHEARD_PATIENCE),
-            offset_ms: 0,
-            ahead_ms: noted_ms(store, Note::ClockAhead)?.unwrap_or_default(),
+            unheard_until: Some(now.monotonic.saturating_add(UNHEARD_PATIENCE)),
+            offset_ms: None,
+            unsolved: Vec::new(),
+            noted: None,
             recall_at: Duration::ZERO,
-        })
+        }
     }
 
     /// When it must be judged anew although nothing happens.

@@ -25,6 +25,12 @@ pub struct Judgement {
     pub ahead_ms: u64,
 }
 
+impl Judgement {
+    /// Nobody said anything.
+    pub(crate) const UNKNOWN: Self =
+        Self { verdict: ClockVerdict::Unknown, is_told: false, is_ahead: false, ahead_ms: 0 };
+}
+
 /// Judges a clock that reads `wall_ms` by the offsets of peers' clocks from it, in milliseconds.
 pub(crate) fn judge(offsets_ms: impl Iterator<Item = i64>, wall_ms: u64, skew_ms: u64) -> Judgement {
     let mut offsets_ms: Vec<i64> = offsets_ms.collect();

@@ -80,3 +80,6 @@ pub const UNHEARD_PATIENCE: Duration = Duration::from_secs(30);
 
 /// Pause between two recalls of one node.
 pub const RECALL_PAUSE: Duration = Duration::from_secs(2);
+
+/// Epochs that ended when the clock was set and of which it is not known yet how far ahead it was; the oldest is forgotten.
+pub const UNSOLVED_MAX: usize = 64;

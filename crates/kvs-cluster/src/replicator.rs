@@ -112,7 +112,7 @@ impl Replicator {
         };
         let own = store.identity().origin.node;
         let acknowledged = acknowledged(&store)?;
-        let clock = ClockWatch::recall(&store, now)?;
+        let clock = ClockWatch::new(now);
         let shortest_grace_ms = noted_grace_ms(&store)?;
         let mut replicator = Self {
             store,

@@ -9,7 +9,7 @@ use kvs_store::commit::write::Transaction;
 use kvs_store::shared::ClockVerdict;
 
 use crate::clocks::judge;
-use crate::limits::{RECALL_PAUSE, UNHEARD_PATIENCE};
+use crate::limits::{RECALL_PAUSE, UNHEARD_PATIENCE, UNSOLVED_MAX};
 use crate::replicator::Replicator;
 
 impl Replicator {
@@ -18,14 +18,7 @@ impl Replicator {
         let set_by_ms = self.clock.watch.look(self.now, self.store.clock_skew_ms_max());
         if let Some(set_by_ms) = set_by_ms {
             tracing::warn!(set_by_ms, "this node's clock was set");
-            // A clock that is set back to the right time leaves what was noted: that is by how much it was ahead.
-            let offset_ms = self.clock.offset_ms.saturating_add(set_by_ms);
-            self.clock.offset_ms = offset_ms;
-            match u64::try_from(offset_ms) {
-                Ok(ahead_ms) if ahead_ms > self.store.clock_skew_ms_max() => self.note_ahead(ahead_ms),
-                _ if set_by_ms < 0 && self.clock.ahead_ms == 0 => self.note_ahead(set_by_ms.unsigned_abs()),
-                _ => {}
-            }
+            self.end_epoch_by_clock(set_by_ms);
             for peer in self.peers.values_mut() {
                 peer.clock_offset_ms = None;
                 peer.status_at = Duration::ZERO;
@@ -50,14 +43,12 @@ impl Replicator {
         }
         if judgement.verdict == ClockVerdict::Agrees {
             self.clock.unheard_until = None;
-            self.clock.offset_ms = 0;
+            self.clock.offset_ms = Some(0);
         }
         if judgement.ahead_ms > 0 {
-            self.clock.offset_ms = i64::try_from(judgement.ahead_ms).unwrap_or(i64::MAX);
+            self.clock.offset_ms = i64::try_from(judgement.ahead_ms).ok();
         }
-        if judgement.ahead_ms.abs_diff(self.clock.ahead_ms) > skew_ms && judgement.ahead_ms > 0 {
-            self.note_ahead(judgement.ahead_ms);
-        }
+        self.note_leads();
         let before = std::mem::replace(&mut self.clock.judgement, judgement);
         if before.is_ahead != judgement.is_ahead {
             if judgement.is_ahead {
@@ -80,12 +71,53 @@ impl Replicator {
         self.store.set_clock_verdict(judgement.verdict);
     }
 
-    /// Notes by how much the clock is ahead, so that what was stamped meanwhile can be stamped right when that is known.
-    fn note_ahead(&mut self, ahead_ms: u64) {
-        let marks = vec![Mark::Note(Note::ClockAhead, ahead_ms.to_be_bytes().to_vec())];
-        match self.store.commit(Transaction { writes: Vec::new(), marks }) {
-            Ok(_) => self.clock.ahead_ms = ahead_ms,
-            Err(error) => tracing::warn!(%error, "by how much the clock is ahead could not be noted"),
+    /// Begins an epoch since the clock was set: in each the clock is wrong by one amount, so that what was stamped in it can be
+    /// stamped right as soon as that is known.
+    fn end_epoch_by_clock(&mut self, set_by_ms: i64) {
+        let ended = self.store.identity().origin.epoch;
+        for (_, set_since_ms) in &mut self.clock.unsolved {
+            *set_since_ms = set_since_ms.saturating_add(set_by_ms);
+        }
+        if self.clock.unsolved.len() == UNSOLVED_MAX {
+            self.clock.unsolved.remove(0);
+        }
+        self.clock.unsolved.push((ended, set_by_ms));
+        self.clock.offset_ms = self.clock.offset_ms.map(|offset_ms| offset_ms.saturating_add(set_by_ms));
+        let marks = vec![Mark::ClockSet(set_by_ms)];
+        if let Err(error) = self.store.commit(Transaction { writes: Vec::new(), marks }) {
+            tracing::warn!(%error, "it could not be noted that the clock was set");
+        }
+        self.note_leads();
+    }
+
+    /// Notes by how much the clock is ahead, and was in the epochs that ended when it was set, once that is known.
+    fn note_leads(&mut self) {
+        let Some(offset_ms) = self.clock.offset_ms else { return };
+        let skew_ms = self.store.clock_skew_ms_max();
+        let lead_of = |offset_ms: i64| u64::try_from(offset_ms).ok().filter(|lead_ms| *lead_ms > skew_ms);
+        let ended = std::mem::take(&mut self.clock.unsolved).into_iter();
+        let mut leads: Vec<(u64, u64)> = ended
+            .filter_map(|(epoch, set_since_ms)| {
+                Some((epoch, lead_of(offset_ms.saturating_sub(set_since_ms))?))
+            })
+            .collect();
+        let current = self.store.identity().origin.epoch;
+        if let Some(lead_ms) = lead_of(offset_ms) {
+            let is_noted = self
+                .clock
+                .noted
+                .is_some_and(|(epoch, noted_ms)| epoch == current && noted_ms.abs_diff(lead_ms) <= skew_ms);
+            if !is_noted {
+                self.clock.noted = Some((current, lead_ms));
+                leads.push((current, lead_ms));
+            }
+        }
+        if leads.is_empty() {
+            return;
+        }
+        let marks = vec![Mark::Leads(leads)];
+        if let Err(error) = self.store.commit(Transaction { writes: Vec::new(), marks }) {
+            tracing::warn!(%error, "by how much the clock is ahead could not be noted");
         }
     }
 
@@ -113,27 +145,17 @@ impl Replicator {
         forgotten.sort_unstable();
         forgotten.dedup();
         if self.store.top_ms() <= limit_ms && forgotten.is_empty() {
-            if self.clock.ahead_ms > 0 {
-                // It wrote nothing while it was ahead, or never was: it was behind, and was set forward.
-                self.note_ahead(0);
-            }
             return;
         }
         self.clock.recall_at = self.now.monotonic + RECALL_PAUSE;
-        let ahead_ms = self.clock.ahead_ms;
         tracing::warn!(
-            ahead_ms,
             lives = forgotten.len(),
             "this node's clock was ahead and is right again: what it stamped later than now is recalled everywhere and \
              written anew"
         );
-        let marks = vec![
-            Mark::Recall { forgotten, ahead_ms },
-            Mark::Note(Note::ClockAhead, 0_u64.to_be_bytes().to_vec()),
-        ];
-        match self.store.commit(Transaction { writes: Vec::new(), marks }) {
-            Ok(_) => self.clock.ahead_ms = 0,
-            Err(error) => tracing::error!(%error, "what this node stamped ahead could not be recalled"),
+        let marks = vec![Mark::Recall { forgotten }];
+        if let Err(error) = self.store.commit(Transaction { writes: Vec::new(), marks }) {
+            tracing::error!(%error, "what this node stamped ahead could not be recalled");
         }
     }
 

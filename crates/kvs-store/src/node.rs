@@ -7,7 +7,7 @@
 //! | `generation` | how often the node was started (4) |
 //! | `lives` | where its epochs began, see `standing` |
 //! | `sweep` | records above a stamp are still to be looked through for recalled ones, see `standing` |
-//! | `members`, `bootstrap`, `acknowledged`, `clock_ahead` | notes of the cluster |
+//! | `members`, `bootstrap`, `acknowledged`, `shortest_grace` | notes of the cluster |
 //! | `closed` | 1 after an orderly end, 0 while open (1); durability while open (1) |
 //!
 //! The counters are written with every batch, so they are exact after any crash.

@@ -5,8 +5,8 @@
 //! | --- | --- |
 //! | `vectors` | see `vector_rows.rs` |
 //! | `cursors`, node uuid | epoch (4 or 8), local sequence (8) |
-//! | `node`, `lives` | per epoch of this node, 32 bytes: epoch (8), local sequence before it (8), last seq of it (8), latest stamp in it in ms (8) |
-//! | `node`, `sweep` | stamp in ms (8) above which records may be void and current, by how much the clock was ahead in ms (8) |
+//! | `node`, `lives` | per epoch of this node, 48 bytes: epoch (8), local sequence before it (8), last seq of it (8), and in ms the latest stamp in it (8), by how much the clock was ahead (8), what the clock read at its end (8) |
+//! | `node`, `sweep` | stamp in ms (8) above which records may be void and current |
 //!
 //! A vector and a cursor change in the same batch as the records that make them true. What is parked and what was recalled
 //! follows from the tables `parked` and `records`.
@@ -52,6 +52,18 @@ pub struct EpochStart {
     pub last_seq: u64,
     /// The latest stamp given in it, ms since 1970, as far as this node remembers; 0 while it lasts.
     pub top_ms: u64,
+    /// By how much this node's clock was ahead in it, ms; 0 when it was not, or nobody knows.
+    pub lead_ms: u64,
+    /// What the clock read when it ended because the clock was set, ms since 1970; 0 where that is not known.
+    pub ended_ms: u64,
+}
+
+impl EpochStart {
+    /// An epoch that begins behind `after_local_seq`.
+    #[must_use]
+    pub const fn new(epoch: u64, after_local_seq: u64) -> Self {
+        Self { epoch, after_local_seq, last_seq: 0, top_ms: 0, lead_ms: 0, ended_ms: 0 }
+    }
 }
 
 /// What is still to be looked through for recalled records.
@@ -59,8 +71,6 @@ pub struct EpochStart {
 pub struct Sweep {
     /// Current records stamped above this may be void, ms since 1970.
     pub above_ms: u64,
-    /// By how much this node's clock was ahead when it stamped what it recalled, ms; 0 when that is not known.
-    pub ahead_ms: u64,
 }
 
 /// Where a node stands.
@@ -111,7 +121,7 @@ impl Standing {
         if let Some(before) = self.epochs.last_mut() {
             (before.last_seq, before.top_ms) = last;
         }
-        self.epochs.push(EpochStart { epoch, after_local_seq: local_seq, last_seq: 0, top_ms: 0 });
+        self.epochs.push(EpochStart::new(epoch, local_seq));
         if self.epochs.len() > EPOCHS_MAX {
             // One that gave nothing out is missed the least: whoever read the log in it reads it again.
             let last = self.epochs.len().saturating_sub(1);
@@ -287,7 +297,7 @@ pub(crate) fn load_epochs(
     let noted = read_epochs(|key| Ok(engine.get(Table::Node, key)?))?;
     Ok(noted.unwrap_or_else(|| {
         let after_local_seq = counters.next_local_seq.saturating_sub(1);
-        vec![EpochStart { epoch: identity.origin.epoch, after_local_seq, last_seq: 0, top_ms: 0 }]
+        vec![EpochStart::new(identity.origin.epoch, after_local_seq)]
     }))
 }
 
@@ -313,16 +323,14 @@ fn read_epochs(
 pub(crate) fn load_sweep(engine: &dyn Engine) -> Result<Option<Sweep>, StoreError> {
     let Some(bytes) = engine.get(Table::Node, SWEEP)? else { return Ok(None) };
     let mut cursor = Cursor::new(&bytes);
-    let mut read =
-        || -> Result<Sweep, EndsEarly> { Ok(Sweep { above_ms: cursor.u64()?, ahead_ms: cursor.u64()? }) };
+    let mut read = || -> Result<Sweep, EndsEarly> { Ok(Sweep { above_ms: cursor.u64()? }) };
     read().map(Some).map_err(|_| StoreError::corrupt(Table::Node.name(), SWEEP, "it ends early"))
 }
 
 pub(crate) fn put_sweep(batch: &mut Batch, sweep: Option<Sweep>) {
     match sweep {
-        Some(Sweep { above_ms, ahead_ms }) => {
-            let value = [above_ms.to_be_bytes(), ahead_ms.to_be_bytes()].concat();
-            batch.put(Table::Node, SWEEP.to_vec(), value);
+        Some(Sweep { above_ms }) => {
+            batch.put(Table::Node, SWEEP.to_vec(), above_ms.to_be_bytes().to_vec());
         }
         None => batch.remove(Table::Node, SWEEP.to_vec()),
     }
@@ -330,12 +338,14 @@ pub(crate) fn put_sweep(batch: &mut Batch, sweep: Option<Sweep>) {
 
 /// The bytes of the list of epochs.
 pub(crate) fn encode_epochs(epochs: &[EpochStart]) -> Vec<u8> {
-    let mut out = Vec::with_capacity(epochs.len() * 32);
+    let mut out = Vec::with_capacity(epochs.len() * 48);
     for start in epochs {
         out.extend_from_slice(&start.epoch.to_be_bytes());
         out.extend_from_slice(&start.after_local_seq.to_be_bytes());
         out.extend_from_slice(&start.last_seq.to_be_bytes());
         out.extend_from_slice(&start.top_ms.to_be_bytes());
+        out.extend_from_slice(&start.lead_ms.to_be_bytes());
+        out.extend_from_slice(&start.ended_ms.to_be_bytes());
     }
     out
 }
@@ -347,7 +357,9 @@ pub(crate) fn decode_epochs(bytes: &Bytes) -> Option<Vec<EpochStart>> {
     while !cursor.rest().is_empty() {
         let epoch = cursor.u64().ok()?;
         let (after_local_seq, last_seq) = (cursor.u64().ok()?, cursor.u64().ok()?);
-        epochs.push(EpochStart { epoch, after_local_seq, last_seq, top_ms: cursor.u64().ok()? });
+        let (top_ms, lead_ms) = (cursor.u64().ok()?, cursor.u64().ok()?);
+        let ended_ms = cursor.u64().ok()?;
+        epochs.push(EpochStart { epoch, after_local_seq, last_seq, top_ms, lead_ms, ended_ms });
     }
     Some(epochs)
 }
@@ -359,7 +371,7 @@ pub(crate) fn decode_epochs_without_stamps(bytes: &Bytes) -> Option<Vec<EpochSta
     while !cursor.rest().is_empty() {
         let epoch = EpochWidth::Short.take(&mut cursor)?;
         let (after_local_seq, last_seq) = (cursor.u64().ok()?, cursor.u64().ok()?);
-        epochs.push(EpochStart { epoch, after_local_seq, last_seq, top_ms: 0 });
+        epochs.push(EpochStart { last_seq, ..EpochStart::new(epoch, after_local_seq) });
     }
     Some(epochs)
 }
@@ -378,7 +390,12 @@ mod tests {
     fn standing(starts: &[(u64, u64)]) -> Standing {
         let epochs = starts
             .iter()
-            .map(|&(epoch, after_local_seq)| EpochStart { epoch, after_local_seq, last_seq: 0, top_ms: 7 })
+            .map(|&(epoch, after_local_seq)| EpochStart {
+                top_ms: 7,
+                lead_ms: 8,
+                ended_ms: 9,
+                ..EpochStart::new(epoch, after_local_seq)
+            })
             .collect();
         Standing { epochs, ..Standing::default() }
     }
@@ -414,7 +431,7 @@ mod tests {
     #[test]
     fn epochs_of_an_older_directory_read_as_if_they_had_no_stamps() {
         let bytes = [&7_u32.to_be_bytes()[..], &3_u64.to_be_bytes(), &5_u64.to_be_bytes()].concat();
-        let start = EpochStart { epoch: 7, after_local_seq: 3, last_seq: 5, top_ms: 0 };
+        let start = EpochStart { last_seq: 5, ..EpochStart::new(7, 3) };
         assert_eq!(decode_epochs_without_stamps(&bytes.into()), Some(vec![start]));
     }
 

@@ -78,8 +78,7 @@ impl Start {
         let durability = settings.durability;
         let Some((mut identity, mut counters, left)) = node::load(engine)? else {
             let identity = Identity::first(random, settings.first_joined, now_ms);
-            let start =
-                EpochStart { epoch: identity.origin.epoch, after_local_seq: 0, last_seq: 0, top_ms: 0 };
+            let start = EpochStart::new(identity.origin.epoch, 0);
             let standing = Standing { epochs: vec![start], ..Standing::default() };
             let after = Selfhood { identity, counters: Counters::default(), standing };
             let (before, recovered) = (after.clone(), Recovered::Nothing);

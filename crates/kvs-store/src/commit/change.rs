@@ -31,10 +31,6 @@ pub enum Change {
     Expire,
     /// Forgets the key if this write's tombstone is still its record.
     Collect(Dot),
-    /// Voids the current version if it was recalled; this node's clock was ahead by so many milliseconds when it stamped, 0
-    /// when nobody knows.
-    Void {
-        /// By how much.
-        ahead_ms: u64,
-    },
+    /// Voids the current version if it was recalled.
+    Void,
 }

@@ -95,7 +95,7 @@ impl Chores {
                 } else {
                     let (_, key) = read_time_key(&row_key)
                         .ok_or_else(|| StoreError::corrupt(table.name(), &row_key, "it cannot be read"))?;
-                    writes.push(write(key, Change::Void { ahead_ms: sweep.ahead_ms }));
+                    writes.push(write(key, Change::Void));
                 }
                 last = Some(row_key.to_vec());
             }

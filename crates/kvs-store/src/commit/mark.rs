@@ -52,9 +52,11 @@ pub enum Mark {
     Recall {
         /// Epochs of this node that it does not remember and of which a peer has something parked.
         forgotten: Vec<u64>,
-        /// By how much its clock was ahead, in milliseconds; 0 when nobody knows.
-        ahead_ms: u64,
     },
+    /// This node's clock was set by so much (ms), so that a new epoch begins: in each the clock is wrong by one amount.
+    ClockSet(i64),
+    /// By how much (ms) this node's clock was or is ahead in these epochs of its own.
+    Leads(Vec<(u64, u64)>),
     /// Takes back what these epochs of other nodes stamped later than the commit's clock says, at an operator's word. None of
     /// them may be one that still gives out numbers.
     Discard(Vec<Origin>),
@@ -73,8 +75,6 @@ pub enum Note {
     Bootstrap,
     /// Which of this node's own writes some peer has.
     Acknowledged,
-    /// By how much this node's clock was ahead of its peers' when it last was, ms (8).
-    ClockAhead,
     /// The shortest grace of tombstones that a member has, ms (8).
     ShortestGrace,
 }
@@ -86,7 +86,6 @@ impl Note {
             Self::Members => b"members",
             Self::Bootstrap => b"bootstrap",
             Self::Acknowledged => b"acknowledged",
-            Self::ClockAhead => b"clock_ahead",
             Self::ShortestGrace => b"shortest_grace",
         }
     }

@@ -209,7 +209,9 @@ impl Plan<'_> {
             Mark::BeginEpoch => self.begin_epoch(),
             Mark::Fold(before_s) => self.fold(before_s),
             Mark::Renew(folded_before_s) => self.renew(folded_before_s)?,
-            Mark::Recall { forgotten, ahead_ms } => self.recall(&forgotten, ahead_ms)?,
+            Mark::Recall { forgotten } => self.recall(&forgotten)?,
+            Mark::ClockSet(set_by_ms) => self.end_by_clock(set_by_ms),
+            Mark::Leads(leads) => self.note_leads(&leads),
             Mark::Discard(origins) => self.discard(&origins)?,
             Mark::Swept(sweep) => {
                 // A recall that came since begins a new one.

@@ -347,7 +347,7 @@ impl<'a> Plan<'a> {
             Change::Collect(dot) => self.collect(&key, |record| {
                 record.dot == dot && matches!(record.kind, Kind::Tombstone | Kind::Expired)
             }),
-            Change::Void { ahead_ms } => self.void(&key, ahead_ms)?,
+            Change::Void => self.void(&key)?,
         };
         if let Some(request) = write.asker.request
             && let Outcome::Created(written) | Outcome::Replaced(written) | Outcome::Deleted(written) =

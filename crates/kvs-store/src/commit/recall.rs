@@ -21,7 +21,7 @@ use crate::error::StoreError;
 use crate::observer::Key;
 use crate::parked;
 use crate::row::RevisionRow;
-use crate::standing::Sweep;
+use crate::standing::{EpochStart, Sweep};
 
 /// What a record of a recall says besides its path.
 const RECALL_JSON: &[u8] = b"{}";
@@ -33,8 +33,8 @@ impl Plan<'_> {
     }
 
     /// Takes back what this node stamped later than now, in epochs that it remembers and in those of `forgotten`, which
-    /// peers have something parked of. `ahead_ms`: by how much its clock was ahead, 0 when nobody knows.
-    pub(super) fn recall(&mut self, forgotten: &[u64], ahead_ms: u64) -> Result<(), StoreError> {
+    /// peers have something parked of.
+    pub(super) fn recall(&mut self, forgotten: &[u64]) -> Result<(), StoreError> {
         let node = self.identity.origin.node;
         let now_ms = self.scene.now_ms;
         // Only of an ended epoch it is known that no right clock can have given a later stamp.
@@ -48,19 +48,37 @@ impl Plan<'_> {
         for start in &mut self.standing_mut().epochs {
             start.top_ms = start.top_ms.min(now_ms);
         }
-        self.write_recalls(epochs.into_iter().map(|epoch| Origin { node, epoch }), now_ms, ahead_ms)
+        self.write_recalls(epochs.into_iter().map(|epoch| Origin { node, epoch }), now_ms)
+    }
+
+    /// Ends the epoch since the clock was set by so much.
+    pub(super) fn end_by_clock(&mut self, set_by_ms: i64) {
+        let ended_ms = self.scene.now_ms.saturating_sub_signed(set_by_ms);
+        if let Some(current) = self.standing_mut().epochs.last_mut() {
+            current.ended_ms = ended_ms;
+        }
+        self.begin_epoch();
+    }
+
+    /// Notes by how much the clock was ahead in epochs of this node.
+    pub(super) fn note_leads(&mut self, leads: &[(u64, u64)]) {
+        for start in &mut self.standing_mut().epochs {
+            if let Some((_, lead_ms)) = leads.iter().find(|(epoch, _)| *epoch == start.epoch) {
+                start.lead_ms = *lead_ms;
+            }
+        }
     }
 
     /// Takes back what nobody else can, at an operator's word.
     pub(super) fn discard(&mut self, origins: &[Origin]) -> Result<(), StoreError> {
         let own = self.identity.origin;
         let now_ms = self.scene.now_ms;
-        self.write_recalls(origins.iter().copied().filter(|origin| *origin != own), now_ms, 0)
+        self.write_recalls(origins.iter().copied().filter(|origin| *origin != own), now_ms)
     }
 
     /// Takes back everything that this node wrote in an epoch that ended, so that it is written anew.
     pub(super) fn take_back_whole(&mut self, origin: Origin) -> Result<(), StoreError> {
-        self.write_recalls(std::iter::once(origin), 0, 0)
+        self.write_recalls(std::iter::once(origin), 0)
     }
 
     /// Whether a record is of an epoch that was taken back whole, whatever the clock was.
@@ -72,7 +90,6 @@ impl Plan<'_> {
         &mut self,
         origins: impl Iterator<Item = Origin>,
         until_ms: u64,
-        ahead_ms: u64,
     ) -> Result<(), StoreError> {
         let now_ms = self.scene.now_ms;
         for origin in origins {
@@ -84,9 +101,6 @@ impl Plan<'_> {
             let who = (Principal::nobody(), Principal::nobody());
             let record = self.stamped(&key, Stamp::at(now_ms), Kind::Value, 0, who, content);
             self.take(&key, record)?;
-        }
-        if let Some(sweep) = &mut self.standing_mut().sweep {
-            sweep.ahead_ms = sweep.ahead_ms.max(ahead_ms);
         }
         Ok(())
     }
@@ -105,8 +119,8 @@ impl Plan<'_> {
         }
         let is_current = origin == self.identity.origin;
         let standing = self.standing_mut();
-        let before = standing.sweep.unwrap_or(Sweep { above_ms: until_ms, ahead_ms: 0 });
-        standing.sweep = Some(Sweep { above_ms: before.above_ms.min(until_ms), ..before });
+        let above_ms = standing.sweep.map_or(until_ms, |before| before.above_ms.min(until_ms));
+        standing.sweep = Some(Sweep { above_ms });
         if is_current {
             // It was taken for gone. What it gave since is void too, and is written anew in another epoch.
             self.begin_epoch();
@@ -115,7 +129,7 @@ impl Plan<'_> {
 
     /// Voids the key's current version if it was recalled: this node's own is written anew, any other gives way to the newest
     /// version of the history that holds.
-    pub(super) fn void(&mut self, key: &Key, ahead_ms: u64) -> Result<Outcome, StoreError> {
+    pub(super) fn void(&mut self, key: &Key) -> Result<Outcome, StoreError> {
         let own = self.identity.origin.node;
         // What revokes is never taken back; but what must be written anew is.
         let may_be_void = |record: &Record| {
@@ -146,7 +160,7 @@ impl Plan<'_> {
             best = newer_of(best, &past);
         }
         let is_own = current.dot.origin.node == self.identity.origin.node && current.kind != Kind::Expired;
-        let stamp = is_own.then(|| self.stamp_anew(&current, over.as_ref(), ahead_ms));
+        let stamp = is_own.then(|| self.stamp_anew(&current, over.as_ref()));
         match (stamp, best) {
             // What came since and lost to the wrong stamp was written later.
             (stamp, Some(best)) if stamp.is_none_or(|stamp| best.version.stamp > stamp) => {
@@ -163,17 +177,20 @@ impl Plan<'_> {
 
     /// The stamp that a void record of this node's own would have by a right clock, as far as that is known: by the time of its
     /// writing, and later than what it was written over.
-    fn stamp_anew(&self, void: &Record, over: Option<&Record>, ahead_ms: u64) -> Stamp {
+    fn stamp_anew(&self, void: &Record, over: Option<&Record>) -> Stamp {
         let now_ms = self.scene.now_ms;
         if self.is_taken_back_whole(void) {
             // Nothing is wrong with when it was written.
             let stamp = void.version.stamp;
             return Stamp::over(stamp.ms, Some(stamp)).unwrap_or(stamp);
         }
-        let written_ms = match ahead_ms {
-            0 => now_ms,
-            _ => void.version.stamp.ms.saturating_sub(ahead_ms).min(now_ms),
-        };
+        let mut epochs = self.standing().epochs.iter();
+        let epoch = epochs.find(|start| start.epoch == void.dot.origin.epoch && start.lead_ms > 0);
+        let written_ms = epoch.map_or(now_ms, |EpochStart { lead_ms, ended_ms, .. }| {
+            // A stamp over another one may be further ahead than the clock was, but not later than the epoch's end.
+            let latest_ms = if *ended_ms > 0 { *ended_ms } else { u64::MAX };
+            void.version.stamp.ms.min(latest_ms).saturating_sub(*lead_ms).min(now_ms)
+        });
         Stamp::over(written_ms, over.map(|over| over.version.stamp)).unwrap_or(Stamp::at(now_ms))
     }
 
