@@ -389,15 +389,25 @@ impl Ledger {
 
     /// Whether a machine held this or something newer that it knows to be void now, or lets wait since its clock came
     /// right. That stood for the older versions, which may never have come: the key is doubtful there, and is repaired by a
-    /// session.
+    /// session. Of others it may have taken their word over, in a session that found no difference.
     pub(crate) fn gave_way(&self, place: usize, key: &Key, version: &Version, disks: &dyn Disks) -> bool {
-        let known = self.mirrors.get(&place).map(|mirror| &mirror.known);
         let versions = self.versions.get(key).into_iter().flat_map(BTreeMap::values);
-        let is_known = |held: &&Held| known.is_some_and(|known| known.contains(&held.version.uuid));
-        versions
-            .filter(|held| held.version >= *version)
-            .filter(is_known)
-            .any(|held| disks.is_void(place, key, held) || disks.has_parked(place, key, held))
+        versions.filter(|held| held.version >= *version).any(|held| {
+            let had = self.mirrors.iter().filter(|(_, mirror)| mirror.known.contains(&held.version.uuid));
+            let is_there = |(other, mirror): (&usize, &Mirror)| {
+                let had_both = *other == place || mirror.known.contains(&version.uuid);
+                had_both
+                    && (disks.is_void(place, key, held)
+                        || disks.is_void(*other, key, held)
+                        || disks.has_parked(*other, key, held))
+            };
+            had.into_iter().any(is_there)
+        })
+    }
+
+    /// Whether a value was written anew after a recall.
+    pub(crate) fn is_anew(&self, held: &Held) -> bool {
+        self.stands_for.contains_key(&held.version.uuid)
     }
 
     /// Whether a machine has a write or a newer one of its key, or the delete of it was collected.

@@ -19,6 +19,7 @@ Runs the seeds of seeds.txt, then N seeds (200) from --from (0), or those before
 --threads  how many seeds are run at once (as many as there are cores)
 --trace    tells every step of the one seed
 --no-waits  no client waits for copies, so that other promises are broken first
+--strict  what is known to be open is demanded, too
 --forgets-dropped  what is dropped at a peer's word or recalled need not stay in the history
 ";
 
@@ -173,6 +174,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--trace" => arguments.is_traced = true,
+            "--strict" => arguments.options.is_strict = true,
             "--forgets-dropped" => arguments.options.forgets_dropped = true,
             "--no-waits" => arguments.options.has_no_waits = true,
             "--seeds" => arguments.seeds = words.next()?.parse().ok()?,
@@ -208,7 +210,7 @@ mod tests {
         from: 0,
         threads: None,
         seed: None,
-        options: Options { profile: None, forgets_dropped: false, has_no_waits: false },
+        options: Options::default(),
         is_traced: false,
     };
 
@@ -224,7 +226,12 @@ mod tests {
             Some(Arguments { seeds: 6, from: 3, threads: Some(2), ..NONE })
         );
         assert_eq!(parsed("--seed 9 --trace"), Some(Arguments { seed: Some(9), is_traced: true, ..NONE }));
-        let options = Options { profile: Some(Profile::PutBack), forgets_dropped: true, has_no_waits: true };
+        let options = Options {
+            profile: Some(Profile::PutBack),
+            forgets_dropped: true,
+            has_no_waits: true,
+            is_strict: false,
+        };
         assert_eq!(
             parsed("--profile put-back --forgets-dropped --no-waits"),
             Some(Arguments { options, ..NONE })

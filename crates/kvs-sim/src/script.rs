@@ -286,7 +286,13 @@ impl Script {
     pub fn expect_promises(&self) -> Result<(), String> {
         let members: Vec<usize> = self.world.members().collect();
         let order = if self.world.clocks_jumped { Order::Time } else { Order::Versions };
-        self.world.ledger.check_end(&members, order, self.world.clock.wall_ms(), &Stores(&self.world.nodes))
+        self.world.ledger.check_end(
+            &members,
+            order,
+            self.world.clock.wall_ms(),
+            &Stores(&self.world.nodes),
+            false,
+        )
     }
 }
 

@@ -41,6 +41,9 @@ pub struct Options {
     /// Whether what is dropped at a peer's word or recalled need not stay in the history, so that other promises are broken
     /// first.
     pub forgets_dropped: bool,
+    /// Whether what is known to be open is demanded, too: every tombstone goes in the end, and what was written anew after a
+    /// recall never wins over a later write.
+    pub is_strict: bool,
     /// Whether no client waits for copies, so that other promises are broken first.
     pub has_no_waits: bool,
 }
