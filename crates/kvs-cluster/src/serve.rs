@@ -126,7 +126,7 @@ fn status(
 
 fn page(store: &Store, request: &PageRequest) -> Result<Bytes, ServeError> {
     // Before the page is read, so that the page shows everything that is claimed.
-    let vector = store.vector_held();
+    let vector = store.claim();
     let log_end = LogPosition { epoch: store.identity().origin.epoch, local_seq: store.last_local_seq() };
     let after = (!request.after.is_empty()).then(|| request.after.clone());
     let age = match request.of {

@@ -56,6 +56,10 @@ impl Holdings for StoreHoldings<'_> {
         Ok(self.store.vector_held())
     }
 
+    fn claim(&mut self) -> Result<Vector, StoreError> {
+        Ok(self.store.claim())
+    }
+
     fn sums(&mut self, bounds: &[Vec<u8>]) -> Result<Vec<Sum>, StoreError> {
         self.store.digest().sums(bounds)
     }

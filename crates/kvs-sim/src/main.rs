@@ -210,7 +210,7 @@ mod tests {
         from: 0,
         threads: None,
         seed: None,
-        options: Options::default(),
+        options: Options { profile: None, forgets_dropped: false, is_strict: false, has_no_waits: false },
         is_traced: false,
     };
 

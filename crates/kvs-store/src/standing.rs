@@ -6,7 +6,7 @@
 //! | `vectors` | see `vector_rows.rs` |
 //! | `cursors`, node uuid | epoch (4 or 8), local sequence (8) |
 //! | `node`, `lives` | per epoch of this node, 48 bytes: epoch (8), local sequence before it (8), last seq of it (8), and in ms the latest stamp in it (8), by how much the clock was ahead (8), what the clock read at its end (8) |
-//! | `node`, `sweep` | stamp in ms (8) above which records may be void and current |
+//! | `node`, `sweep` | stamp in ms (8) above which records may be void and current, for how many recalls (8) |
 //!
 //! A vector and a cursor change in the same batch as the records that make them true. What is parked and what was recalled
 //! follows from the tables `parked` and `records`.
@@ -71,6 +71,8 @@ impl EpochStart {
 pub struct Sweep {
     /// Current records stamped above this may be void, ms since 1970.
     pub above_ms: u64,
+    /// How many recalls it is for: one more begins it again, as what was looked through may be void by it.
+    pub recalls: u64,
 }
 
 /// Where a node stands.
@@ -323,14 +325,16 @@ fn read_epochs(
 pub(crate) fn load_sweep(engine: &dyn Engine) -> Result<Option<Sweep>, StoreError> {
     let Some(bytes) = engine.get(Table::Node, SWEEP)? else { return Ok(None) };
     let mut cursor = Cursor::new(&bytes);
-    let mut read = || -> Result<Sweep, EndsEarly> { Ok(Sweep { above_ms: cursor.u64()? }) };
+    let mut read =
+        || -> Result<Sweep, EndsEarly> { Ok(Sweep { above_ms: cursor.u64()?, recalls: cursor.u64()? }) };
     read().map(Some).map_err(|_| StoreError::corrupt(Table::Node.name(), SWEEP, "it ends early"))
 }
 
 pub(crate) fn put_sweep(batch: &mut Batch, sweep: Option<Sweep>) {
     match sweep {
-        Some(Sweep { above_ms }) => {
-            batch.put(Table::Node, SWEEP.to_vec(), above_ms.to_be_bytes().to_vec());
+        Some(Sweep { above_ms, recalls }) => {
+            let value = [above_ms.to_be_bytes(), recalls.to_be_bytes()].concat();
+            batch.put(Table::Node, SWEEP.to_vec(), value);
         }
         None => batch.remove(Table::Node, SWEEP.to_vec()),
     }

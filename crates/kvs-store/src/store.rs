@@ -328,6 +328,14 @@ impl Store {
         self.told().1
     }
 
+    /// What whoever gets everything that this node holds may claim to hold: nothing while something is parked here, since it may
+    /// have been taken in place of what is not held any more.
+    #[must_use]
+    pub fn claim(&self) -> Vector {
+        let (standing, vector) = self.told();
+        if standing.parked > 0 { Vector::default() } else { vector }
+    }
+
     /// Where this node stands and what it holds, both at one moment.
     #[must_use]
     pub fn told(&self) -> (Arc<Standing>, Vector) {

@@ -30,7 +30,7 @@ pub fn answer<H: Holdings>(holdings: &mut H, secrets: &Secrets, request: Request
     let key = secrets.session(&request.nonce);
     if let Some(now_ms) = request.opened_at_ms {
         // Before anything else is read: what is claimed here must show in everything that is answered later.
-        let vector = holdings.vector()?;
+        let vector = holdings.claim()?;
         let own_now_ms = holdings.now_ms();
         let root = compared_root(holdings, &key, floor_ms(now_ms, own_now_ms))?;
         reply.opened = Some(Opened { now_ms: own_now_ms, root, vector });

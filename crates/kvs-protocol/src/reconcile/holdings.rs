@@ -71,6 +71,16 @@ pub trait Holdings {
     /// It cannot be read.
     fn vector(&mut self) -> Result<Vector, Self::Error>;
 
+    /// What whoever gets everything from this node may claim to hold. Nothing while something is parked here: what it was taken
+    /// in place of is not held, and no vector tells of which keys that is.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    fn claim(&mut self) -> Result<Vector, Self::Error> {
+        self.vector()
+    }
+
     /// The sums between neighbours of these bounds, which are in ascending order.
     ///
     /// # Errors

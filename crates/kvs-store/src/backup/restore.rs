@@ -109,7 +109,7 @@ impl Filling<'_> {
         let after_local_seq = counters.next_local_seq.saturating_sub(1);
         standing::put_epochs(&mut batch, &[EpochStart::new(identity.origin.epoch, after_local_seq)]);
         // A backup may hold recalls and what they recall.
-        standing::put_sweep(&mut batch, Some(Sweep { above_ms: 0 }));
+        standing::put_sweep(&mut batch, Some(Sweep { above_ms: 0, recalls: 0 }));
         node::put_left(&mut batch, Left::InOrder);
         node::put_restored(&mut batch, clock.now_ms());
         engine.commit(batch, Sync::Disk).map_err(target)?;

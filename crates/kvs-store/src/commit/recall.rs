@@ -119,8 +119,9 @@ impl Plan<'_> {
         }
         let is_current = origin == self.identity.origin;
         let standing = self.standing_mut();
-        let above_ms = standing.sweep.map_or(until_ms, |before| before.above_ms.min(until_ms));
-        standing.sweep = Some(Sweep { above_ms });
+        let before = standing.sweep.unwrap_or(Sweep { above_ms: until_ms, recalls: 0 });
+        let above_ms = before.above_ms.min(until_ms);
+        standing.sweep = Some(Sweep { above_ms, recalls: before.recalls.saturating_add(1) });
         if is_current {
             // It was taken for gone. What it gave since is void too, and is written anew in another epoch.
             self.begin_epoch();
