@@ -138,7 +138,10 @@ mod tests {
         let mut waiting = Acknowledgements::default();
         assert_eq!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, Needed::All), None);
         let vectors = vectors(&[5, 0]);
-        assert_eq!(waiting.give_up(7, vectors.iter(), &Recalls::default()), Some(Effect::Replicated { ticket: 7, count: 1 }));
+        assert_eq!(
+            waiting.give_up(7, vectors.iter(), &Recalls::default()),
+            Some(Effect::Replicated { ticket: 7, count: 1 })
+        );
         assert_eq!(waiting.give_up(7, vectors.iter(), &Recalls::default()), None);
     }
 
@@ -150,7 +153,10 @@ mod tests {
         recalls.add(ORIGIN, 1000);
         waiting.settle(2, vectors.iter(), &recalls, &mut effects);
         assert_eq!(effects, []);
-        assert_eq!(waiting.give_up(7, vectors.iter(), &recalls), Some(Effect::Replicated { ticket: 7, count: 0 }));
+        assert_eq!(
+            waiting.give_up(7, vectors.iter(), &recalls),
+            Some(Effect::Replicated { ticket: 7, count: 0 })
+        );
     }
 
     #[test]

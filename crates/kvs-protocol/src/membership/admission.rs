@@ -88,9 +88,8 @@ impl Swim {
         if !olds.is_empty() {
             return Verdict::Ask(olds);
         }
-        self.known_generation(record).map_or(Verdict::Welcome, |generation| {
-            Verdict::Refuse(Answer::Behind { generation })
-        })
+        self.known_generation(record)
+            .map_or(Verdict::Welcome, |generation| Verdict::Refuse(Answer::Behind { generation }))
     }
 
     /// The generation of another process of this node that is not behind this record's.

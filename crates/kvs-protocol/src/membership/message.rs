@@ -89,14 +89,24 @@ pub(crate) enum Finding {
 /// What is answered to a `members` call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Answer {
-    Exchanged { is_admitted: bool, is_settled: bool, admitted_ms: u64, exchange: Exchange },
+    Exchanged {
+        is_admitted: bool,
+        is_settled: bool,
+        admitted_ms: u64,
+        exchange: Exchange,
+    },
     Checked(Finding),
     Stop(String),
-    Forgotten { teller: Uuid, weight: Weight },
+    Forgotten {
+        teller: Uuid,
+        weight: Weight,
+    },
     Yourself,
     Later,
     /// A later start of the asker is known than its own: it goes on from there.
-    Behind { generation: u32 },
+    Behind {
+        generation: u32,
+    },
 }
 
 fn flag(set: bool, bit: u8) -> u8 {

@@ -86,8 +86,15 @@ impl Cluster {
         }
         all.retain(|(key, _)| lines.iter().all(|(other, _)| key != other));
         all.extend(lines.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let place =
-            Place { config: PathBuf::new(), name, lines: all, namespace: None, ahead_s: None, address: None, node: None };
+        let place = Place {
+            config: PathBuf::new(),
+            name,
+            lines: all,
+            namespace: None,
+            ahead_s: None,
+            address: None,
+            node: None,
+        };
         self.places.push(place);
         self.configure(index);
         index

@@ -1,0 +1,51 @@
+//! What nodes printed that needs an explanation.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use anyhow::Context as _;
+
+/// Errors that follow from what is done to the nodes.
+const EXPLAINED: [&str; 1] = ["this node's clock is ahead of most of its peers'"];
+
+/// What stands in lines of the log of a node.
+#[derive(Debug, Default)]
+pub(crate) struct Lines {
+    /// How many lines say each explained thing.
+    pub(crate) explained: BTreeMap<&'static str, u64>,
+    /// Lines of errors and panics that nothing explains.
+    pub(crate) unexplained: Vec<String>,
+}
+
+/// Reads the output of a node.
+///
+/// # Errors
+///
+/// It cannot be read.
+pub(crate) fn read(folder: &Path) -> anyhow::Result<Lines> {
+    let path = folder.join("output.log");
+    let bytes = std::fs::read(&path).with_context(|| path.display().to_string())?;
+    Ok(sort(&String::from_utf8_lossy(&bytes)))
+}
+
+fn sort(text: &str) -> Lines {
+    let mut lines = Lines::default();
+    for line in text.lines().filter(|line| line.contains(" ERROR ") || line.contains("panicked")) {
+        match EXPLAINED.iter().find(|known| line.contains(**known)) {
+            Some(known) => *lines.explained.entry(known).or_default() += 1,
+            None => lines.unexplained.push(line.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn an_error_without_an_explanation_is_found() {
+        let text =
+            "x ERROR this node's clock is ahead of most of its peers': a\nx  INFO fine\nx ERROR other\n";
+        let lines = super::sort(text);
+        assert_eq!((lines.explained.len(), lines.unexplained.len()), (1, 1));
+    }
+}
