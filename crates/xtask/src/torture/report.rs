@@ -28,9 +28,11 @@ fn name(class: &Class) -> String {
     match class {
         Class::Current => "is what the key shows".to_owned(),
         Class::History(rule) => format!("in a history ({rule})"),
-        Class::Followed => "a later one took its place".to_owned(),
+        Class::Followed => "written again later".to_owned(),
+        Class::Forgotten => "a later one took its place, its disks were put back".to_owned(),
+        Class::Silent => "UNACCOUNTED, a later one took its place and no history has it".to_owned(),
         Class::Excused => "excused, its disks were put back to before it".to_owned(),
-        Class::Lost => "UNACCOUNTED".to_owned(),
+        Class::Lost => "UNACCOUNTED, the key shows something earlier".to_owned(),
     }
 }
 

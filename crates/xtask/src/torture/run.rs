@@ -82,15 +82,19 @@ fn torture(options: &TortureOptions, folder: &Path) -> anyhow::Result<()> {
     for different in &survey.different {
         ledger.wrong(format!("nodes show different things: {different}"));
     }
+    let losses = ledger.losses();
+    let put_back = survey::uuids(&nodes, &losses.iter().map(|loss| loss.node).collect())?;
     for node in 0..NODES {
         nodes.stop(node)?;
-        look_behind(&nodes, node, &ledger)?;
+        look_behind(&nodes, node, &put_back, &ledger)?;
     }
-    let losses = ledger.losses();
     let judged = judge(&writes, &losses, &survey);
     report::print(&ledger, &judged);
-    let lost: Vec<&Write> =
-        judged.iter().filter(|(_, class)| *class == Class::Lost).map(|(write, _)| *write).collect();
+    let lost: Vec<&Write> = judged
+        .iter()
+        .filter(|(_, class)| matches!(class, Class::Lost | Class::Silent))
+        .map(|(write, _)| *write)
+        .collect();
     for write in lost.iter().take(STORIES) {
         report::story(write, &writes, &survey, &ledger);
     }
@@ -133,12 +137,12 @@ fn trouble(options: &TortureOptions, ledger: &Ledger, nodes: &mut Nodes) -> anyh
 }
 
 /// Checks the directory of a stopped node, and what it printed.
-fn look_behind(nodes: &Nodes, node: usize, ledger: &Ledger) -> anyhow::Result<()> {
+fn look_behind(nodes: &Nodes, node: usize, put_back: &[String], ledger: &Ledger) -> anyhow::Result<()> {
     let checked = std::process::Command::new(binary()?).arg("check").arg(nodes.data_of(node)).output()?;
     if !checked.status.success() {
         ledger.wrong(format!("`kvs check` of n{node}: {}", String::from_utf8_lossy(&checked.stdout)));
     }
-    let lines = logs::read(&nodes.folder_of(node))?;
+    let lines = logs::read(&nodes.folder_of(node), put_back)?;
     for (what, count) in lines.explained {
         (0..count).for_each(|_| ledger.count(&format!("log: {what}")));
     }

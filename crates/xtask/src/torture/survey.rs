@@ -66,6 +66,20 @@ pub(crate) fn take(
     Ok(survey)
 }
 
+/// The uuids behind these nodes.
+///
+/// # Errors
+///
+/// Nobody answers.
+pub(crate) fn uuids(nodes: &Nodes, of: &BTreeSet<usize>) -> anyhow::Result<Vec<String>> {
+    let members = nodes.talk(0).json("/members/")?;
+    let names: BTreeSet<String> = of.iter().map(|node| format!("n{node}")).collect();
+    let is_meant =
+        |member: &&Value| member.get("id").and_then(Value::as_str).is_some_and(|name| names.contains(name));
+    let members = members.as_array().into_iter().flatten().filter(is_meant);
+    Ok(members.filter_map(|member| Some(member.get("uuid")?.as_str()?.to_owned())).collect())
+}
+
 /// The number of the write that each key shows on a node.
 fn shown(talk: &mut Talk) -> anyhow::Result<BTreeMap<String, u64>> {
     let mut shown = BTreeMap::new();

@@ -22,11 +22,16 @@ pub(crate) enum Class {
     Current,
     /// It is in a history, by this rule.
     History(String),
-    /// A later write or delete of the key took its place, and no history has it.
+    /// A delete after which the key was written again.
     Followed,
-    /// Every disk that had it for certain was put back to before it, and it is nowhere.
+    /// A later write or delete of the key took its place, and no history has it: every disk that had it for certain was put
+    /// back to before it.
+    Forgotten,
+    /// The same without such an excuse.
+    Silent,
+    /// Every disk that had it for certain was put back to before it, and the key shows something earlier.
     Excused,
-    /// None of these.
+    /// The key shows something earlier, and nothing excuses it.
     Lost,
 }
 
@@ -70,7 +75,7 @@ fn class(write: &Write, shown: Option<u64>, last_ms: Option<u64>, losses: &[Loss
     }
     let is_hidden = last_ms.is_some_and(|last| last.saturating_add(SLACK_MS) >= write.began_ms);
     if !is_hidden {
-        return if is_excused(write, losses) { Class::Excused } else { Class::Lost };
+        return if is_excused(write, losses, TRAVEL_MS) { Class::Excused } else { Class::Lost };
     }
     if write.is_delete {
         return if shown.is_none() { Class::Current } else { Class::Followed };
@@ -79,15 +84,19 @@ fn class(write: &Write, shown: Option<u64>, last_ms: Option<u64>, losses: &[Loss
     let rules: BTreeSet<&String> = by_uuid.into_iter().chain(survey.by_id.get(&write.id)).flatten().collect();
     match rules.first() {
         Some(_) => Class::History(rules.into_iter().map(String::as_str).collect::<Vec<_>>().join(", ")),
-        None => Class::Followed,
+        // Other nodes need not have heard of a version that was replaced soon.
+        None if is_excused(write, losses, u64::MAX) => Class::Forgotten,
+        None => Class::Silent,
     }
 }
 
-/// Whether so many disks as have it for certain were put back to before it, its own among them, before it can have reached others.
-fn is_excused(write: &Write, losses: &[Loss]) -> bool {
+/// Whether so many disks as have it for certain were put back to before it, its own among them, within so many milliseconds.
+fn is_excused(write: &Write, losses: &[Loss], within_ms: u64) -> bool {
     let Some(ended_ms) = write.ended_ms else { return false };
     let is_of_it = |loss: &&Loss| {
-        loss.since_ms < ended_ms && write.began_ms < loss.until_ms && ended_ms + TRAVEL_MS > loss.until_ms
+        loss.since_ms < ended_ms
+            && write.began_ms < loss.until_ms
+            && ended_ms.saturating_add(within_ms) > loss.until_ms
     };
     let lost: BTreeSet<usize> = losses.iter().filter(is_of_it).map(|loss| loss.node).collect();
     lost.contains(&write.node) && lost.len() >= write.copies
@@ -122,7 +131,10 @@ mod tests {
     fn each_write_is_current_remembered_or_followed() {
         let writes = [write(1, 0, false), write(2, 10_000, false), write(3, 20_000, false)];
         let newer = Class::History("newer".to_owned());
-        assert_eq!(classes(&writes, &[], &survey(Some(3), &[2])), [Class::Followed, newer, Class::Current]);
+        let seen = survey(Some(3), &[2]);
+        assert_eq!(classes(&writes, &[], &seen), [Class::Silent, newer.clone(), Class::Current]);
+        let loss = Loss { node: 0, since_ms: 0, until_ms: 99_000 };
+        assert_eq!(classes(&writes, &[loss], &seen), [Class::Forgotten, newer, Class::Current]);
     }
 
     #[test]
@@ -139,7 +151,7 @@ mod tests {
     #[test]
     fn a_delete_must_hold_and_a_value_must_not_vanish() {
         let writes = [write(1, 0, false), write(2, 10_000, true)];
-        assert_eq!(classes(&writes, &[], &survey(None, &[])), [Class::Followed, Class::Current]);
+        assert_eq!(classes(&writes, &[], &survey(None, &[])), [Class::Silent, Class::Current]);
         assert_eq!(classes(&writes, &[], &survey(Some(1), &[])), [Class::Current, Class::Lost]);
         let writes = [write(1, 0, true), write(2, 10_000, false)];
         assert_eq!(classes(&writes, &[], &survey(None, &[2])), [Class::Current, Class::Lost]);
