@@ -49,9 +49,13 @@ fn sort(text: &str, put_back: &[String]) -> Lines {
 mod tests {
     #[test]
     fn an_error_without_an_explanation_is_found() {
-        let text =
-            "x ERROR this node's clock is ahead of most of its peers': a\nx  INFO fine\nx ERROR other\n";
-        let lines = super::sort(text);
-        assert_eq!((lines.explained.len(), lines.unexplained.len()), (1, 1));
+        let text = format!(
+            "x ERROR {}: a\nx  INFO fine\nx ERROR other\nx ERROR {} peer=p\n",
+            super::AHEAD,
+            super::BENT
+        );
+        let lines = super::sort(&text, &["p".to_owned()]);
+        assert_eq!((lines.explained.len(), lines.unexplained.len()), (2, 1));
+        assert_eq!(super::sort(&text, &[]).unexplained.len(), 2);
     }
 }
