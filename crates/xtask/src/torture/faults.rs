@@ -44,7 +44,7 @@ impl<'a> Faults<'a> {
     ///
     /// # Errors
     ///
-    /// A node did not start again, or ended by itself.
+    /// A node did not start again.
     pub(crate) fn one(&mut self) -> anyhow::Result<()> {
         let node = self.random.place(NODES);
         match self.random.below(100) {
@@ -57,7 +57,11 @@ impl<'a> Faults<'a> {
             _ if faketime::library().is_some() => self.set_clock(node)?,
             _ => self.freeze(node),
         }
-        self.nodes.check_alive()
+        for said in self.nodes.revive()? {
+            self.ledger.event(&said);
+            self.ledger.wrong(said);
+        }
+        Ok(())
     }
 
     fn wait(&mut self, least_ms: u64, most_ms: u64) {

@@ -158,18 +158,22 @@ impl Nodes {
         }
     }
 
-    /// An error when a node that should run has ended.
+    /// Starts nodes again that ended by themselves; answers what they said.
     ///
     /// # Errors
     ///
-    /// One has.
-    pub(crate) fn check_alive(&mut self) -> anyhow::Result<()> {
-        for (node, process) in self.processes.iter_mut().enumerate() {
-            if let Some(process) = process {
-                process.check_alive().with_context(|| format!("node {node} ended by itself"))?;
+    /// One does not start again.
+    pub(crate) fn revive(&mut self) -> anyhow::Result<Vec<String>> {
+        let mut said = Vec::new();
+        for node in 0..NODES {
+            let process = self.processes.get_mut(node).and_then(Option::as_mut);
+            if let Some(Err(reason)) = process.map(Process::check_alive) {
+                said.push(format!("n{node} ended by itself: {reason:#}"));
+                self.kill(node);
+                self.start(node, 0)?;
             }
         }
-        Ok(())
+        Ok(said)
     }
 }
 

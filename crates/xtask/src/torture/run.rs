@@ -42,7 +42,10 @@ pub(crate) fn run(options: &TortureOptions) -> anyhow::Result<()> {
     let folder = target.join("torture").join(format!("seed-{}", options.seed));
     std::fs::remove_dir_all(&folder).ok();
     std::fs::create_dir_all(&folder)?;
-    let outcome = torture(options, &folder);
+    let ledger = Ledger::new();
+    let outcome = torture(options, &folder, &ledger);
+    ledger.wrongs().iter().for_each(|wrong| println!("WRONG: {wrong}"));
+    std::fs::write(folder.join("events.txt"), ledger.events().join("\n"))?;
     if outcome.is_ok() && !options.keep {
         std::fs::remove_dir_all(&folder)?;
     } else {
@@ -51,14 +54,14 @@ pub(crate) fn run(options: &TortureOptions) -> anyhow::Result<()> {
     outcome
 }
 
-fn torture(options: &TortureOptions, folder: &Path) -> anyhow::Result<()> {
-    let (ledger, mut nodes) = (Ledger::new(), Nodes::new(folder.to_owned())?);
+fn torture(options: &TortureOptions, folder: &Path, ledger: &Ledger) -> anyhow::Result<()> {
+    let mut nodes = Nodes::new(folder.to_owned())?;
     for node in 0..NODES {
         nodes.start(node, 0)?;
     }
-    settle::wait(&mut nodes)?;
+    settle::wait(&mut nodes, ledger)?;
     ledger.event("five nodes are equal; it begins");
-    let faulted = trouble(options, &ledger, &mut nodes);
+    let faulted = trouble(options, ledger, &mut nodes);
     if let Err(reason) = faulted {
         ledger.wrong(format!("{reason:#}"));
     }
@@ -71,7 +74,7 @@ fn torture(options: &TortureOptions, folder: &Path) -> anyhow::Result<()> {
     ledger.event("all is mended");
     // What has a short life ends meanwhile.
     thread::sleep(Duration::from_secs(MAX_TTL_S + 2));
-    match settle::wait(&mut nodes) {
+    match settle::wait(&mut nodes, ledger) {
         Ok(took) => ledger.event(&format!("the nodes are equal, {:.1} s after that", took.as_secs_f64())),
         Err(reason) => ledger.wrong(format!("{reason:#}")),
     }
@@ -86,21 +89,19 @@ fn torture(options: &TortureOptions, folder: &Path) -> anyhow::Result<()> {
     let put_back = survey::uuids(&nodes, &losses.iter().map(|loss| loss.node).collect())?;
     for node in 0..NODES {
         nodes.stop(node)?;
-        look_behind(&nodes, node, &put_back, &ledger)?;
+        look_behind(&nodes, node, &put_back, ledger)?;
     }
     let judged = judge(&writes, &losses, &survey);
-    report::print(&ledger, &judged);
+    report::print(ledger, &judged);
     let lost: Vec<&Write> = judged
         .iter()
         .filter(|(_, class)| matches!(class, Class::Lost | Class::Silent))
         .map(|(write, _)| *write)
         .collect();
     for write in lost.iter().take(STORIES) {
-        report::story(write, &writes, &survey, &ledger);
+        report::story(write, &writes, &survey, ledger);
     }
     let wrongs = ledger.wrongs();
-    wrongs.iter().for_each(|wrong| println!("WRONG: {wrong}"));
-    std::fs::write(folder.join("events.txt"), ledger.events().join("\n"))?;
     if !lost.is_empty() || !wrongs.is_empty() {
         bail!(
             "seed {}: {} writes are unaccounted for, {} other things are wrong",

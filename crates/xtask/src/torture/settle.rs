@@ -7,6 +7,7 @@ use anyhow::bail;
 use serde_json::Value;
 
 use crate::clock;
+use crate::torture::ledger::Ledger;
 use crate::torture::nodes::{NODES, Nodes};
 
 /// How long it may take.
@@ -20,10 +21,10 @@ const POLL: Duration = Duration::from_millis(250);
 /// # Errors
 ///
 /// It did not come to that: the last reason.
-pub(crate) fn wait(nodes: &mut Nodes) -> anyhow::Result<Duration> {
+pub(crate) fn wait(nodes: &mut Nodes, ledger: &Ledger) -> anyhow::Result<Duration> {
     let begin = clock::now();
     loop {
-        nodes.check_alive()?;
+        nodes.revive()?.into_iter().for_each(|said| ledger.wrong(said));
         let Err(reason) = look(nodes) else { return Ok(begin.elapsed()) };
         if begin.elapsed() > PATIENCE {
             bail!("the nodes are not equal after {} s: {reason:#}", PATIENCE.as_secs());
