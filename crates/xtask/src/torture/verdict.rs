@@ -46,7 +46,11 @@ pub(crate) fn judge<'a>(writes: &'a [Write], losses: &[Loss], survey: &Survey) -
         let shown = survey.shown.get(key).copied();
         let last_ms = end_of_state(&all, shown);
         for write in all.iter().filter(|write| write.copies > 0) {
-            judged.push((*write, class(write, shown, last_ms, losses, survey)));
+            let found = match class(write, shown, last_ms, losses, survey) {
+                Class::Silent if is_overtaken(write, &all, losses) => Class::Forgotten,
+                found => found,
+            };
+            judged.push((*write, found));
         }
     }
     judged
@@ -88,6 +92,19 @@ fn class(write: &Write, shown: Option<u64>, last_ms: Option<u64>, losses: &[Loss
         None if is_excused(write, losses, u64::MAX) => Class::Forgotten,
         None => Class::Silent,
     }
+}
+
+/// Whether its own disk was put back to before it and others may never have had it: who has a newer version has none of it, and
+/// counts as a copy all the same. Such a newer one was sent before this one was answered.
+fn is_overtaken(write: &Write, all: &[&Write], losses: &[Loss]) -> bool {
+    let ended_ms = write.ended_ms.unwrap_or(u64::MAX);
+    let overlaps = |other: &&&Write| {
+        other.id != write.id
+            && other.began_ms <= ended_ms
+            && other.ended_ms.is_none_or(|ended| ended >= write.began_ms)
+    };
+    let alone = Write { copies: 1, ..write.clone() };
+    all.iter().any(|other| overlaps(&other)) && is_excused(&alone, losses, u64::MAX)
 }
 
 /// Whether so many disks as have it for certain were put back to before it, its own among them, within so many milliseconds.
@@ -135,6 +152,18 @@ mod tests {
         assert_eq!(classes(&writes, &[], &seen), [Class::Silent, newer.clone(), Class::Current]);
         let loss = Loss { node: 0, since_ms: 0, until_ms: 99_000 };
         assert_eq!(classes(&writes, &[loss], &seen), [Class::Forgotten, newer, Class::Current]);
+    }
+
+    #[test]
+    fn a_copy_may_be_a_newer_version() {
+        let on_all = |id, at_ms| Write { copies: 5, ..write(id, at_ms, false) };
+        let loss = Loss { node: 0, since_ms: 0, until_ms: 99_000 };
+        let seen = survey(Some(2), &[]);
+        let overtaken = [on_all(1, 10_000), on_all(2, 10_005)];
+        assert_eq!(classes(&overtaken, &[loss], &seen), [Class::Forgotten, Class::Current]);
+        assert_eq!(classes(&overtaken, &[], &seen), [Class::Silent, Class::Current]);
+        let apart = [on_all(1, 10_000), on_all(2, 20_000)];
+        assert_eq!(classes(&apart, &[loss], &seen), [Class::Silent, Class::Current]);
     }
 
     #[test]
