@@ -1,4 +1,4 @@
-//! The project's automation: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask bench`.
+//! The project's automation: `cargo xtask ci`, `cargo xtask tidy`, `cargo xtask bench`, `cargo xtask torture`.
 //!
 //! It exists so that what CI runs, what a developer runs and what the documents quote is one program in the project's
 //! own language. It depends on no crate of the product: the checks start without building it, and the benchmark sees
@@ -14,6 +14,7 @@ mod bench;
 mod ci;
 mod clock;
 mod tidy;
+mod torture;
 mod workspace;
 
 use std::process::ExitCode;
@@ -26,6 +27,7 @@ use crate::bench::bound_exec;
 use crate::bench::cluster::options::ClusterOptions;
 use crate::bench::cluster::{idle, simulated};
 use crate::bench::options::NodeOptions;
+use crate::torture::options::TortureOptions;
 
 /// The arguments of `cargo xtask`.
 #[derive(Parser)]
@@ -44,6 +46,13 @@ enum Task {
     /// Benchmarks of the release build
     #[command(subcommand)]
     Bench(Bench),
+    /// Five nodes under random faults while clients write; every acknowledged write must be accounted for
+    ///
+    /// The nodes are the debug build, on loopback, in `target/torture/seed-N`. They are killed, frozen, stopped, put back to
+    /// earlier copies of their directories, and (where libfaketime is installed) run under clocks that are ahead. At the end
+    /// a table says what became of each acknowledged write. A write that nothing accounts for fails the run, and the folders
+    /// are kept.
+    Torture(TortureOptions),
     /// The measuring process of `bench node`; started by it, in a release build
     #[command(hide = true)]
     BenchWorker(NodeOptions),
@@ -87,6 +96,7 @@ fn main() -> ExitCode {
         Task::Bench(Bench::Auth(options)) => {
             options.check().and_then(|()| bench::launch::run("bench-auth-worker", &[]))
         }
+        Task::Torture(options) => torture::run::run(&options),
         Task::BenchWorker(options) => bench::worker::run(&options),
         Task::BareHyper(options) => bare_hyper::run(&options),
         Task::BenchClusterWorker(options) => bench::cluster::worker::run(&options),

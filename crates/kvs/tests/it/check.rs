@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 
 use crate::support::client::Client;
+use crate::support::directory::copy;
 use crate::support::node::{Node, Spawned};
 use crate::support::sandbox::Sandbox;
 use crate::support::wait::until;
@@ -134,20 +135,6 @@ fn kill(sandbox: &Sandbox, config: &Path) {
     if let Some(pid_file) = sandbox.pid_file(config) {
         pid_file.kill();
         until("the node to be gone", || (!pid_file.runs()).then_some(()));
-    }
-}
-
-/// Makes a folder and all that is in it once more.
-fn copy(from: &Path, to: &Path) {
-    std::fs::create_dir(to).unwrap();
-    for file in from.read_dir().unwrap() {
-        let path = file.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        if path.is_dir() {
-            copy(&path, &target);
-        } else {
-            std::fs::copy(&path, &target).unwrap();
-        }
     }
 }
 

@@ -12,6 +12,7 @@ use serde_json::Value;
 
 use crate::support::access::root_token;
 use crate::support::client::{Client, encode_path};
+use crate::support::directory;
 use crate::support::node::Node;
 use crate::support::sandbox::Sandbox;
 use crate::support::wait::{until, until_true};
@@ -35,6 +36,8 @@ struct Place {
     name: String,
     lines: Vec<(String, String)>,
     namespace: Option<String>,
+    /// By how many seconds its clock is ahead.
+    ahead_s: Option<i64>,
     address: Option<SocketAddr>,
     node: Option<Node>,
 }
@@ -83,8 +86,15 @@ impl Cluster {
         }
         all.retain(|(key, _)| lines.iter().all(|(other, _)| key != other));
         all.extend(lines.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
-        let place =
-            Place { config: PathBuf::new(), name, lines: all, namespace: None, address: None, node: None };
+        let place = Place {
+            config: PathBuf::new(),
+            name,
+            lines: all,
+            namespace: None,
+            ahead_s: None,
+            address: None,
+            node: None,
+        };
         self.places.push(place);
         self.configure(index);
         index
@@ -126,14 +136,53 @@ impl Cluster {
     /// Starts a node, where it was if it ran before.
     pub(crate) fn start(&mut self, index: usize) {
         let place = &self.places[index];
-        let node = match &place.namespace {
-            Some(namespace) => Node::start_in(&self.sandbox, &place.config, namespace),
-            None => Node::start(&self.sandbox, &place.config),
+        let node = match (&place.namespace, place.ahead_s) {
+            (Some(namespace), _) => Node::start_in(&self.sandbox, &place.config, namespace),
+            (None, Some(seconds)) => Node::start_ahead(&self.sandbox, &place.config, seconds),
+            (None, None) => Node::start(&self.sandbox, &place.config),
         };
+        self.keep_address(index, node);
+    }
+
+    /// Starts a node that may refuse to start: what it printed then.
+    pub(crate) fn try_start(&mut self, index: usize) -> Result<(), String> {
+        let node = Node::try_start(&self.sandbox, &self.places[index].config)?;
+        self.keep_address(index, node);
+        Ok(())
+    }
+
+    fn keep_address(&mut self, index: usize, node: Node) {
         let address = node.address();
         self.places[index].node = Some(node);
         if self.places[index].address.replace(address) != Some(address) {
             self.set(index, "port", &address.port().to_string());
+        }
+    }
+
+    /// By how many seconds the clock of a node is ahead from its next start on; `None` is the right time.
+    pub(crate) fn set_clock(&mut self, index: usize, ahead_s: Option<i64>) {
+        self.places[index].ahead_s = ahead_s;
+    }
+
+    /// Copies the data directory of a node, which may run, and answers where the copy lies.
+    pub(crate) fn copied(&self, index: usize, name: &str) -> PathBuf {
+        let copy = self.sandbox.folder().join(name);
+        directory::copy(&self.data_dir(index), &copy);
+        copy
+    }
+
+    /// Puts a copy in the place of the data directory of a node that does not run.
+    pub(crate) fn put_back(&self, index: usize, copy: &std::path::Path) {
+        assert!(self.places[index].node.is_none(), "node {index} runs");
+        directory::replace(&self.data_dir(index), copy);
+    }
+
+    /// Ends all nodes that run, and checks their directories.
+    pub(crate) fn stop_and_check(&mut self) {
+        for index in self.running() {
+            self.stop(index);
+            let data = self.data_dir(index);
+            self.sandbox.run(&["check", data.to_str().unwrap()]).expect(0);
         }
     }
 

@@ -5,6 +5,8 @@ pub(crate) mod answer;
 pub(crate) mod attack;
 pub(crate) mod client;
 pub(crate) mod cluster;
+pub(crate) mod directory;
+pub(crate) mod faketime;
 pub(crate) mod finished;
 pub(crate) mod forger;
 pub(crate) mod network;

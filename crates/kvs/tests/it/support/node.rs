@@ -8,6 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use rustix::process::Signal;
 
 use crate::support::client::Client;
+use crate::support::faketime;
 use crate::support::pid_file::signal;
 use crate::support::sandbox::{KVS, Sandbox};
 use crate::support::wait::{SOON, until, within};
@@ -32,6 +33,18 @@ impl Node {
         Self::listening(sandbox, config, Spawned::new(sandbox, config))
     }
 
+    /// The same under a clock that is this many seconds ahead.
+    pub(crate) fn start_ahead(sandbox: &Sandbox, config: &Path, seconds: i64) -> Self {
+        let mut command = sandbox.kvs(&[config.to_str().unwrap()]);
+        faketime::ahead(&mut command, seconds);
+        Self::listening(sandbox, config, Spawned::by(sandbox, config, command))
+    }
+
+    /// Starts a node that may refuse to start: what it printed then.
+    pub(crate) fn try_start(sandbox: &Sandbox, config: &Path) -> Result<Self, String> {
+        Self::try_listening(sandbox, config, Spawned::new(sandbox, config))
+    }
+
     /// The same in a network namespace.
     pub(crate) fn start_in(sandbox: &Sandbox, config: &Path, namespace: &str) -> Self {
         let mut command = sandbox.command("ip");
@@ -39,15 +52,19 @@ impl Node {
         Self::listening(sandbox, config, Spawned::by(sandbox, config, command))
     }
 
-    fn listening(sandbox: &Sandbox, config: &Path, mut spawned: Spawned) -> Self {
+    fn listening(sandbox: &Sandbox, config: &Path, spawned: Spawned) -> Self {
+        Self::try_listening(sandbox, config, spawned).unwrap_or_else(|said| panic!("the node ended: {said}"))
+    }
+
+    fn try_listening(sandbox: &Sandbox, config: &Path, mut spawned: Spawned) -> Result<Self, String> {
         let address = until("the node to listen", || {
             if let Some(status) = spawned.child.try_wait().unwrap() {
-                panic!("the node ended ({status}): {}", spawned.said());
+                return Some(Err(format!("{status}: {}", spawned.said())));
             }
             let pid_file = sandbox.pid_file(config)?;
-            pid_file.address.filter(|_| pid_file.pid == spawned.child.id())
+            pid_file.address.filter(|_| pid_file.pid == spawned.child.id()).map(Ok)
         });
-        Self { child: spawned.child, address, output: spawned.output }
+        Ok(Self { address: address?, child: spawned.child, output: spawned.output })
     }
 
     /// Where it listens.
@@ -114,6 +131,7 @@ impl Drop for Node {
         // One that was waited for already answers both without doing anything.
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+        faketime::clean(self.child.id());
         if std::thread::panicking() {
             eprintln!("the node said:\n{}", self.said());
         }
