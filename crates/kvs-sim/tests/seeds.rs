@@ -1,4 +1,4 @@
-//! The simulator's seeds: those that failed once, two hundred others, and that a seed gives the same run twice.
+//! The simulator's seeds: those that failed once, three hundred others, and that a seed gives the same run twice.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -8,7 +8,7 @@ use kvs_sim::seeds;
 use kvs_sim::world::Options;
 
 /// Seeds that are run beside the named ones.
-const SEEDS: u64 = 200;
+const SEEDS: u64 = 300;
 
 fn of(profile: Profile) -> Options {
     Options { profile: Some(profile), ..Options::default() }
@@ -25,7 +25,7 @@ fn no_seed_that_ever_failed_breaks_a_promise() {
 }
 
 #[test]
-fn two_hundred_seeds_break_no_promise() {
+fn three_hundred_seeds_break_no_promise() {
     let next = AtomicU64::new(0);
     let failed: Vec<String> = std::thread::scope(|scope| {
         let workers = std::thread::available_parallelism().map_or(1, usize::from);
