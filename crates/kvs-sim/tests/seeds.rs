@@ -13,7 +13,7 @@ const SEEDS: usize = 300;
 /// A named seed that still breaks a promise: the latest write by the world's time loses.
 const OPEN: [(Profile, u64); 1] = [(Profile::Clocks, 2)];
 
-/// Profiles of which every seed that was run passes. Of the others some seeds still break a promise: run these by hand.
+/// Profiles without wrong clocks. Of the others many seeds still break a promise: these are run by hand.
 fn is_settled(profile: Profile) -> bool {
     !profile.has_wrong_clocks()
 }
