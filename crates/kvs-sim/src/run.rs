@@ -158,7 +158,8 @@ fn heal(world: &mut World) -> Result<(), String> {
         }
     }
     world.run_until(world.now() + RECOVERY)?;
-    if world.profile.forgets() {
+    // A machine that nobody hears may leave for good, too (seed 136 of put-back): what it alone had goes with it.
+    if world.profile.forgets() || world.profile.puts_back() {
         world.note_goodbyes();
     }
     // An operator says which machines will not come back: a goodbye may have reached nobody, and a word that a member is
