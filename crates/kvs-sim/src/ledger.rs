@@ -405,9 +405,13 @@ impl Ledger {
         })
     }
 
-    /// Whether a value was written anew after a recall.
-    pub(crate) fn is_anew(&self, held: &Held) -> bool {
-        self.stands_for.contains_key(&held.version.uuid)
+    /// Whether a value was written anew after a recall; where there is none, whether any version of the key was.
+    pub(crate) fn was_anew(&self, key: &Key, value: Option<&Held>) -> bool {
+        let is_anew = |uuid: &Uuid| self.stands_for.contains_key(uuid);
+        value.map_or_else(
+            || self.versions.get(key).is_some_and(|versions| versions.keys().any(is_anew)),
+            |value| is_anew(&value.version.uuid),
+        )
     }
 
     /// Whether a machine has a write or a newer one of its key, or the delete of it was collected.

@@ -3,15 +3,19 @@
 //! Safety is checked while faults last, by the ledger. Then all links are mended, all machines started, all clocks set
 //! right; within two sync rounds all nodes must be equal, and once the grace has passed every tombstone must go.
 
+use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::Duration;
 
 use kvs_core::item::END;
 use kvs_core::namespace::Namespace;
+use kvs_core::origin::Origin;
 use kvs_core::sum_tree::sum::Sum;
 use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_store::check::view::check_view;
+use kvs_store::commit::mark::Mark;
 use kvs_store::observer::Key;
+use uuid::Uuid;
 
 use crate::agenda::Step;
 use crate::disks::Stores;
@@ -154,7 +158,8 @@ fn heal(world: &mut World) -> Result<(), String> {
         }
     }
     world.run_until(world.now() + RECOVERY)?;
-    if world.profile.forgets() {
+    // A machine that nobody hears may leave for good, too (seed 136 of put-back): what it alone had goes with it.
+    if world.profile.forgets() || world.profile.puts_back() {
         world.note_goodbyes();
     }
     // An operator says which machines will not come back: a goodbye may have reached nobody, and a word that a member is
@@ -165,11 +170,30 @@ fn heal(world: &mut World) -> Result<(), String> {
         .filter_map(|node| node.uuid);
     let lost: Vec<_> = lost.chain(world.past.iter().copied()).collect();
     let first = world.running().next();
-    for node in lost {
+    for node in &lost {
         if let Some(place) = first {
-            world.drive_membership(place, MembershipEvent::Forget(node))?;
+            world.drive_membership(place, MembershipEvent::Forget(*node))?;
             world.settle(place)?;
         }
+    }
+    discard(world, &lost)
+}
+
+/// An operator has discarded what waits anywhere of nodes that are gone: nobody else can recall it.
+fn discard(world: &mut World, lost: &[Uuid]) -> Result<(), String> {
+    let mut origins = BTreeSet::new();
+    for store in world.running().filter_map(|place| world.store(place)) {
+        let standing = store.standing();
+        for node in lost.iter().copied() {
+            let epochs = standing.parked_dots.epochs_of(node);
+            origins.extend(epochs.map(|(epoch, _)| Origin { node, epoch }));
+        }
+    }
+    let first = world.running().next();
+    if let Some(place) = first.filter(|_| !origins.is_empty()) {
+        world.tell(|| format!("{origins:?} are discarded at a word to {place}"));
+        world.mark(place, Mark::Discard(origins.into_iter().collect()));
+        world.settle(place)?;
     }
     Ok(())
 }

@@ -61,8 +61,9 @@ impl Ledger {
                 Order::Versions => by_version?,
                 Order::Either if by_version.is_ok() => {}
                 // Open: what was written anew may be stamped too late, where nobody knows by how much the clock was ahead.
-                Order::Either | Order::Time if is_lenient && first.is_some_and(|held| self.is_anew(held)) => {
-                }
+                // Open: what was written anew may be stamped too late, where nobody knows by how much the clock was ahead. It
+                // may have ended since.
+                Order::Either | Order::Time if is_lenient && self.was_anew(key, first) => {}
                 Order::Either | Order::Time => self.check_latest(key, first)?,
             }
         }
