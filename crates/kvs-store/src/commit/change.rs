@@ -33,4 +33,6 @@ pub enum Change {
     Collect(Dot),
     /// Voids the current version if it was recalled.
     Void,
+    /// Lets the current record of another node wait if it is stamped too far ahead for a clock that peers confirm.
+    SetAside,
 }

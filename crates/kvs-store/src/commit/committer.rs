@@ -10,6 +10,7 @@ use std::time::Duration;
 use kvs_core::record::Record;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::commit::chores::Chores;
@@ -446,6 +447,16 @@ impl Committer {
         (self.selfhood.standing.parked, self.selfhood.standing.parked_dots) = (parked, dots);
         self.shared.publish_standing(&self.selfhood);
         Ok(())
+    }
+
+    /// This node.
+    pub(crate) const fn node(&self) -> Uuid {
+        self.selfhood.identity.origin.node
+    }
+
+    /// Whether peers say that this clock is right.
+    pub(crate) fn is_clock_confirmed(&self) -> bool {
+        self.shared.clock_verdict() == ClockVerdict::Agrees && self.clock.now_ms() >= CLOCK_EARLIEST_MS
     }
 
     /// Whether ages can be told by this clock.

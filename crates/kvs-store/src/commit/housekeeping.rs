@@ -24,13 +24,14 @@ use crate::commit::mark::Mark;
 use crate::commit::write::{Change, Outcome, Transaction, Write};
 use crate::engine::contract::Order;
 use crate::error::StoreError;
-use crate::keys::{read_dot_key, read_time_key};
+use crate::keys::{read_dot_key, read_time_key, record_key};
 use crate::limits::{
     ADMIT_INTERVAL, ADMIT_KEYS_MAX, COLLECT_INTERVAL, COLLECT_KEYS_MAX, COLLECT_STEP, REAP_INTERVAL,
     REAP_KEYS_MAX, SWEEP_KEYS_MAX, SWEEP_RETRY,
 };
 use crate::observer::Key;
 use crate::parked;
+use crate::row::Row;
 use crate::table::Table;
 
 impl Chores {
@@ -53,6 +54,9 @@ impl Chores {
         if now >= self.admit_at {
             self.admit_at = now + ADMIT_INTERVAL;
             if committer.are_ages_sound() && admit(committer)? == ADMIT_KEYS_MAX {
+                self.admit_at = now;
+            }
+            if committer.is_clock_confirmed() && set_aside(committer)? == ADMIT_KEYS_MAX {
                 self.admit_at = now;
             }
         }
@@ -203,6 +207,33 @@ fn admit(committer: &mut Committer) -> Result<usize, StoreError> {
         committer.recount_parked()?;
     }
     Ok(admitted)
+}
+
+/// Lets records wait that came while a clock was wrong and are too far ahead; answers how many were looked at.
+fn set_aside(committer: &mut Committer) -> Result<usize, StoreError> {
+    let after_ms = committer.clock.now_ms().saturating_add(committer.settings.clock_skew_ms_max);
+    let from = Bound::Included(after_ms.saturating_add(1).to_be_bytes().to_vec());
+    let own = committer.node();
+    let mut writes = Vec::new();
+    {
+        let engine = committer.engine()?;
+        let snapshot = engine.snapshot();
+        for row in
+            snapshot.range(Table::ByTime, (from, Bound::Unbounded), Order::Ascending).take(SWEEP_KEYS_MAX)
+        {
+            let (row_key, _) = row?;
+            let (_, key) = read_time_key(&row_key)
+                .ok_or_else(|| StoreError::corrupt(Table::ByTime.name(), &row_key, "it cannot be read"))?;
+            let stored = snapshot.get(Table::Records, &record_key(key.namespace, &key.path))?;
+            let row = stored.map(|bytes| Row::decode(&key, &bytes)).transpose()?;
+            if row.is_some_and(|row| !row.record.kind.is_placeholder() && row.record.dot.origin.node != own) {
+                writes.push(write(key, Change::SetAside));
+            }
+        }
+    }
+    let count = writes.len();
+    commit(committer, writes)?;
+    Ok(count)
 }
 
 /// Commits the writes; answers how many changed something.

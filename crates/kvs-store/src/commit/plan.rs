@@ -264,24 +264,6 @@ impl<'a> Plan<'a> {
         self.slot(key).filter(|record| !record.kind.is_placeholder())
     }
 
-    /// Lets the current record wait if it is stamped too far ahead for a clock that peers confirm: it came while a clock was
-    /// wrong, and what is written now must not be stamped over it.
-    fn set_ahead_aside(&mut self, key: &Key) -> Result<(), StoreError> {
-        let is_ahead = |record: &&Record| {
-            record.version.stamp.ms > self.scene.ages.park_after_ms
-                && record.dot.origin.node != self.identity.origin.node
-        };
-        if !self.scene.is_clock_confirmed || key.namespace == Namespace::Auth {
-            return Ok(());
-        }
-        if let Some(ahead) = self.held(key).filter(is_ahead).cloned() {
-            self.park(key, &ahead)?;
-            let placeholder = ahead.placeholder(Kind::Voided, self.scene.placeholder_until_ms);
-            self.replace(key, placeholder, None);
-        }
-        Ok(())
-    }
-
     fn write(&mut self, index: usize, write: Write) -> Result<Outcome, StoreError> {
         let key = Key { namespace: write.namespace, path: write.path };
         self.touch(&key)?;
@@ -304,6 +286,7 @@ impl<'a> Plan<'a> {
         let is_live = live.is_some();
         let owner = self.owner(&key, is_live);
         if matches!(write.change, Change::Put { .. } | Change::Delete) && self.slot(&key).is_some() {
+            // What is written now must not be stamped over it.
             self.set_ahead_aside(&key)?;
         }
         let outcome = match write.change {
@@ -348,6 +331,7 @@ impl<'a> Plan<'a> {
                 record.dot == dot && matches!(record.kind, Kind::Tombstone | Kind::Expired)
             }),
             Change::Void => self.void(&key)?,
+            Change::SetAside => self.set_ahead_aside(&key)?,
         };
         if let Some(request) = write.asker.request
             && let Outcome::Created(written) | Outcome::Replaced(written) | Outcome::Deleted(written) =

@@ -141,25 +141,7 @@ impl Plan<'_> {
         let Some(current) = self.held(key).filter(is_void).cloned() else {
             return Ok(Outcome::Absent);
         };
-        // The newest version that holds, and the newest of those that the void one was written over.
-        let (mut best, mut over): (Option<Record>, Option<Record>) = (None, None);
-        for RevisionRow { rule, record: past, is_latecomer, .. } in self.history(key)? {
-            // What was deleted elsewhere does not come back by itself.
-            if self.recalls().is_void(&past) || rule == Rule::DeletedElsewhere {
-                continue;
-            }
-            let is_own = past.dot.origin.node == self.identity.origin.node;
-            if past.version.stamp.ms > self.scene.ages.park_after_ms && !is_own {
-                // It was taken while this clock was ahead too. One of this node's own does not wait: its log claims it, and
-                // what is ahead of it is recalled by this node itself.
-                self.park(key, &past)?;
-                continue;
-            }
-            if !is_latecomer {
-                over = newer_of(over, &past);
-            }
-            best = newer_of(best, &past);
-        }
+        let (best, over) = self.past(key)?;
         let is_own = current.dot.origin.node == self.identity.origin.node && current.kind != Kind::Expired;
         let stamp = is_own.then(|| self.stamp_anew(&current, over.as_ref()));
         match (stamp, best) {
@@ -174,6 +156,50 @@ impl Plan<'_> {
             (None, _) => self.empty(key, &current, Kind::Voided, Rule::Recalled),
         }
         Ok(Outcome::Voided)
+    }
+
+    /// The newest version of the history that holds, and the newest of those that were written over. What is stamped too far
+    /// ahead waits from now on: it was taken while this clock was ahead too.
+    fn past(&mut self, key: &Key) -> Result<(Option<Record>, Option<Record>), StoreError> {
+        let (mut best, mut over): (Option<Record>, Option<Record>) = (None, None);
+        for RevisionRow { rule, record: past, is_latecomer, .. } in self.history(key)? {
+            // What was deleted elsewhere does not come back by itself.
+            if self.recalls().is_void(&past) || rule == Rule::DeletedElsewhere {
+                continue;
+            }
+            // Its own it takes back itself, and no record waits at the node that made it.
+            let is_own = past.dot.origin.node == self.identity.origin.node;
+            if past.version.stamp.ms > self.scene.ages.park_after_ms && !is_own {
+                self.park(key, &past)?;
+                continue;
+            }
+            if !is_latecomer {
+                over = newer_of(over, &past);
+            }
+            best = newer_of(best, &past);
+        }
+        Ok((best, over))
+    }
+
+    /// Lets the current record of another node wait if it is stamped too far ahead for a clock that peers confirm: it came while
+    /// a clock was wrong. The newest version that holds is current instead.
+    pub(super) fn set_ahead_aside(&mut self, key: &Key) -> Result<Outcome, StoreError> {
+        let is_ahead = |record: &&Record| {
+            record.version.stamp.ms > self.scene.ages.park_after_ms
+                && record.dot.origin.node != self.identity.origin.node
+        };
+        if !self.scene.is_clock_confirmed || key.namespace == Namespace::Auth {
+            return Ok(Outcome::Absent);
+        }
+        let Some(ahead) = self.held(key).filter(is_ahead).cloned() else {
+            return Ok(Outcome::Absent);
+        };
+        self.park(key, &ahead)?;
+        let (best, _) = self.past(key)?;
+        let until_ms = self.scene.placeholder_until_ms;
+        let instead = best.unwrap_or_else(|| ahead.placeholder(Kind::Voided, until_ms));
+        self.replace(key, instead, None);
+        Ok(Outcome::Parked)
     }
 
     /// The stamp that a void record of this node's own would have by a right clock, as far as that is known: by the time of its

@@ -84,7 +84,12 @@ impl Write {
             Change::Merge(record) | Change::Admit(record) => {
                 size_of::<Record>() + record.payload.stored().len()
             }
-            Change::Delete | Change::Expire | Change::Collect(_) | Change::Drop(_) | Change::Void => 0,
+            Change::Delete
+            | Change::Expire
+            | Change::Collect(_)
+            | Change::Drop(_)
+            | Change::Void
+            | Change::SetAside => 0,
         };
         size_of::<Self>() + self.path.as_bytes().len() + payload
     }
