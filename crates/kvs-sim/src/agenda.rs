@@ -2,119 +2,18 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use kvs_cluster::contract::Event as ReplicationEvent;
-use kvs_protocol::call::{CallFailure, CallId, CallKind};
+use kvs_protocol::call::CallFailure;
 use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_store::engine::device::Faults;
 use rand::RngExt;
-use uuid::Uuid;
 
 use crate::network::Season;
-use crate::world::{Copied, World};
-
-/// How often stores look after expiry, collection and parked records.
-pub(crate) const TURN_PAUSE: Duration = Duration::from_millis(250);
+use crate::step::{Step, TURN_PAUSE};
+use crate::world::World;
 
 /// How often vectors are compared with what is held.
 const VECTOR_CHECK_PAUSE: Duration = Duration::from_millis(900);
-
-/// A call under way.
-#[derive(Debug, Clone)]
-pub struct Call {
-    pub(crate) caller: usize,
-    pub(crate) process: u64,
-    pub(crate) call: CallId,
-    pub(crate) from: Uuid,
-    pub(crate) node: Option<Uuid>,
-    pub(crate) target: usize,
-    pub(crate) kind: CallKind,
-    pub(crate) body: Bytes,
-}
-
-/// What happens at a moment.
-#[derive(Debug)]
-pub enum Step {
-    /// A machine starts its process.
-    Start {
-        /// The machine.
-        place: usize,
-    },
-    /// A process that said goodbye ends.
-    End {
-        /// The machine.
-        place: usize,
-        /// Whether it is started again later.
-        comes_back: bool,
-    },
-    /// A full disk has room again.
-    FreeDisk {
-        /// The machine.
-        place: usize,
-    },
-    /// A timer of membership.
-    MembershipTimer {
-        /// The machine.
-        place: usize,
-        /// The process.
-        process: u64,
-    },
-    /// A timer of replication.
-    ReplicationTimer {
-        /// The machine.
-        place: usize,
-        /// The process.
-        process: u64,
-    },
-    /// Stores do their chores.
-    Turn {
-        /// The machine.
-        place: usize,
-        /// The process.
-        process: u64,
-    },
-    /// A request arrives.
-    Request(Box<Call>),
-    /// An answer arrives.
-    Answer(Box<Call>, Result<Bytes, CallFailure>),
-    /// A call took too long.
-    Timeout(Box<Call>),
-    /// A client asks.
-    Client,
-    /// Something goes wrong.
-    Fault,
-    /// Vectors are compared with what is held.
-    CheckVectors,
-    /// Something happens that only some profiles have.
-    Fate,
-    /// A directory goes back to a copy of it.
-    PutBack(Box<Copied>),
-    /// A machine that was cut off can be reached again.
-    Reach {
-        /// The machine.
-        place: usize,
-    },
-    /// A clock comes right.
-    ClockRight {
-        /// The machine.
-        place: usize,
-    },
-    /// The others go away, and a new machine begins from one whose clock is ahead.
-    FromAhead {
-        /// The machine that is ahead.
-        source: usize,
-    },
-    /// An operator has a member forgotten.
-    Forget {
-        /// The machine.
-        place: usize,
-    },
-    /// A client waits no longer.
-    GiveUp {
-        /// Its wait.
-        ticket: u64,
-    },
-}
 
 impl World {
     /// Puts a step on the agenda.

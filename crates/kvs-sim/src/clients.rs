@@ -22,7 +22,7 @@ use kvs_store::observer::Key;
 use rand::RngExt;
 use uuid::Uuid;
 
-use crate::ledger::{Held, Moment};
+use crate::held::{Held, Moment};
 use crate::profile::Profile;
 use crate::world::World;
 use crate::writes::{Asked, nothing_said};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kvs_core::namespace::Namespace;
 use kvs_store::observer::Key;
 
-use crate::ledger::Held;
+use crate::held::Held;
 use crate::node::Node;
 use crate::parked::{self, ParkedVersion};
 

@@ -14,9 +14,9 @@ use kvs_store::commit::write::Transaction;
 use rand::RngExt;
 use uuid::Uuid;
 
-use crate::agenda::{Call, Step};
 use crate::clock::NodeClock;
 use crate::disks::Stores;
+use crate::step::{Call, Step};
 use crate::world::World;
 
 impl World {

@@ -4,7 +4,7 @@
 use kvs_store::observer::Key;
 
 use crate::disks::{Disks as _, Stores};
-use crate::ledger::Held;
+use crate::held::Held;
 use crate::world::World;
 
 /// The name of the rule by which a value is dropped because it was deleted elsewhere.

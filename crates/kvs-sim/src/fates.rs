@@ -8,12 +8,12 @@ use kvs_protocol::membership::contract::{Event as MembershipEvent, Membership as
 use kvs_protocol::membership::member::Status;
 use rand::RngExt;
 
-use crate::agenda::Step;
 use crate::clock::EPOCH_MS;
 use crate::node::Standing;
 use crate::profile::Profile;
+use crate::step::{Copied, Step};
 use crate::weather::PLACES_MAX;
-use crate::world::{Copied, World};
+use crate::world::World;
 
 /// Copies of directories that are kept; the oldest goes first.
 const COPIES_MAX: usize = 8;

@@ -14,11 +14,11 @@ use kvs_store::table::Table;
 use rand::RngExt;
 use uuid::Uuid;
 
-use crate::agenda::Step;
 use crate::clock::NodeClock;
 use crate::node::{Node, Standing};
+use crate::step::{Copied, Step};
 use crate::weather::{JUMP_MS_MAX, PLACES_MAX};
-use crate::world::{Copied, World};
+use crate::world::World;
 
 /// Tables of a directory that an old copy brings along; the rest belongs to its identity.
 const COPIED: [Table; 6] =

@@ -1,6 +1,6 @@
 //! The real protocol, codecs and commit under virtual time: a world of nodes, a network with faults, and checkers.
 //!
-//! Everything follows from one seed, so a run that failed can be run again. `world` holds the nodes and `agenda`
+//! Everything follows from one seed, so a run that failed can be run again. `world` holds the nodes, and `agenda`
 //! what is on its way between them, `faults`, `fates` and `clients` what happens to them, `ledger` and `verdict` what must
 //! be true, `run` the course of a run. `script` tells a story instead, without chance.
 //!
@@ -14,6 +14,7 @@ mod drive;
 mod dropped;
 pub mod fates;
 pub mod faults;
+pub mod held;
 pub mod ledger;
 pub mod lives;
 pub mod losses;
@@ -25,7 +26,9 @@ pub mod run;
 pub mod script;
 pub mod seeds;
 mod settle;
+pub mod step;
 pub mod verdict;
+mod waiting;
 pub mod waits;
 pub mod weather;
 pub mod world;

@@ -17,11 +17,11 @@ use kvs_store::row::Row;
 use kvs_store::store::Store;
 use kvs_store::table::Table;
 
-use crate::agenda::Step;
-use crate::ledger::Held;
+use crate::held::Held;
 use crate::node::Standing;
 use crate::parked::{copy_of, on_disk};
-use crate::world::{Copied, World};
+use crate::step::{Copied, Step};
+use crate::world::World;
 
 /// An operator looks at a process that was refused, and starts it again, after this time.
 const OPERATOR_PAUSE: Duration = Duration::from_secs(2);

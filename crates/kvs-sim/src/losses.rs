@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use kvs_core::origin::Dot;
 use kvs_store::observer::Key;
 
-use crate::ledger::{Held, Ledger, Mirror};
+use crate::held::Held;
+use crate::ledger::{Ledger, Mirror};
 
 /// Tells whether some machine has a version parked, by its stamp's milliseconds and its dot.
 pub type Parked<'a> = &'a dyn Fn(u64, &Dot) -> bool;

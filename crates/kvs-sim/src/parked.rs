@@ -19,7 +19,7 @@ use kvs_store::row::Row;
 use kvs_store::store::Store;
 use kvs_store::table::Table;
 
-use crate::ledger::Held;
+use crate::held::Held;
 use crate::node::cluster_keys;
 
 /// Everything that clients wrote, as it is held.

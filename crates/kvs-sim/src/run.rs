@@ -17,11 +17,11 @@ use kvs_store::commit::mark::Mark;
 use kvs_store::observer::Key;
 use uuid::Uuid;
 
-use crate::agenda::Step;
 use crate::disks::Stores;
-use crate::ledger::Held;
+use crate::held::Held;
 use crate::node::Standing;
 use crate::profile::Profile;
+use crate::step::Step;
 use crate::verdict::Order;
 use crate::world::{Options, Trace, World};
 

@@ -17,12 +17,12 @@ use kvs_store::observer::Key;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
 
-use crate::agenda::Step;
 use crate::disks::Stores;
-use crate::ledger::Held;
+use crate::held::Held;
+use crate::step::{Copied, Step};
 use crate::verdict::Order;
 use crate::weather::Weather;
-use crate::world::{Copied, Trace, World};
+use crate::world::{Trace, World};
 
 /// Until machines that start together see each other, and until what was mended is as it was.
 const SETTLING: Duration = Duration::from_secs(30);

@@ -9,10 +9,11 @@ use kvs_store::observer::Key;
 use kvs_store::shared::State;
 use rand::RngExt;
 
-use crate::agenda::Step;
 use crate::disks::Stores;
-use crate::ledger::{Held, Occasion};
+use crate::held::Held;
+use crate::ledger::Occasion;
 use crate::parked;
+use crate::step::Step;
 use crate::world::World;
 
 /// A timer that is due at once goes off after this time, as on a real machine.

@@ -7,7 +7,8 @@ use kvs_core::namespace::Namespace;
 use kvs_store::observer::Key;
 
 use crate::disks::Disks;
-use crate::ledger::{Held, Ledger};
+use crate::held::Held;
+use crate::ledger::Ledger;
 use crate::writes::Asked;
 
 /// What decides which of a key's writes must be its value in the end.

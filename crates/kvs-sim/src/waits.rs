@@ -1,25 +1,22 @@
-//! Clients that wait (`?w=`): when one is told that so many others have its write, so many others must have it.
+//! Clients that wait (`?w=`), and what they were told.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kvs_cluster::contract::{Event as ReplicationEvent, Needed};
+use kvs_cluster::contract::Needed;
 use kvs_store::observer::Key;
 
-use crate::agenda::Step;
-use crate::disks::{Disks as _, Stores};
-use crate::ledger::Held;
-use crate::world::World;
+use crate::held::Held;
 
 /// A client that waits.
 #[derive(Debug, Clone)]
-struct Wait {
-    place: usize,
-    process: u64,
-    key: Key,
-    held: Held,
-    since: Duration,
-    needed: Needed,
+pub(crate) struct Wait {
+    pub(crate) place: usize,
+    pub(crate) process: u64,
+    pub(crate) key: Key,
+    pub(crate) held: Held,
+    pub(crate) since: Duration,
+    pub(crate) needed: Needed,
 }
 
 /// What a client was told.
@@ -36,9 +33,9 @@ pub struct Told {
 /// Clients that wait, and what those were told that waited.
 #[derive(Debug, Default)]
 pub struct Waits {
-    waiting: BTreeMap<u64, Wait>,
-    next_ticket: u64,
-    told: BTreeMap<u64, Told>,
+    pub(crate) waiting: BTreeMap<u64, Wait>,
+    pub(crate) next_ticket: u64,
+    pub(crate) told: BTreeMap<u64, Told>,
 }
 
 impl Waits {
@@ -57,76 +54,5 @@ impl Waits {
     #[must_use]
     pub fn told_count(&self) -> usize {
         self.told.len()
-    }
-}
-
-impl World {
-    /// A client waits until others have its write, for so long at the most; answers the wait.
-    ///
-    /// # Errors
-    ///
-    /// The promise that is broken by it.
-    pub fn wait(
-        &mut self,
-        place: usize,
-        key: &Key,
-        held: Held,
-        needed: Needed,
-        patience: Duration,
-    ) -> Result<u64, String> {
-        let ticket = self.waits.next_ticket;
-        self.waits.next_ticket += 1;
-        let Some(process) =
-            self.node(place).and_then(|node| node.process.as_ref()).map(|process| process.number)
-        else {
-            return Ok(ticket);
-        };
-        let wait = Wait { place, process, key: key.clone(), held, since: self.now(), needed };
-        self.waits.waiting.insert(ticket, wait);
-        self.after(patience, Step::GiveUp { ticket });
-        self.drive_replication(place, ReplicationEvent::Await { ticket, dot: held.dot, needed })?;
-        Ok(ticket)
-    }
-
-    /// A client waits no longer.
-    pub(crate) fn give_up(&mut self, ticket: u64) -> Result<(), String> {
-        let Some(Wait { place, process, .. }) = self.waits.waiting.get(&ticket).cloned() else {
-            return Ok(());
-        };
-        if self.process_mut(place, process).is_none() {
-            self.waits.remove(ticket);
-            return Ok(());
-        }
-        self.drive_replication(place, ReplicationEvent::GiveUp { ticket })
-    }
-
-    /// A client is told that so many other nodes have its write: so many other disks hold its version or a newer one of
-    /// its key at this moment, visible and not parked.
-    ///
-    /// A disk that was put back, or began again, since the write was made is excused: it told the truth when it spoke.
-    pub(crate) fn confirm(&mut self, ticket: u64, count: u32) -> Result<(), String> {
-        let Some(wait) = self.waits.waiting.remove(&ticket) else { return Ok(()) };
-        let Wait { place, key, held, since, needed, .. } = wait;
-        self.tell(|| {
-            format!("client: {place} says that {count} others have {key:?} {held:?}, of {needed:?}")
-        });
-        let others = (0..self.places()).filter(|other| *other != place);
-        let has = |other: &usize| {
-            let emptied_at = self.node(*other).and_then(|node| node.emptied_at);
-            // What it held when it spoke may have been recalled since, or wait.
-            let disks = Stores(&self.nodes);
-            emptied_at.is_some_and(|at| at >= since)
-                || self.ledger.has(*other, &key, &held.version)
-                || disks.is_void(*other, &key, &held)
-                || self.ledger.gave_way(*other, &key, &held.version, &disks)
-        };
-        let holders = others.filter(has).count();
-        if holders < usize::try_from(count).unwrap_or(usize::MAX) {
-            return Err(format!(
-                "{place} told a client that {count} others have {held:?} of {key:?}, and {holders} have it"
-            ));
-        }
-        self.waits.told.insert(ticket, Told { key, held, count });
-        Ok(())
     }
 }

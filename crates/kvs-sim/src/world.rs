@@ -12,18 +12,19 @@ use kvs_cluster::contract::Event as ReplicationEvent;
 use kvs_protocol::call::CallId;
 use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_protocol::reconcile::fingerprint::Secrets;
-use kvs_store::engine::device::{Device, Faults};
+use kvs_store::engine::device::Faults;
 use kvs_store::store::Store;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
-use crate::agenda::{Call, Step, TURN_PAUSE};
 use crate::clock::WorldClock;
-use crate::ledger::{Ledger, Mirror, Moment};
+use crate::held::Moment;
+use crate::ledger::Ledger;
 use crate::network::Network;
 use crate::node::{Node, Process, Standing, cluster_keys};
 use crate::profile::Profile;
+use crate::step::{Call, Copied, Step, TURN_PAUSE};
 use crate::waits::Waits;
 use crate::weather::Weather;
 
@@ -61,19 +62,6 @@ impl Options {
         let drawn = Profile::draw(&mut fates);
         (fates, self.profile.unwrap_or(drawn))
     }
-}
-
-/// An old copy of a directory.
-#[derive(Debug, Clone)]
-pub struct Copied {
-    /// Whose.
-    pub place: usize,
-    /// The identity in it.
-    pub node: Option<Uuid>,
-    /// The disk.
-    pub device: Device,
-    /// What it holds.
-    pub mirror: Mirror,
 }
 
 /// Machines, and what is on its way between them.

@@ -7,7 +7,7 @@ use kvs_core::record::Kind;
 use kvs_store::observer::Key;
 use uuid::Uuid;
 
-use crate::ledger::{Held, Moment};
+use crate::held::{Held, Moment};
 
 /// One write that a client asked for.
 #[derive(Debug, Clone, Copy)]

@@ -130,6 +130,7 @@ impl Chores {
     fn collect(&mut self, committer: &mut Committer) -> Result<(), StoreError> {
         let now_ms = committer.clock.now_ms();
         let grace_ms = committer.settings.tombstone_grace_ms;
+        let skew_ms = committer.settings.clock_skew_ms_max;
         let from = self.collected_up_to.take().map_or(Bound::Unbounded, Bound::Excluded);
         let mut writes = Vec::new();
         let mut seen = 0;
@@ -142,9 +143,10 @@ impl Chores {
                 let corrupt = || StoreError::corrupt(Table::Tombstones.name(), &row_key, "it cannot be read");
                 let dot = read_dot_key(&row_key).ok_or_else(corrupt)?;
                 let (stamp_ms, key) = read_time_key(&value).ok_or_else(corrupt)?;
-                // What was recalled was written anew with the stamp that it should have had.
+                // What was recalled was written anew with the stamp that it should have had, long before its start began.
                 let born_ms = born_s(dot.origin.epoch).saturating_mul(1000);
-                let since_ms = stamp_ms.max(if born_ms <= now_ms { born_ms } else { 0 });
+                let is_older = stamp_ms.saturating_add(skew_ms) < born_ms && born_ms <= now_ms;
+                let since_ms = if is_older { born_ms } else { stamp_ms };
                 if since_ms.saturating_add(grace_ms) <= now_ms && committer.shared.is_below_floor(&dot) {
                     writes.push(write(key, Change::Collect(dot)));
                 }
