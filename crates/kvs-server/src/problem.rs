@@ -316,6 +316,7 @@ impl From<StoreError> for Problem {
                     "the audit trail of the node cannot be written; reads go on",
                 )
             },
+            (StoreError::ClockUnsound, _) => Self::new(Code::Conflict, error.to_string()),
             (StoreError::Closed, _) => Self::new(Code::Stopping, "the node is stopping"),
             (_, ErrorKind::Retry) => {
                 Self::new(Code::Overloaded, "too many writes are waiting for the disk; ask again")

@@ -59,6 +59,11 @@ pub enum StoreError {
         "too many records wait that are stamped ahead of this node's clock; check the clocks of the cluster"
     )]
     TooManyParked,
+    /// This node's clock differs from most of its peers', or was never set.
+    #[error(
+        "this node's clock differs from its peers' or was never set; set it, or ask a node whose clock is right"
+    )]
+    ClockUnsound,
     /// The store is closing or closed.
     #[error("the store is closed")]
     Closed,
@@ -126,6 +131,7 @@ impl StoreError {
             Self::QueueFull
             | Self::Closed
             | Self::TooManyParked
+            | Self::ClockUnsound
             | Self::DigestUnread
             | Self::Unrecorded(_) => ErrorKind::Retry,
             Self::Full | Self::NoRoom { .. } | Self::Engine(EngineError::Full) => ErrorKind::Full,

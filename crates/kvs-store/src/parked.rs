@@ -28,7 +28,7 @@ use uuid::Uuid;
 
 use crate::engine::contract::{Order, Snapshot};
 use crate::error::StoreError;
-use crate::keys::{dot_key, parked_key, read_dot_key, record_key};
+use crate::keys::{dot_key, parked_key, record_key};
 use crate::observer::Key;
 use crate::read::view::View;
 use crate::table::Table;
@@ -222,11 +222,10 @@ pub(crate) fn decode(row_key: &[u8], value: &Bytes) -> Result<(Key, Record), Sto
 pub(crate) fn summary(snapshot: &dyn Snapshot) -> Result<(u64, ParkedDots), StoreError> {
     let (mut count, mut dots) = (0, ParkedDots::default());
     for row in snapshot.range(Table::Parked, (Bound::Unbounded, stamps_end()), Order::Ascending) {
-        let (row_key, _) = row?;
-        let corrupt = || StoreError::corrupt(Table::Parked.name(), &row_key, "it cannot be read");
-        let (stamp_ms, dot) = row_key.split_first_chunk::<8>().ok_or_else(corrupt)?;
-        let dot = read_dot_key(dot).ok_or_else(corrupt)?;
-        dots.add(&dot, u64::from_be_bytes(*stamp_ms));
+        let (row_key, value) = row?;
+        // The row of an expired value is found by its expiry, which says nothing of the clock that stamped it.
+        let (_, record) = decode(&row_key, &value)?;
+        dots.add(&record.dot, record.version.stamp.ms);
         count += 1;
     }
     let by_key = (Bound::Included(vec![BY_KEY]), Bound::Unbounded);

@@ -207,12 +207,21 @@ impl Store {
     ///
     /// It cannot be read.
     pub fn read(&self, namespace: Namespace, path: &Path) -> Result<Option<Record>, StoreError> {
+        Ok(self.read_slot(namespace, path)?.filter(|record| !record.kind.is_placeholder()))
+    }
+
+    /// The record in a key's place, even one that only keeps the place of its history.
+    ///
+    /// # Errors
+    ///
+    /// The same as of [`Self::read`].
+    pub fn read_slot(&self, namespace: Namespace, path: &Path) -> Result<Option<Record>, StoreError> {
         let engine = self.shared.engine.current()?;
         let Some(bytes) = engine.get(Table::Records, &record_key(namespace, path))? else {
             return Ok(None);
         };
         let row = Row::decode(&Key { namespace, path: path.clone() }, &bytes)?;
-        Ok(Some(row.record).filter(|record| !record.kind.is_placeholder()))
+        Ok(Some(row.record))
     }
 
     /// The JSON bytes of a record as sent.

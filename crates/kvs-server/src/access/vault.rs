@@ -172,7 +172,8 @@ impl Vault {
         now_ms: u64,
         sealed: Sealed<T>,
     ) -> Result<Option<T>, StoreError> {
-        let record = self.store.read(Namespace::Data, path)?;
+        // What was dropped or recalled is still its owner's.
+        let record = self.store.read_slot(Namespace::Data, path)?;
         let rights = self.rights(path, record.as_ref(), now_ms)?;
         let resource = resource_of(path.as_bytes(), rights.as_ref());
         Ok(authorize(caller, Action::Read, &resource, sealed).map(Authorized::into_inner).ok())

@@ -19,6 +19,10 @@ pub(crate) struct Chores {
     pub(super) sweep_at: Duration,
     /// The sweep under way, and where it goes on: at which row of which table.
     pub(super) swept: Option<(Sweep, Table, Vec<u8>)>,
+    /// Whether something could not be voided in the sweep under way.
+    pub(super) sweep_has_failed: bool,
+    /// Where looking for records that are too far ahead goes on; at the first one for `None`.
+    pub(super) set_aside_from: Option<Vec<u8>>,
 }
 
 impl Chores {

@@ -14,6 +14,7 @@
 use std::ops::Bound;
 use std::time::Duration;
 
+use kvs_core::namespace::Namespace;
 use kvs_core::origin::born_s;
 use kvs_core::precondition::Precondition;
 
@@ -40,8 +41,9 @@ impl Chores {
         if now >= self.sweep_at {
             // Forgotten when it succeeds.
             self.sweep_at = now + SWEEP_RETRY;
-            self.sweep(committer)?;
-            self.sweep_at = Duration::ZERO;
+            if self.sweep(committer)? {
+                self.sweep_at = Duration::ZERO;
+            }
         }
         if now >= self.reap_at {
             // First, so that a round that fails is not tried again with every batch.
@@ -56,7 +58,7 @@ impl Chores {
             if committer.are_ages_sound() && admit(committer)? == ADMIT_KEYS_MAX {
                 self.admit_at = now;
             }
-            if committer.is_clock_confirmed() && set_aside(committer)? == ADMIT_KEYS_MAX {
+            if committer.is_clock_confirmed() && self.set_aside(committer)? {
                 self.admit_at = now;
             }
         }
@@ -69,11 +71,12 @@ impl Chores {
         self.upkeep.run(&committer.shared, now)
     }
 
-    /// Looks through the next records above a recalled stamp: the parked ones first, so that none is admitted meanwhile.
-    fn sweep(&mut self, committer: &mut Committer) -> Result<(), StoreError> {
+    /// Looks through the next records above a recalled stamp: the parked ones first, so that none is admitted meanwhile. Answers
+    /// whether it may go on at once: not when some could not be voided, which are tried again after a while.
+    fn sweep(&mut self, committer: &mut Committer) -> Result<bool, StoreError> {
         let Some(sweep) = committer.sweep() else {
-            self.swept = None;
-            return Ok(());
+            (self.swept, self.sweep_has_failed) = (None, false);
+            return Ok(true);
         };
         let begin = |table| (sweep, table, sweep.above_ms.saturating_add(1).to_be_bytes().to_vec());
         let (_, table, from) = match self.swept.take() {
@@ -104,10 +107,11 @@ impl Chores {
                 last = Some(row_key.to_vec());
             }
         }
-        let voided = commit(committer, writes)?;
-        if voided > 0 {
+        let done = commit(committer, writes)?;
+        self.sweep_has_failed |= done.failed > 0;
+        if done.changed > 0 {
             tracing::warn!(
-                versions = voided,
+                versions = done.changed,
                 "stamped by a clock that was ahead, and recalled: see their histories"
             );
         }
@@ -117,6 +121,10 @@ impl Chores {
                 Some((sweep, table, last))
             }
             None if table == Table::Parked => Some(begin(Table::ByTime)),
+            None if std::mem::take(&mut self.sweep_has_failed) => {
+                self.swept = None;
+                return Ok(false);
+            }
             None => {
                 let done = Transaction { writes: Vec::new(), marks: vec![Mark::Swept(sweep)] };
                 committer.write(vec![done])?.into_iter().collect::<Result<Vec<_>, _>>()?;
@@ -124,7 +132,47 @@ impl Chores {
                 None
             }
         };
-        Ok(())
+        Ok(true)
+    }
+
+    /// Lets the next records wait that came while a clock was wrong and are too far ahead; answers whether there may be more to do
+    /// at once. What stays where it is, as placeholders do, is looked at again with the next round.
+    fn set_aside(&mut self, committer: &mut Committer) -> Result<bool, StoreError> {
+        let after_ms = committer.clock.now_ms().saturating_add(committer.settings.clock_skew_ms_max);
+        let first = after_ms.saturating_add(1).to_be_bytes().to_vec();
+        let from = self.set_aside_from.take().map_or_else(|| first.clone(), |from| from.max(first.clone()));
+        let own = committer.node();
+        let (mut writes, mut seen, mut last) = (Vec::new(), 0, None);
+        {
+            let engine = committer.engine()?;
+            let snapshot = engine.snapshot();
+            let ahead = (Bound::Included(from), Bound::Unbounded);
+            for row in snapshot.range(Table::ByTime, ahead, Order::Ascending).take(ADMIT_KEYS_MAX) {
+                let (row_key, _) = row?;
+                let (_, key) = read_time_key(&row_key).ok_or_else(|| {
+                    StoreError::corrupt(Table::ByTime.name(), &row_key, "it cannot be read")
+                })?;
+                seen += 1;
+                last = Some(row_key.to_vec());
+                // What revokes never waits.
+                if key.namespace == Namespace::Auth {
+                    continue;
+                }
+                let stored = snapshot.get(Table::Records, &record_key(key.namespace, &key.path))?;
+                let row = stored.map(|bytes| Row::decode(&key, &bytes)).transpose()?;
+                if row
+                    .is_some_and(|row| !row.record.kind.is_placeholder() && row.record.dot.origin.node != own)
+                {
+                    writes.push(write(key, Change::SetAside));
+                }
+            }
+        }
+        let has_more = seen == ADMIT_KEYS_MAX;
+        self.set_aside_from = last.filter(|_| has_more).map(|mut last| {
+            last.push(0);
+            last
+        });
+        Ok(commit(committer, writes)?.changed > 0 && has_more)
     }
 
     fn collect(&mut self, committer: &mut Committer) -> Result<(), StoreError> {
@@ -156,7 +204,7 @@ impl Chores {
                 }
             }
         }
-        let collected = commit(committer, writes)?;
+        let collected = commit(committer, writes)?.changed;
         if seen == COLLECT_KEYS_MAX {
             // Looking at tombstones that stay must not slow writes down; those that go must not pile up.
             let pause = if collected > 0 { Duration::ZERO } else { COLLECT_STEP };
@@ -181,7 +229,7 @@ fn reap(committer: &mut Committer) -> Result<usize, StoreError> {
             writes.push(write(key, Change::Expire));
         }
     }
-    commit(committer, writes)
+    Ok(commit(committer, writes)?.changed)
 }
 
 /// Takes parked records that have come into range; answers how many.
@@ -203,64 +251,51 @@ fn admit(committer: &mut Committer) -> Result<usize, StoreError> {
             writes.push(write(key, Change::Admit(Box::new(record))));
         }
     }
-    let admitted = writes.len();
-    commit(committer, writes)?;
-    if admitted > 0 {
+    let due = writes.len();
+    let failed = commit(committer, writes)?.failed;
+    if due > 0 {
         committer.recount_parked()?;
     }
-    Ok(admitted)
+    Ok(due - failed)
 }
 
-/// Lets records wait that came while a clock was wrong and are too far ahead; answers how many were looked at.
-fn set_aside(committer: &mut Committer) -> Result<usize, StoreError> {
-    let after_ms = committer.clock.now_ms().saturating_add(committer.settings.clock_skew_ms_max);
-    let from = Bound::Included(after_ms.saturating_add(1).to_be_bytes().to_vec());
-    let own = committer.node();
-    let mut writes = Vec::new();
-    {
-        let engine = committer.engine()?;
-        let snapshot = engine.snapshot();
-        for row in
-            snapshot.range(Table::ByTime, (from, Bound::Unbounded), Order::Ascending).take(SWEEP_KEYS_MAX)
-        {
-            let (row_key, _) = row?;
-            let (_, key) = read_time_key(&row_key)
-                .ok_or_else(|| StoreError::corrupt(Table::ByTime.name(), &row_key, "it cannot be read"))?;
-            let stored = snapshot.get(Table::Records, &record_key(key.namespace, &key.path))?;
-            let row = stored.map(|bytes| Row::decode(&key, &bytes)).transpose()?;
-            if row.is_some_and(|row| !row.record.kind.is_placeholder() && row.record.dot.origin.node != own) {
-                writes.push(write(key, Change::SetAside));
-            }
-        }
-    }
-    let count = writes.len();
-    commit(committer, writes)?;
-    Ok(count)
+/// What became of writes.
+#[derive(Default)]
+struct Done {
+    /// How many changed something.
+    changed: usize,
+    /// How many could not be made.
+    failed: usize,
 }
 
-/// Commits the writes; answers how many changed something.
-fn commit(committer: &mut Committer, writes: Vec<Write>) -> Result<usize, StoreError> {
+/// Commits the writes, one by one if they cannot be made together.
+fn commit(committer: &mut Committer, writes: Vec<Write>) -> Result<Done, StoreError> {
+    let mut done = Done::default();
     if writes.is_empty() {
-        return Ok(0);
+        return Ok(done);
     }
-    let mut changed = 0;
     for verdict in committer.write(vec![Transaction::from(writes.clone())])? {
         match verdict {
-            Ok(outcomes) => changed += count_changes(&outcomes),
+            Ok(outcomes) => done.changed += count_changes(&outcomes),
             Err(error) => {
-                tracing::warn!(%error, "expiry or collection of a key fails: it is left out");
+                tracing::warn!(%error, "a chore of a key fails: it is left out");
                 let each = writes.iter().map(|write| Transaction::from(vec![write.clone()])).collect();
-                let verdicts = committer.write(each)?;
-                changed += verdicts.iter().flatten().map(|outcomes| count_changes(outcomes)).sum::<usize>();
+                for verdict in committer.write(each)? {
+                    match verdict {
+                        Ok(outcomes) => done.changed += count_changes(&outcomes),
+                        Err(_) => done.failed += 1,
+                    }
+                }
             }
         }
     }
-    Ok(changed)
+    Ok(done)
 }
 
 fn count_changes(outcomes: &[Outcome]) -> usize {
-    let has_changed =
-        |outcome: &&Outcome| matches!(outcome, Outcome::Expired | Outcome::Collected | Outcome::Voided);
+    let has_changed = |outcome: &&Outcome| {
+        matches!(outcome, Outcome::Expired | Outcome::Collected | Outcome::Voided | Outcome::Parked)
+    };
     outcomes.iter().filter(has_changed).count()
 }
 

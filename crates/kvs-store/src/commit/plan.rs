@@ -87,6 +87,9 @@ pub(super) struct Undo {
     pub(super) parked: BTreeMap<Vec<u8>, Option<Option<Vec<u8>>>>,
     /// The standing, once the transaction has changed it.
     standing: Option<Option<Standing>>,
+    /// How many notes there were.
+    notes: usize,
+    generation: Option<u32>,
 }
 
 /// A planned batch.
@@ -136,7 +139,7 @@ impl<'a> Plan<'a> {
     pub(crate) fn transact(&mut self, transaction: Transaction) -> Result<Vec<Outcome>, StoreError> {
         let (identity, counters) = (self.identity, self.counters);
         let (resolved, acted) = (self.resolutions.len(), self.acts.len());
-        self.undo = Undo::default();
+        self.undo = Undo { notes: self.notes.len(), generation: self.generation, ..Undo::default() };
         self.heard.clear();
         self.stream = transaction.marks.iter().find_map(|mark| match mark {
             Mark::Advance { peer, .. } => Some(*peer),
@@ -172,6 +175,8 @@ impl<'a> Plan<'a> {
         self.resolutions.truncate(resolved);
         self.acts.truncate(acted);
         let undo = std::mem::take(&mut self.undo);
+        self.notes.truncate(undo.notes);
+        self.generation = undo.generation;
         if let Some(standing) = undo.standing {
             self.standing = standing;
         }

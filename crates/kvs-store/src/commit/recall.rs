@@ -69,8 +69,11 @@ impl Plan<'_> {
         }
     }
 
-    /// Takes back what nobody else can, at an operator's word.
+    /// Takes back what nobody else can, at an operator's word: only by a clock that may judge ages, or good writes would be void.
     pub(super) fn discard(&mut self, origins: &[Origin]) -> Result<(), StoreError> {
+        if !self.scene.ages.are_sound {
+            return Err(StoreError::ClockUnsound);
+        }
         let own = self.identity.origin;
         let now_ms = self.scene.now_ms;
         self.write_recalls(origins.iter().copied().filter(|origin| *origin != own), now_ms)
@@ -197,8 +200,13 @@ impl Plan<'_> {
         self.park(key, &ahead)?;
         let (best, _) = self.past(key)?;
         let until_ms = self.scene.placeholder_until_ms;
+        let is_emptied = best.is_none();
         let instead = best.unwrap_or_else(|| ahead.placeholder(Kind::Voided, until_ms));
         self.replace(key, instead, None);
+        if is_emptied {
+            // Nobody sends a placeholder.
+            self.set_ships(key, None);
+        }
         Ok(Outcome::Parked)
     }
 
@@ -212,9 +220,11 @@ impl Plan<'_> {
             return Stamp::over(stamp.ms, Some(stamp)).unwrap_or(stamp);
         }
         let mut epochs = self.standing().epochs.iter();
-        let epoch = epochs.find(|start| start.epoch == void.dot.origin.epoch && start.lead_ms > 0);
+        let is_told = |start: &&EpochStart| start.lead_ms > 0 || start.ended_ms > 0;
+        let epoch = epochs.find(|start| start.epoch == void.dot.origin.epoch).filter(is_told);
         let written_ms = epoch.map_or(now_ms, |EpochStart { lead_ms, ended_ms, .. }| {
-            // A stamp over another one may be further ahead than the clock was, but not later than the epoch's end.
+            // A stamp over another one may be further ahead than the clock was, and one from between the setting of the clock
+            // and its notice is, but none was made later than the epoch's end.
             let latest_ms = if *ended_ms > 0 { *ended_ms } else { u64::MAX };
             void.version.stamp.ms.min(latest_ms).saturating_sub(*lead_ms).min(now_ms)
         });
@@ -242,7 +252,8 @@ impl Plan<'_> {
         if self.is_parked(&row_key)? {
             self.unpark_void(row_key, by_key)?;
         }
-        if self.held(key).is_some() {
+        if self.slot(key).is_some() {
+            // The same one may come again and again: it must not push others out.
             self.keep_loser(key, void, Rule::Recalled)?;
         } else {
             self.empty(key, &void, Kind::Voided, Rule::Recalled);
