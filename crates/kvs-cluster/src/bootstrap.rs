@@ -4,7 +4,7 @@
 //! while it fetches: a value that came before its metadata would be shown to whoever has no right to it, and a revoked
 //! token would be taken until its revocation came.
 //!
-//! At the end the node has, of everything that the source had received at the beginning, each version or a newer one; so
+//! At the end the node has, of everything that the source claimed before each of its pages, each version or a newer one; so
 //! it may claim that, unless some of what came had to wait or was void: then it holds nothing of those keys, or something
 //! older, and claims nothing at all. When the source is lost on the way, another one goes on with the keys that are left, and what may
 //! be claimed is what both had.
@@ -214,6 +214,10 @@ impl Bootstrap {
             return Ok(Step::GoesOn);
         }
         let (node, log_end) = (source.node, source.log_end);
+        // The source may have gone back to an older copy, or let something wait, since the page before: only what it held
+        // before each page was read may be claimed.
+        self.claim = self.claim.take().map(|before| before.meet(&reply.vector));
+        self.is_whole &= log_end.is_some_and(|end| end.epoch == reply.log_end.epoch);
         let received = receive::receive(reply.records);
         if received.unfit > 0 {
             // Something is missing, so nothing may be claimed; sessions find what it is.
