@@ -112,7 +112,11 @@ fn live(world: &mut World) -> Result<(), String> {
     let grace_ms = world.weather.grace_ms;
     world.tell(|| "the grace passes".into());
     world.clock.leap(grace_ms + 5_000);
-    world.run_until(world.now() + COLLECTION)?;
+    // What came of a life that a put-back ended is told in sessions alone: each node needs one with every other.
+    let needs_sessions = world.profile.puts_back();
+    let members = u32::try_from(world.members().count()).unwrap_or(u32::MAX);
+    let sessions = if needs_sessions { world.weather.sync_interval * 2 * members } else { Duration::ZERO };
+    world.run_until(world.now() + COLLECTION + sessions)?;
     check_end(world)?;
     check_collected(world)
 }
