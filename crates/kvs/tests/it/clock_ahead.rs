@@ -109,7 +109,6 @@ fn what_a_node_ten_years_ahead_wrote_alone_gives_way_to_later_writes() {
 }
 
 #[test]
-#[ignore = "a node that is ahead keeps its own version, counts as one that has the write, and says `clock_ahead` meanwhile"]
 fn w_all_does_not_count_a_node_that_is_ahead_and_shows_something_else() {
     if !faketime::is_there("copies on a node ahead") {
         return;
