@@ -59,6 +59,13 @@ impl Recalls {
         self.0.get(origin).copied()
     }
 
+    /// Whether anything of a node was recalled.
+    #[must_use]
+    pub fn has_node(&self, node: Uuid) -> bool {
+        let from = Origin { node, epoch: 0 };
+        self.0.range(from..).next().is_some_and(|(origin, _)| origin.node == node)
+    }
+
     /// The epochs of which something was recalled, with the stamps up to which they hold.
     pub fn iter(&self) -> impl Iterator<Item = (&Origin, u64)> {
         self.0.iter().map(|(origin, until_ms)| (origin, *until_ms))

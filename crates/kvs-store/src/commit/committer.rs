@@ -441,6 +441,11 @@ impl Committer {
         self.selfhood.standing.recalls.is_void(record)
     }
 
+    /// Whether anything that a node wrote was recalled.
+    pub(crate) fn has_recalls_of(&self, node: Uuid) -> bool {
+        self.selfhood.standing.recalls.has_node(node)
+    }
+
     /// Counts anew which numbers are parked, after some were admitted.
     pub(crate) fn recount_parked(&mut self) -> Result<(), StoreError> {
         let (parked, dots) = parked::summary(&*self.engine()?.snapshot())?;

@@ -193,7 +193,9 @@ impl Chores {
                 let (stamp_ms, key) = read_time_key(&value).ok_or_else(corrupt)?;
                 // What was recalled was written anew with the stamp that it should have had, long before its start began.
                 let born_ms = born_s(dot.origin.epoch).saturating_mul(1000);
-                let is_older = stamp_ms.saturating_add(skew_ms) < born_ms && born_ms <= now_ms;
+                let is_older = stamp_ms.saturating_add(skew_ms) < born_ms
+                    && born_ms <= now_ms
+                    && committer.has_recalls_of(dot.origin.node);
                 let since_ms = if is_older { born_ms } else { stamp_ms };
                 if since_ms.saturating_add(grace_ms) <= now_ms && committer.shared.is_below_floor(&dot) {
                     writes.push(write(key, Change::Collect(dot)));
