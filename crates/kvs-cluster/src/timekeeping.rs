@@ -7,6 +7,7 @@ use kvs_core::origin::Origin;
 use kvs_store::commit::mark::{Mark, Note};
 use kvs_store::commit::write::Transaction;
 use kvs_store::shared::ClockVerdict;
+use kvs_store::standing::EpochStart;
 
 use crate::clocks::judge;
 use crate::limits::{RECALL_PAUSE, UNHEARD_PATIENCE, UNSOLVED_MAX};
@@ -128,7 +129,8 @@ impl Replicator {
         if !is_right || self.now.monotonic < self.clock.recall_at {
             return;
         }
-        let limit_ms = self.now.wall_ms.saturating_add(self.store.clock_skew_ms_max());
+        let skew_ms = self.store.clock_skew_ms_max();
+        let limit_ms = self.now.wall_ms.saturating_add(skew_ms);
         let standing = self.store.standing();
         let is_known = |epoch: u64, latest_ms: u64| {
             let until_ms = standing.recalls.until_ms(&Origin { node: self.own, epoch });
@@ -144,7 +146,12 @@ impl Replicator {
             .collect();
         forgotten.sort_unstable();
         forgotten.dedup();
-        if self.store.top_ms() <= limit_ms && forgotten.is_empty() {
+        // What was stamped ahead is wrong even where its time has come meanwhile.
+        let is_ahead = |start: &EpochStart| {
+            let known_ms = standing.recalls.until_ms(&Origin { node: self.own, epoch: start.epoch });
+            start.ahead_from_ms(skew_ms).is_some_and(|from_ms| known_ms.is_none_or(|known_ms| known_ms > from_ms))
+        };
+        if self.store.top_ms() <= limit_ms && forgotten.is_empty() && !standing.epochs.iter().any(is_ahead) {
             return;
         }
         self.clock.recall_at = self.now.monotonic + RECALL_PAUSE;

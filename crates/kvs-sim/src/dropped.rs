@@ -2,6 +2,7 @@
 //! recalled.
 
 use kvs_store::observer::Key;
+use uuid::Uuid;
 
 use crate::disks::{Disks as _, Stores};
 use crate::held::Held;
@@ -50,9 +51,26 @@ impl World {
             let kept_by = revision.superseded.map(|(_, rule)| rule.name());
             revision.record.version == before.version && kept_by == Some(rule)
         });
-        if is_kept {
+        // Others that came and went within this step may have pushed it out, the one that took its place among them: a
+        // history has an end.
+        let known = self.ledger.mirrors.get(&place).map(|mirror| &mirror.known);
+        let is_new = |uuid: &Uuid| known.is_none_or(|known| !known.contains(uuid));
+        let superseded = history.iter().filter(|revision| revision.superseded.is_some());
+        let came = superseded.filter(|revision| is_new(&revision.record.version.uuid)).count();
+        let is_pushed_out = (came + 1).try_into().is_ok_and(|came: u32| came >= self.weather.revision_limit);
+        // Its delete may have come and been collected within this step: then nothing is left of the key.
+        let delete = self.ledger.writes.newest_delete(key).filter(|delete| delete.version > before.version);
+        let is_collected = history.is_empty()
+            && delete.is_some_and(|delete| {
+                delete.version.stamp.ms.saturating_add(self.weather.grace_ms) <= self.clock.wall_ms()
+            });
+        if is_kept || is_pushed_out || (after.is_none() && is_collected) {
             return Ok(());
         }
-        Err(format!("{key:?} on {place}: {before:?} went, and is not in the history as {rule}"))
+        let kept: Vec<_> = history
+            .iter()
+            .map(|revision| (Held::of(&revision.record), revision.superseded.map(|(_, rule)| rule.name())))
+            .collect();
+        Err(format!("{key:?} on {place}: {before:?} went, and is not in the history as {rule}: {kept:?}"))
     }
 }

@@ -7,6 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use kvs_core::origin::Origin;
+use kvs_core::recall::Recalls;
 use kvs_core::vector::Vector;
 use kvs_core::version::Version;
 use kvs_store::observer::Key;
@@ -67,6 +69,8 @@ pub struct Ledger {
     stands_for: BTreeMap<Uuid, Version>,
     /// On which machines' disks each version was ever seen as a key's current one, and when first.
     seen_on: BTreeMap<Uuid, BTreeMap<usize, Duration>>,
+    /// What was recalled though a right clock had stamped it.
+    wrong_recalls: Recalls,
     pub(crate) graves: BTreeMap<Key, Vec<Grave>>,
     pub(crate) mirrors: BTreeMap<usize, Mirror>,
     /// Whether a machine is back for which nobody waited: it may hold for a while what was deleted meanwhile.
@@ -89,6 +93,7 @@ impl Ledger {
             versions: BTreeMap::new(),
             stands_for: BTreeMap::new(),
             seen_on: BTreeMap::new(),
+            wrong_recalls: Recalls::default(),
             graves: BTreeMap::new(),
             mirrors: BTreeMap::new(),
             had_return: false,
@@ -104,6 +109,21 @@ impl Ledger {
             self.newest.insert(key.clone(), held);
         }
         self.writes.acknowledged(key, Asked::new(place, held, now));
+    }
+
+    /// A machine whose clock was behind, as most others were, took this back though a right clock had stamped it.
+    pub fn note_wrong_recall(&mut self, origin: Origin, until_ms: u64) {
+        self.wrong_recalls.add(origin, until_ms);
+    }
+
+    /// Whether any version of a key was taken back so.
+    pub(crate) fn was_recalled_wrongly(&self, key: &Key) -> bool {
+        let held = self.versions.get(key).into_iter().flat_map(BTreeMap::values);
+        let mut all = held.chain(self.writes.of(key).iter().map(|asked| &asked.held));
+        all.any(|held| {
+            let until_ms = self.wrong_recalls.until_ms(&held.dot.origin);
+            until_ms.is_some_and(|until_ms| held.version.stamp.ms > until_ms)
+        })
     }
 
     /// Where and when a version was first seen on disks.

@@ -8,6 +8,7 @@ use kvs_cluster::settings::{Begins, ReplicatorSettings, Writing};
 use kvs_core::cluster_keys::ClusterKeys;
 use kvs_core::item::DigestKey;
 use kvs_core::namespace::Namespace;
+use kvs_core::recall::read_recall;
 use kvs_protocol::membership::settings::MembershipSettings;
 use kvs_protocol::membership::swim::Swim;
 use kvs_protocol::mode::Mode;
@@ -33,7 +34,7 @@ const FIRST_MEMBERSHIP_CALL: u64 = 2;
 /// A member that is silent for this long is forgotten: never within a run.
 const FORGET_AFTER: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Collects the keys of clients that a store changes.
+/// Collects the keys of clients that a store changes, and of recalls.
 #[derive(Debug, Default)]
 pub struct Changes(Mutex<Vec<Key>>);
 
@@ -49,7 +50,10 @@ impl Observer for Changes {
 
     fn committed(&self, keys: &[Key]) {
         // What a cluster notes about itself is no client's.
-        let keys = keys.iter().filter(|key| key.namespace != Namespace::Cluster).cloned();
+        let is_seen = |key: &&Key| {
+            key.namespace != Namespace::Cluster || read_recall(key.namespace, &key.path).is_some()
+        };
+        let keys = keys.iter().filter(is_seen).cloned();
         self.0.lock().unwrap_or_else(PoisonError::into_inner).extend(keys);
     }
 

@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kvs_cluster::contract::Event as ReplicationEvent;
+use kvs_core::namespace::Namespace;
+use kvs_core::recall::read_recall;
 use kvs_protocol::membership::contract::Membership as _;
+use kvs_store::clock::Clock as _;
 use kvs_store::observer::Key;
 use kvs_store::shared::State;
 use rand::RngExt;
@@ -74,6 +77,10 @@ impl World {
         keys.sort_unstable();
         keys.dedup();
         for key in keys {
+            if key.namespace == Namespace::Cluster {
+                self.note_recall(place, &key);
+                continue;
+            }
             let record = store.read(key.namespace, &key.path).map_err(|error| format!("{place}: {error}"))?;
             let held = record.as_ref().map(Held::of);
             self.tell(|| format!("{place} holds {key:?} {held:?}"));
@@ -84,6 +91,16 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// A machine whose clock is behind, as most others are, takes back what was stamped rightly: nobody can tell it.
+    fn note_recall(&mut self, place: usize, key: &Key) {
+        let Some((origin, until_ms)) = read_recall(key.namespace, &key.path) else { return };
+        let Some(node) = self.node(place).filter(|node| node.uuid == Some(origin.node)) else { return };
+        let truth_ms = self.clock.wall_ms();
+        if node.clock.now_ms().saturating_add(self.weather.clock_skew_ms_max) < truth_ms {
+            self.ledger.note_wrong_recall(origin, until_ms);
+        }
     }
 
     pub(crate) fn set_timers(&mut self, place: usize) -> Result<(), String> {

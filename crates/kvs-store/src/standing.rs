@@ -64,6 +64,19 @@ impl EpochStart {
     pub const fn new(epoch: u64, after_local_seq: u64) -> Self {
         Self { epoch, after_local_seq, last_seq: 0, top_ms: 0, lead_ms: 0, ended_ms: 0 }
     }
+
+    /// The stamp (ms since 1970) above which everything in this epoch was stamped by a clock that was ahead by more than
+    /// `skew_ms`; `None` where that is not known of it. Peers' word about the clock is not enough, as they may have been wrong
+    /// together: the clock must have been set since.
+    #[must_use]
+    pub const fn ahead_from_ms(&self, skew_ms: u64) -> Option<u64> {
+        if self.lead_ms <= skew_ms || self.ended_ms == 0 || self.last_seq == 0 {
+            return None;
+        }
+        let born_ms = born_s(self.epoch).saturating_mul(1000);
+        // An epoch is born later than its clock said where the one before it was.
+        Some(if born_ms <= self.ended_ms { born_ms.saturating_sub(1) } else { 1 })
+    }
 }
 
 /// What is still to be looked through for recalled records.

@@ -5,6 +5,8 @@
 //! wrote one writes it anew with a good stamp, any other goes back to the newest version that holds. Nothing is forgotten:
 //! what was voided is in the history, with the rule `recalled`.
 
+use std::collections::BTreeMap;
+
 use bytes::Bytes;
 use kvs_core::digest::ContentDigest;
 use kvs_core::namespace::Namespace;
@@ -40,15 +42,27 @@ impl Plan<'_> {
         // Only of an ended epoch it is known that no right clock can have given a later stamp.
         self.begin_epoch();
         let own = self.identity.origin.epoch;
-        let remembered = self.standing().epochs.iter().filter(|start| start.top_ms > now_ms);
-        let mut epochs: Vec<u64> = remembered.map(|start| start.epoch).collect();
-        epochs.extend(forgotten.iter().filter(|epoch| **epoch != own));
-        epochs.sort_unstable();
-        epochs.dedup();
+        let skew_ms = self.scene.ages.park_after_ms.saturating_sub(now_ms);
+        let mut floors: BTreeMap<u64, u64> =
+            forgotten.iter().filter(|epoch| **epoch != own).map(|epoch| (*epoch, now_ms)).collect();
+        for start in &self.standing().epochs {
+            if start.top_ms > now_ms {
+                floors.insert(start.epoch, now_ms);
+            }
+            if let Some(floor_ms) = start.ahead_from_ms(skew_ms) {
+                let held_ms = floors.get(&start.epoch).copied().unwrap_or(u64::MAX);
+                floors.insert(start.epoch, held_ms.min(floor_ms));
+            }
+        }
         for start in &mut self.standing_mut().epochs {
             start.top_ms = start.top_ms.min(now_ms);
         }
-        self.write_recalls(epochs.into_iter().map(|epoch| Origin { node, epoch }), now_ms)
+        let is_news = |(epoch, floor_ms): &(u64, u64)| {
+            let held_ms = self.recalls().until_ms(&Origin { node, epoch: *epoch });
+            held_ms.is_none_or(|held_ms| held_ms > *floor_ms)
+        };
+        let news: Vec<(u64, u64)> = floors.into_iter().filter(is_news).collect();
+        news.into_iter().try_for_each(|(epoch, floor_ms)| self.write_recall(Origin { node, epoch }, floor_ms))
     }
 
     /// Ends the epoch since the clock was set by so much.
@@ -76,12 +90,13 @@ impl Plan<'_> {
         }
         let own = self.identity.origin;
         let now_ms = self.scene.now_ms;
-        self.write_recalls(origins.iter().copied().filter(|origin| *origin != own), now_ms)
+        let mut others = origins.iter().copied().filter(|origin| *origin != own);
+        others.try_for_each(|origin| self.write_recall(origin, now_ms))
     }
 
     /// Takes back everything that this node wrote in an epoch that ended, so that it is written anew.
     pub(super) fn take_back_whole(&mut self, origin: Origin) -> Result<(), StoreError> {
-        self.write_recalls(std::iter::once(origin), 0)
+        self.write_recall(origin, 0)
     }
 
     /// Whether a record is of an epoch that was taken back whole, whatever the clock was.
@@ -89,23 +104,15 @@ impl Plan<'_> {
         self.recalls().until_ms(&record.dot.origin) == Some(0)
     }
 
-    fn write_recalls(
-        &mut self,
-        origins: impl Iterator<Item = Origin>,
-        until_ms: u64,
-    ) -> Result<(), StoreError> {
-        let now_ms = self.scene.now_ms;
-        for origin in origins {
-            let Some(path) = recall_path(&origin, until_ms) else { continue };
-            let key = Key { namespace: Namespace::Cluster, path };
-            self.touch(&key)?;
-            let digest = ContentDigest::of(RECALL_JSON);
-            let content = Content { payload: Payload::Raw(Bytes::from_static(RECALL_JSON)), digest };
-            let who = (Principal::nobody(), Principal::nobody());
-            let record = self.stamped(&key, Stamp::at(now_ms), Kind::Value, 0, who, content);
-            self.take(&key, record)?;
-        }
-        Ok(())
+    fn write_recall(&mut self, origin: Origin, until_ms: u64) -> Result<(), StoreError> {
+        let Some(path) = recall_path(&origin, until_ms) else { return Ok(()) };
+        let key = Key { namespace: Namespace::Cluster, path };
+        self.touch(&key)?;
+        let digest = ContentDigest::of(RECALL_JSON);
+        let content = Content { payload: Payload::Raw(Bytes::from_static(RECALL_JSON)), digest };
+        let who = (Principal::nobody(), Principal::nobody());
+        let record = self.stamped(&key, Stamp::at(self.scene.now_ms), Kind::Value, 0, who, content);
+        self.take(&key, record).map(drop)
     }
 
     /// Obeys a recall that has become this key's record.
@@ -145,7 +152,7 @@ impl Plan<'_> {
             return Ok(Outcome::Absent);
         };
         let (best, over) = self.past(key)?;
-        let is_own = current.dot.origin.node == self.identity.origin.node && current.kind != Kind::Expired;
+        let is_own = current.dot.origin.node == self.identity.origin.node;
         let stamp = is_own.then(|| self.stamp_anew(&current, over.as_ref()));
         match (stamp, best) {
             // What came since and lost to the wrong stamp was written later.
@@ -153,7 +160,7 @@ impl Plan<'_> {
                 self.replace(key, best, Some(Rule::Recalled));
             }
             (Some(stamp), _) => {
-                let record = self.anew(key, &current, stamp);
+                let record = self.anew(key, &current, stamp)?;
                 self.replace(key, record, Some(Rule::Recalled));
             }
             (None, _) => self.empty(key, &current, Kind::Voided, Rule::Recalled),
@@ -231,8 +238,9 @@ impl Plan<'_> {
         Stamp::over(written_ms, over.map(|over| over.version.stamp)).unwrap_or(Stamp::at(now_ms))
     }
 
-    /// What a void record of this node's own says, under this stamp.
-    fn anew(&mut self, key: &Key, void: &Record, stamp: Stamp) -> Record {
+    /// What a void record of this node's own says, under this stamp. One that has expired is written anew with what it said if
+    /// its end came too soon, else as a delete, or what it was written over would come back.
+    fn anew(&mut self, key: &Key, void: &Record, stamp: Stamp) -> Result<Record, StoreError> {
         // It lives as long as it was given.
         let expires_at_ms = match void.expires_at_ms {
             0 => 0,
@@ -242,8 +250,22 @@ impl Plan<'_> {
             }
         };
         let who = (void.author.clone(), void.owner.clone());
-        let content = Content { payload: void.payload.clone(), digest: void.digest };
-        self.stamped(key, stamp, void.kind, expires_at_ms, who, content)
+        if void.kind != Kind::Expired {
+            let content = Content { payload: void.payload.clone(), digest: void.digest };
+            return Ok(self.stamped(key, stamp, void.kind, expires_at_ms, who, content));
+        }
+        let is_it = |row: &RevisionRow| row.record.version == void.version && row.record.kind == Kind::Value;
+        let said = self.history(key)?.into_iter().find(is_it).filter(|_| expires_at_ms > self.scene.now_ms);
+        Ok(match said {
+            Some(RevisionRow { record, .. }) => {
+                let content = Content { payload: record.payload, digest: record.digest };
+                self.stamped(key, stamp, Kind::Value, expires_at_ms, who, content)
+            }
+            None => {
+                let content = Content { payload: Payload::empty(), digest: ContentDigest::of(b"") };
+                self.stamped(key, stamp, Kind::Tombstone, 0, who, content)
+            }
+        })
     }
 
     /// Keeps a void record of a peer's in the key's history, and the key from being taken for one of which nothing ever was.
