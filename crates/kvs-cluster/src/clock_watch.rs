@@ -24,7 +24,7 @@ pub(crate) struct ClockWatch {
     /// by how much the clock was set since, in milliseconds.
     pub(crate) unsolved: Vec<(u64, i64)>,
     /// What was noted last of the current epoch: by how much the clock is ahead in it.
-    pub(crate) noted: Option<(u64, u64)>,
+    pub(crate) noted: Option<(u64, i64)>,
     pub(crate) recall_at: Duration,
 }
 

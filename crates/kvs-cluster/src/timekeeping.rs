@@ -95,15 +95,13 @@ impl Replicator {
     fn note_leads(&mut self) {
         let Some(offset_ms) = self.clock.offset_ms else { return };
         let skew_ms = self.store.clock_skew_ms_max();
-        let lead_of = |offset_ms: i64| u64::try_from(offset_ms).ok().filter(|lead_ms| *lead_ms > skew_ms);
+        let is_wrong = |lead_ms: &i64| lead_ms.unsigned_abs() > skew_ms;
         let ended = std::mem::take(&mut self.clock.unsolved).into_iter();
-        let mut leads: Vec<(u64, u64)> = ended
-            .filter_map(|(epoch, set_since_ms)| {
-                Some((epoch, lead_of(offset_ms.saturating_sub(set_since_ms))?))
-            })
-            .collect();
+        let ended = ended.map(|(epoch, set_since_ms)| (epoch, offset_ms.saturating_sub(set_since_ms)));
+        let mut leads: Vec<(u64, i64)> = ended.filter(|(_, lead_ms)| is_wrong(lead_ms)).collect();
         let current = self.store.identity().origin.epoch;
-        if let Some(lead_ms) = lead_of(offset_ms) {
+        let lead_ms = offset_ms;
+        if lead_ms > 0 && is_wrong(&lead_ms) {
             let is_noted = self
                 .clock
                 .noted

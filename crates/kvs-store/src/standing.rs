@@ -41,6 +41,9 @@ const SWEEP: &[u8] = b"sweep";
 /// Most epochs that are kept apart; older ones are forgotten, and a peer that last read then reads from the start.
 const EPOCHS_MAX: usize = 256;
 
+/// A clock that is not set is off by less than this part of the time that passed.
+const CLOCK_DRIFT_PART: u64 = 1000;
+
 /// Where an epoch of this node began.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct EpochStart {
@@ -54,7 +57,8 @@ pub struct EpochStart {
     pub top_ms: u64,
     /// By how much this node's clock was ahead in it, ms; 0 when it was not, or nobody knows.
     pub lead_ms: u64,
-    /// What the clock read when it ended because the clock was set, ms since 1970; 0 where that is not known.
+    /// What the clock read when it ended because the clock was set, ms since 1970, or the latest stamp where the clock was seen
+    /// to be set back only afterwards; 0 where that is not known.
     pub ended_ms: u64,
 }
 
@@ -67,13 +71,14 @@ impl EpochStart {
 
     /// The stamp (ms since 1970) above which everything in this epoch was stamped by a clock that was ahead by more than
     /// `skew_ms`; `None` where that is not known of it. Peers' word about the clock is not enough, as they may have been wrong
-    /// together: the clock must have been set since.
+    /// together: the clock must have been set since. Nor may it have drifted there, as most of what it stamped was right then.
     #[must_use]
     pub const fn ahead_from_ms(&self, skew_ms: u64) -> Option<u64> {
-        if self.lead_ms <= skew_ms || self.ended_ms == 0 || self.last_seq == 0 {
+        let born_ms = born_s(self.epoch).saturating_mul(1000);
+        let drift_ms = self.ended_ms.saturating_sub(born_ms) / CLOCK_DRIFT_PART;
+        if self.lead_ms <= skew_ms.saturating_add(drift_ms) || self.ended_ms == 0 || self.last_seq == 0 {
             return None;
         }
-        let born_ms = born_s(self.epoch).saturating_mul(1000);
         // An epoch is born later than its clock said where the one before it was.
         Some(if born_ms <= self.ended_ms { born_ms.saturating_sub(1) } else { 1 })
     }
@@ -296,6 +301,13 @@ pub(crate) fn begin_epoch(
     identity.origin.epoch = epoch;
     counters.next_origin_seq = 1;
     let top_ms = std::mem::take(&mut counters.top_ms);
+    if let Some(current) = standing.epochs.last_mut()
+        && top_ms > now_ms
+        && current.ended_ms == 0
+    {
+        // The clock was set back since, while no process looked.
+        current.ended_ms = top_ms;
+    }
     standing.begin_epoch(epoch, counters.next_local_seq.saturating_sub(1), (last_seq, top_ms));
 }
 

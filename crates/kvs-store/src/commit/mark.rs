@@ -55,8 +55,8 @@ pub enum Mark {
     },
     /// This node's clock was set by so much (ms), so that a new epoch begins: in each the clock is wrong by one amount.
     ClockSet(i64),
-    /// By how much (ms) this node's clock was or is ahead in these epochs of its own.
-    Leads(Vec<(u64, u64)>),
+    /// By how much (ms) this node's clock was or is ahead in these epochs of its own; less than 0 where it was behind.
+    Leads(Vec<(u64, i64)>),
     /// Takes back what these epochs of other nodes stamped later than the commit's clock says, at an operator's word. None of
     /// them may be one that still gives out numbers.
     Discard(Vec<Origin>),

@@ -72,6 +72,12 @@ impl Plan<'_> {
             return Ok(());
         }
         let limit = self.revisions_kept(rule);
+        let is_full = kept.len().try_into().is_ok_and(|len: u32| len >= limit);
+        let is_oldest = || kept.iter().all(|kept| kept.record.precedence(&incoming).is_gt());
+        if is_full && !matches!(rule, Rule::DeletedElsewhere | Rule::Recalled) && is_oldest() {
+            // It would push out a newer one, and so might the next that comes late.
+            return Ok(());
+        }
         let Some(state) = self.keys.get_mut(key) else { return Ok(()) };
         let Some(row) = &state.after else { return Ok(()) };
         let superseded_by = superseding(&row.record);

@@ -74,11 +74,16 @@ impl Plan<'_> {
         self.begin_epoch();
     }
 
-    /// Notes by how much the clock was ahead in epochs of this node.
-    pub(super) fn note_leads(&mut self, leads: &[(u64, u64)]) {
+    /// Notes by how much the clock was ahead in epochs of this node. Where it was behind, what was stamped over a later stamp
+    /// may not be moved back, so the end of the epoch is put right instead.
+    pub(super) fn note_leads(&mut self, leads: &[(u64, i64)]) {
         for start in &mut self.standing_mut().epochs {
-            if let Some((_, lead_ms)) = leads.iter().find(|(epoch, _)| *epoch == start.epoch) {
-                start.lead_ms = *lead_ms;
+            match leads.iter().find(|(epoch, _)| *epoch == start.epoch) {
+                Some((_, lead_ms)) if *lead_ms >= 0 => start.lead_ms = lead_ms.unsigned_abs(),
+                Some((_, lead_ms)) if start.ended_ms > 0 => {
+                    start.ended_ms = start.ended_ms.saturating_add(lead_ms.unsigned_abs());
+                }
+                _ => {}
             }
         }
     }
