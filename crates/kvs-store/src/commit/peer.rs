@@ -53,6 +53,10 @@ impl Plan<'_> {
             Reception::Parked => self.park(key, &incoming),
             Reception::Left => Ok(Outcome::Left),
             Reception::Dropped => Ok(Outcome::Outlived),
+            Reception::Revived => {
+                self.replace(key, incoming, None);
+                Ok(Outcome::Taken)
+            }
             // What revokes is never taken back.
             Reception::Merged | Reception::Void => {
                 let row_key = parked::row_key(&incoming);

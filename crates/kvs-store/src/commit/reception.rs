@@ -6,15 +6,17 @@
 //! | --- | --- | --- | --- |
 //! | 1 | it is what is held | known | |
 //! | 2 | it was recalled | void | a clock that was ahead stamped it; it must win nowhere |
-//! | 3 | it is stamped too far ahead, or tells of an expiry that is far off, and may wait | parked | the rest of the stream goes on without it |
-//! | 4 | a version of the key is held, or parked, or was voided here | merged | there is something to compare it with, or nothing proves that it was deleted |
-//! | 5 | it was not received before | merged | it is new |
-//! | 6 | this node's clock disagrees with its peers' | left | ages mean nothing now; a later session asks again |
-//! | 7 | it is too young to have been deleted *and* collected | merged | whatever says that it was received is wrong |
-//! | 8 | it is a value | dropped | it was received, deleted and collected: the sender must forget it |
-//! | 9 | otherwise | known | a delete of what nobody holds |
+//! | 3 | it is the value of what expired here, and its expiry is far off | revived | a clock that was ahead ended it too soon |
+//! | 4 | it tells of an expiry that is far off of the value that is held, and may not wait | known | the value ends here when its time comes |
+//! | 5 | it is stamped too far ahead, or tells of an expiry that is far off, and may wait | parked | the rest of the stream goes on without it |
+//! | 6 | a version of the key is held, or parked, or was voided here | merged | there is something to compare it with, or nothing proves that it was deleted |
+//! | 7 | it was not received before | merged | it is new |
+//! | 8 | this node's clock disagrees with its peers' | left | ages mean nothing now; a later session asks again |
+//! | 9 | it is too young to have been deleted *and* collected | merged | whatever says that it was received is wrong |
+//! | 10 | it is a value | dropped | it was received, deleted and collected: the sender must forget it |
+//! | 11 | otherwise | known | a delete of what nobody holds |
 //!
-//! Rows 4 and 7 guard row 8, which turns any mistake of a vector into a delete on every node.
+//! Rows 6 and 9 guard row 10, which turns any mistake of a vector into a delete on every node.
 
 use kvs_core::origin::born_s;
 use kvs_core::recall::Recalls;
@@ -57,6 +59,8 @@ pub(crate) enum Reception {
     Parked,
     /// Nothing, and nothing may be concluded from it: it will be offered again.
     Left,
+    /// It takes the place of its own tombstone.
+    Revived,
     /// It is merged.
     Merged,
     /// Nothing here, and the sender must forget it.
@@ -80,10 +84,21 @@ pub(crate) fn receive(
     (is_received, may_park): (bool, bool),
 ) -> Reception {
     let is_same = matches!(holding, Holding::Record(held) if held.precedence(incoming).is_eq());
+    // Whether one is the value that the other says has expired, though its time is far off.
+    let is_early = |value: &Record, expired: &Record| {
+        (value.kind, expired.kind) == (Kind::Value, Kind::Expired)
+            && value.version == expired.version
+            && expired.expires_at_ms > ages.park_after_ms
+            && ages.are_sound
+    };
     if is_same {
         Reception::Known
     } else if recalls.is_void(incoming) {
         Reception::Void
+    } else if matches!(holding, Holding::Record(held) if is_early(incoming, held)) {
+        Reception::Revived
+    } else if !may_park && matches!(holding, Holding::Record(held) if is_early(held, incoming)) {
+        Reception::Known
     } else if may_park && due_ms(incoming) > ages.park_after_ms {
         Reception::Parked
     } else if !matches!(holding, Holding::Nothing) || !is_received {
@@ -156,14 +171,38 @@ mod tests {
     }
 
     #[test]
-    fn row_3_what_is_ahead_waits_unless_it_must_not() {
+    fn row_3_what_expired_here_too_soon_comes_back() {
+        let value = Record { expires_at_ms: 1001, ..record(100, Kind::Value) };
+        let early = value.expired();
+        assert_eq!(outcome(&value, Holding::Record(&early), RECEIVED), Reception::Revived);
+        let unsound = Ages { are_sound: false, ..AGES };
+        let holding = Holding::Record(&early);
+        assert_eq!(receive(&value, holding, &Recalls::default(), unsound, RECEIVED), Reception::Merged);
+        let due = Record { expires_at_ms: 999, ..value };
+        assert_eq!(outcome(&due, Holding::Record(&due.expired()), RECEIVED), Reception::Merged);
+        let other = record(200, Kind::Value);
+        assert_eq!(outcome(&other, Holding::Record(&early), RECEIVED), Reception::Merged);
+    }
+
+    #[test]
+    fn row_4_a_revocation_does_not_end_before_its_time() {
+        let value = Record { expires_at_ms: 1001, ..record(100, Kind::Value) };
+        let early = value.expired();
+        assert_eq!(outcome(&early, Holding::Record(&value), (true, false)), Reception::Known);
+        assert_eq!(outcome(&early, Holding::Nothing, (false, false)), Reception::Merged);
+        let due = Record { expires_at_ms: 999, ..early };
+        assert_eq!(outcome(&due, Holding::Record(&value), (true, false)), Reception::Merged);
+    }
+
+    #[test]
+    fn row_5_what_is_ahead_waits_unless_it_must_not() {
         let ahead = record(1001, Kind::Value);
         assert_eq!(outcome(&ahead, Holding::Nothing, NEW), Reception::Parked);
         assert_eq!(outcome(&ahead, Holding::Nothing, (false, false)), Reception::Merged);
     }
 
     #[test]
-    fn row_3_an_expiry_that_is_far_off_waits_too() {
+    fn row_5_an_expiry_that_is_far_off_waits_too() {
         let held = record(100, Kind::Value);
         let early = Record { expires_at_ms: 1001, ..record(100, Kind::Expired) };
         assert_eq!(outcome(&early, Holding::Record(&held), RECEIVED), Reception::Parked);
@@ -172,20 +211,20 @@ mod tests {
     }
 
     #[test]
-    fn row_4_what_can_be_compared_or_is_doubtful_is_merged() {
+    fn row_6_what_can_be_compared_or_is_doubtful_is_merged() {
         let (old, held) = (record(100, Kind::Value), record(200, Kind::Tombstone));
         assert_eq!(outcome(&old, Holding::Record(&held), RECEIVED), Reception::Merged);
         assert_eq!(outcome(&old, Holding::Doubtful, RECEIVED), Reception::Merged);
     }
 
     #[test]
-    fn row_5_what_was_not_received_is_merged() {
+    fn row_7_what_was_not_received_is_merged() {
         assert_eq!(outcome(&record(100, Kind::Value), Holding::Nothing, NEW), Reception::Merged);
         assert_eq!(outcome(&record(100, Kind::Tombstone), Holding::Nothing, NEW), Reception::Merged);
     }
 
     #[test]
-    fn row_6_a_node_whose_clock_disagrees_drops_nothing_and_takes_nothing_back() {
+    fn row_8_a_node_whose_clock_disagrees_drops_nothing_and_takes_nothing_back() {
         let ages = Ages { are_sound: false, ..AGES };
         let facts = (Holding::Nothing, &Recalls::default());
         for ms in [100, 600] {
@@ -195,13 +234,13 @@ mod tests {
     }
 
     #[test]
-    fn row_7_what_is_young_cannot_have_been_collected() {
+    fn row_9_what_is_young_cannot_have_been_collected() {
         assert_eq!(outcome(&record(500, Kind::Value), Holding::Nothing, RECEIVED), Reception::Merged);
         assert_eq!(outcome(&record(500, Kind::Tombstone), Holding::Nothing, RECEIVED), Reception::Merged);
     }
 
     #[test]
-    fn row_7_what_was_written_anew_is_as_young_as_its_epoch() {
+    fn row_9_what_was_written_anew_is_as_young_as_its_epoch() {
         let mut anew = record(100, Kind::Value);
         for (born_s, expected) in [(0, Reception::Dropped), (1, Reception::Merged), (5, Reception::Dropped)] {
             anew.dot.origin.epoch = epoch_at(born_s, 7);
@@ -212,12 +251,12 @@ mod tests {
     }
 
     #[test]
-    fn row_8_an_old_value_that_was_received_is_dropped() {
+    fn row_10_an_old_value_that_was_received_is_dropped() {
         assert_eq!(outcome(&record(499, Kind::Value), Holding::Nothing, RECEIVED), Reception::Dropped);
     }
 
     #[test]
-    fn row_9_a_delete_of_what_nobody_holds_is_nothing() {
+    fn row_11_a_delete_of_what_nobody_holds_is_nothing() {
         assert_eq!(outcome(&record(499, Kind::Tombstone), Holding::Nothing, RECEIVED), Reception::Known);
         assert_eq!(outcome(&record(480, Kind::Expired), Holding::Nothing, RECEIVED), Reception::Known);
     }
