@@ -29,8 +29,8 @@ impl Plan<'_> {
     pub(super) fn receive(&mut self, key: &Key, incoming: Record) -> Result<Outcome, StoreError> {
         self.note_own(incoming.dot.origin, incoming.dot.seq);
         let is_received = self.holds(&incoming.dot);
-        // A revocation must not wait for a clock, and what else is in its namespace is written over by hand.
-        let may_park = key.namespace != Namespace::Auth;
+        // A revocation must not wait for a clock or be taken back, and what else is in its namespace is written over by hand.
+        let may_wait = key.namespace != Namespace::Auth;
         // Only asked where it decides.
         let slot = self.slot(key).map(|record| record.kind);
         let is_doubtful = match slot {
@@ -42,14 +42,14 @@ impl Plan<'_> {
             None if is_doubtful => Holding::Doubtful,
             None => Holding::Nothing,
         };
-        let facts = (is_received, may_park);
+        let facts = (is_received, may_wait);
         let reception = reception::receive(&incoming, holding, self.recalls(), self.scene.ages, facts);
         if matches!(reception, Reception::Merged | Reception::Parked) {
             self.heard.push(incoming.dot);
         }
         match reception {
             Reception::Known => Ok(Outcome::NotNewer),
-            Reception::Void if may_park => self.keep_void(key, incoming),
+            Reception::Void => self.keep_void(key, incoming),
             Reception::Parked => self.park(key, &incoming),
             Reception::Left => Ok(Outcome::Left),
             Reception::Dropped => Ok(Outcome::Outlived),
@@ -57,8 +57,7 @@ impl Plan<'_> {
                 self.replace(key, incoming, None);
                 Ok(Outcome::Taken)
             }
-            // What revokes is never taken back.
-            Reception::Merged | Reception::Void => {
+            Reception::Merged => {
                 let row_key = parked::row_key(&incoming);
                 let by_key = parked::by_key_row(key, &incoming.dot);
                 let outcome = self.take(key, incoming)?;

@@ -5,7 +5,7 @@
 //! | row | what is true | what becomes of it | why |
 //! | --- | --- | --- | --- |
 //! | 1 | it is what is held | known | |
-//! | 2 | it was recalled | void | a clock that was ahead stamped it; it must win nowhere |
+//! | 2 | it was recalled, and may be taken back | void | a clock that was ahead stamped it; it must win nowhere |
 //! | 3 | it is the value of what expired here, and its expiry is far off | revived | a clock that was ahead ended it too soon |
 //! | 4 | it tells of an expiry that is far off of the value that is held, and may not wait | known | the value ends here when its time comes |
 //! | 5 | it is stamped too far ahead, or tells of an expiry that is far off, and may wait | parked | the rest of the stream goes on without it |
@@ -75,13 +75,14 @@ pub(crate) fn age_from_ms(record: &Record, now_ms: u64) -> u64 {
 }
 
 /// Decides what becomes of a record. `is_received` says that the node's vector, lowered by what is parked, covers it;
-/// `may_park` that it is of a namespace whose records can wait.
+/// `may_wait` that it is of a namespace whose records may wait and may be
+/// taken back.
 pub(crate) fn receive(
     incoming: &Record,
     holding: Holding<'_>,
     recalls: &Recalls,
     ages: Ages,
-    (is_received, may_park): (bool, bool),
+    (is_received, may_wait): (bool, bool),
 ) -> Reception {
     let is_same = matches!(holding, Holding::Record(held) if held.precedence(incoming).is_eq());
     // Whether one is the value that the other says has expired, though its time is far off.
@@ -93,13 +94,13 @@ pub(crate) fn receive(
     };
     if is_same {
         Reception::Known
-    } else if recalls.is_void(incoming) {
+    } else if may_wait && recalls.is_void(incoming) {
         Reception::Void
     } else if matches!(holding, Holding::Record(held) if is_early(incoming, held)) {
         Reception::Revived
-    } else if !may_park && matches!(holding, Holding::Record(held) if is_early(held, incoming)) {
+    } else if !may_wait && matches!(holding, Holding::Record(held) if is_early(held, incoming)) {
         Reception::Known
-    } else if may_park && due_ms(incoming) > ages.park_after_ms {
+    } else if may_wait && due_ms(incoming) > ages.park_after_ms {
         Reception::Parked
     } else if !matches!(holding, Holding::Nothing) || !is_received {
         Reception::Merged
@@ -166,6 +167,8 @@ mod tests {
             let late = record(ms, Kind::Value);
             assert_eq!(receive(&late, Holding::Nothing, &recalls, AGES, NEW), Reception::Void);
         }
+        let revocation = record(301, Kind::Value);
+        assert_eq!(receive(&revocation, Holding::Nothing, &recalls, AGES, (false, false)), Reception::Merged);
         let good = record(300, Kind::Value);
         assert_eq!(receive(&good, Holding::Nothing, &recalls, AGES, NEW), Reception::Merged);
     }
