@@ -95,21 +95,17 @@ impl Replicator {
     fn note_leads(&mut self) {
         let Some(offset_ms) = self.clock.offset_ms else { return };
         let skew_ms = self.store.clock_skew_ms_max();
-        let is_wrong = |lead_ms: &i64| lead_ms.unsigned_abs() > skew_ms;
         let ended = std::mem::take(&mut self.clock.unsolved).into_iter();
-        let ended = ended.map(|(epoch, set_since_ms)| (epoch, offset_ms.saturating_sub(set_since_ms)));
-        let mut leads: Vec<(u64, i64)> = ended.filter(|(_, lead_ms)| is_wrong(lead_ms)).collect();
+        let mut leads: Vec<(u64, i64)> =
+            ended.map(|(epoch, set_since_ms)| (epoch, offset_ms.saturating_sub(set_since_ms))).collect();
         let current = self.store.identity().origin.epoch;
-        let lead_ms = offset_ms;
-        if lead_ms > 0 && is_wrong(&lead_ms) {
-            let is_noted = self
-                .clock
-                .noted
-                .is_some_and(|(epoch, noted_ms)| epoch == current && noted_ms.abs_diff(lead_ms) <= skew_ms);
-            if !is_noted {
-                self.clock.noted = Some((current, lead_ms));
-                leads.push((current, lead_ms));
-            }
+        let is_wrong = |lead_ms: i64| lead_ms.unsigned_abs() > skew_ms;
+        let lead_ms = if offset_ms > 0 && is_wrong(offset_ms) { offset_ms } else { 0 };
+        let noted_ms = self.clock.noted.filter(|(epoch, _)| *epoch == current).map_or(0, |(_, lead_ms)| lead_ms);
+        // One that was found ahead and is not, though it was not set, never was: the others were behind.
+        if is_wrong(noted_ms.saturating_sub(lead_ms)) {
+            self.clock.noted = Some((current, lead_ms));
+            leads.push((current, lead_ms));
         }
         if leads.is_empty() {
             return;

@@ -96,6 +96,7 @@ impl World {
     /// A machine whose clock is behind, as most others are, takes back what was stamped rightly: nobody can tell it.
     fn note_recall(&mut self, place: usize, key: &Key) {
         let Some((origin, until_ms)) = read_recall(key.namespace, &key.path) else { return };
+        self.tell(|| format!("{place} knows that what {origin:?} stamped beyond {until_ms} is recalled"));
         let Some(node) = self.node(place).filter(|node| node.uuid == Some(origin.node)) else { return };
         let truth_ms = self.clock.wall_ms();
         if node.clock.now_ms().saturating_add(self.weather.clock_skew_ms_max) < truth_ms {
