@@ -7,8 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use kvs_core::origin::Origin;
-use kvs_core::recall::Recalls;
 use kvs_core::vector::Vector;
 use kvs_core::version::Version;
 use kvs_store::observer::Key;
@@ -17,6 +15,7 @@ use uuid::Uuid;
 use crate::disks::Disks;
 use crate::held::{Held, Moment};
 use crate::writes::{Asked, Writes};
+use crate::wrong_clocks::WrongClocks;
 
 /// No tombstone is collected sooner, as the shortest grace is longer than that.
 const COLLECTED_AFTER_MIN: Duration = Duration::from_secs(5);
@@ -64,13 +63,12 @@ pub struct Ledger {
     /// When each version was first seen.
     seen: BTreeMap<Uuid, Moment>,
     /// Every version of a key that any disk ever held as its current one.
-    versions: BTreeMap<Key, BTreeMap<Uuid, Held>>,
+    pub(crate) versions: BTreeMap<Key, BTreeMap<Uuid, Held>>,
     /// What was written anew after a recall, and the version that it stands for.
     stands_for: BTreeMap<Uuid, Version>,
     /// On which machines' disks each version was ever seen as a key's current one, and when first.
     seen_on: BTreeMap<Uuid, BTreeMap<usize, Duration>>,
-    /// What was recalled though a right clock had stamped it.
-    wrong_recalls: Recalls,
+    pub(crate) wrong_clocks: WrongClocks,
     pub(crate) graves: BTreeMap<Key, Vec<Grave>>,
     pub(crate) mirrors: BTreeMap<usize, Mirror>,
     /// Whether a machine is back for which nobody waited: it may hold for a while what was deleted meanwhile.
@@ -93,7 +91,7 @@ impl Ledger {
             versions: BTreeMap::new(),
             stands_for: BTreeMap::new(),
             seen_on: BTreeMap::new(),
-            wrong_recalls: Recalls::default(),
+            wrong_clocks: WrongClocks::default(),
             graves: BTreeMap::new(),
             mirrors: BTreeMap::new(),
             had_return: false,
@@ -109,21 +107,6 @@ impl Ledger {
             self.newest.insert(key.clone(), held);
         }
         self.writes.acknowledged(key, Asked::new(place, held, now));
-    }
-
-    /// A machine whose clock was behind, as most others were, took this back though a right clock had stamped it.
-    pub fn note_wrong_recall(&mut self, origin: Origin, until_ms: u64) {
-        self.wrong_recalls.add(origin, until_ms);
-    }
-
-    /// Whether any version of a key was taken back so.
-    pub(crate) fn was_recalled_wrongly(&self, key: &Key) -> bool {
-        let held = self.versions.get(key).into_iter().flat_map(BTreeMap::values);
-        let mut all = held.chain(self.writes.of(key).iter().map(|asked| &asked.held));
-        all.any(|held| {
-            let until_ms = self.wrong_recalls.until_ms(&held.dot.origin);
-            until_ms.is_some_and(|until_ms| held.version.stamp.ms > until_ms)
-        })
     }
 
     /// Where and when a version was first seen on disks.

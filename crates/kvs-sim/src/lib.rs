@@ -33,3 +33,4 @@ pub mod waits;
 pub mod weather;
 pub mod world;
 pub mod writes;
+mod wrong_clocks;

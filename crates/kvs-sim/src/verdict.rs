@@ -64,10 +64,8 @@ impl Ledger {
                 // Open: what was written anew may be stamped too late, where nobody knows by how much the clock was ahead. It
                 // may have ended since.
                 Order::Either | Order::Time if is_lenient && self.was_anew(key, first) => {}
-                // Most clocks fell back together, so that they agreed: nobody can tell that from clocks that were ahead.
-                Order::Either | Order::Time if self.was_recalled_wrongly(key) => {}
-                // Nobody is left who could have taken it back before its time came.
-                Order::Either | Order::Time if self.is_of_lost_life(key, first) => {}
+                // Nobody can know it: see there.
+                Order::Either | Order::Time if self.was_recalled_wrongly(key) || self.was_ahead_unseen(key) => {}
                 Order::Either | Order::Time => self.check_latest(key, first)?,
             }
         }
@@ -107,12 +105,6 @@ impl Ledger {
             self.seen_on(&latest.held.version),
             value.map_or("-", clock)
         ))
-    }
-
-    /// Whether a value was written by a clock that was ahead, and its life was lost with its directory.
-    fn is_of_lost_life(&self, key: &Key, value: Option<&Held>) -> bool {
-        let Some(value) = value.filter(|value| self.is_ahead(&value.version)) else { return false };
-        self.writes.of(key).iter().any(|asked| asked.is_lost && asked.held.version == value.version)
     }
 
     /// Whether a write by a clock that was behind lost, by its stamp, to one that was made before it.

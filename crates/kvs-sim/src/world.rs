@@ -12,6 +12,7 @@ use kvs_cluster::contract::Event as ReplicationEvent;
 use kvs_protocol::call::CallId;
 use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_protocol::reconcile::fingerprint::Secrets;
+use kvs_store::clock::Clock as _;
 use kvs_store::engine::device::Faults;
 use kvs_store::store::Store;
 use rand::rngs::StdRng;
@@ -269,12 +270,25 @@ impl World {
             .map_err(|error| format!("{place} cannot start: {error}"))?;
         let uuid = node.uuid;
         self.tell(|| format!("{place} starts as {uuid:?}"));
+        let now = self.moment();
+        self.ledger.note_begin(place, now);
+        self.note_clock(place);
         self.ledger.set_away(place, false);
         self.look_through(place)?;
         self.after(TURN_PAUSE, Step::Turn { place, process: number });
         self.drive_membership(place, MembershipEvent::Start)?;
         self.drive_replication(place, ReplicationEvent::Timer)?;
         self.settle(place)
+    }
+
+    /// The ledger is told when a machine that runs has a right clock from now on.
+    pub(crate) fn note_clock(&mut self, place: usize) {
+        let now = self.moment();
+        let skew_ms = self.weather.clock_skew_ms_max;
+        let reads_ms = self.node(place).filter(|node| node.process.is_some()).map(|node| node.clock.now_ms());
+        if reads_ms.is_some_and(|reads_ms| reads_ms.abs_diff(now.wall_ms) <= skew_ms) {
+            self.ledger.note_right_clock(place, now);
+        }
     }
 
     pub(crate) fn end(&mut self, place: usize, comes_back: bool) {

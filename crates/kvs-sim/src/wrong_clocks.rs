@@ -1,0 +1,81 @@
+//! What nobody can know of clocks that were wrong, so that no promise speaks of it.
+//!
+//! - Most clocks fell back together. They agree, so what right clocks had stamped is recalled; clocks that were all ahead and came
+//!   right would look the same.
+//! - What a clock stamped ahead came due before anybody could take it back: its life was lost with its directory, or its process
+//!   ended before the clock came right, so that nobody saw the clock being set and stamps that are not ahead any more say
+//!   nothing. It wins over what was written later.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kvs_core::origin::Origin;
+use kvs_core::recall::Recalls;
+use kvs_store::observer::Key;
+
+use crate::held::{Held, Moment};
+use crate::ledger::Ledger;
+use crate::writes::Asked;
+
+/// When processes began and clocks came right, and what was recalled wrongly.
+#[derive(Debug, Default)]
+pub(crate) struct WrongClocks {
+    /// What was recalled though a right clock had stamped it.
+    recalls: Recalls,
+    /// When each machine's processes began.
+    begun: BTreeMap<usize, Vec<Duration>>,
+    /// When each machine ran and its clock was right from then on: it was set, or a process began.
+    right: BTreeMap<usize, Vec<Moment>>,
+}
+
+impl WrongClocks {
+    /// Whether what a machine stamped ahead came due before its clock was right while a process ran, and the process that had
+    /// stamped it had ended by then.
+    fn came_due_unseen(&self, asked: &Asked, skew_ms: u64) -> bool {
+        let stamped_at = asked.at.at;
+        let mut right = self.right.get(&asked.place).into_iter().flatten();
+        let Some(right) = right.find(|right| right.at >= stamped_at) else { return true };
+        let mut begun = self.begun.get(&asked.place).into_iter().flatten();
+        let is_another = begun.any(|begun| *begun > stamped_at && *begun <= right.at);
+        is_another && asked.held.version.stamp.ms <= right.wall_ms.saturating_add(skew_ms)
+    }
+}
+
+impl Ledger {
+    /// A machine whose clock was behind, as most others were, took this back though a right clock had stamped it.
+    pub fn note_wrong_recall(&mut self, origin: Origin, until_ms: u64) {
+        self.wrong_clocks.recalls.add(origin, until_ms);
+    }
+
+    /// A process of a machine began.
+    pub fn note_begin(&mut self, place: usize, now: Moment) {
+        self.wrong_clocks.begun.entry(place).or_default().push(now.at);
+    }
+
+    /// A machine that runs has a right clock from now on.
+    pub fn note_right_clock(&mut self, place: usize, now: Moment) {
+        self.wrong_clocks.right.entry(place).or_default().push(now);
+    }
+
+    /// Whether any version of a key was taken back though a right clock had stamped it.
+    pub(crate) fn was_recalled_wrongly(&self, key: &Key) -> bool {
+        let held = self.versions.get(key).into_iter().flat_map(BTreeMap::values);
+        let mut all = held.chain(self.writes.of(key).iter().map(|asked| &asked.held));
+        all.any(|held: &Held| {
+            let until_ms = self.wrong_clocks.recalls.until_ms(&held.dot.origin);
+            until_ms.is_some_and(|until_ms| held.version.stamp.ms > until_ms)
+        })
+    }
+
+    /// Whether a write that was stamped ahead came to be held which nobody was left to take back, or could know to be ahead: it
+    /// wins over what was written later, may have ended since, and may have been written over.
+    pub(crate) fn was_ahead_unseen(&self, key: &Key) -> bool {
+        self.writes.of(key).iter().any(|asked| {
+            let version = &asked.held.version;
+            let was_held = || self.mirrors.values().any(|mirror| mirror.known.contains(&version.uuid));
+            self.is_ahead(version)
+                && (asked.is_lost || self.wrong_clocks.came_due_unseen(asked, self.skew_ms_max))
+                && was_held()
+        })
+    }
+}
