@@ -108,8 +108,10 @@ impl World {
 
     /// A machine's directory goes back, and it starts again soon.
     pub(crate) fn go_back(&mut self, copied: &Copied) {
+        let is_past = copied.node.is_some_and(|node| self.past.contains(&node));
         let is_its_own = self.node(copied.place).is_some_and(|node| {
-            node.standing == Standing::Member && node.uuid.is_some() && node.uuid == copied.node
+            let is_same = node.uuid.is_some() && node.uuid == copied.node && !is_past;
+            is_same && node.standing == Standing::Member
         });
         if is_its_own {
             self.put_back(copied);

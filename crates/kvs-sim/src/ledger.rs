@@ -303,8 +303,8 @@ impl Ledger {
     ///
     /// The first write that is claimed and missing.
     pub fn check_vector(&self, place: usize, vector: &Vector, disks: &dyn Disks) -> Result<(), String> {
-        for (key, held) in self.writes.all().filter(|(_, asked)| asked.is_acknowledged) {
-            let held = &held.held;
+        for (key, asked) in self.writes.all().filter(|(_, asked)| asked.is_acknowledged) {
+            let held = &asked.held;
             if !vector.covers(&held.dot) || self.has(place, key, &held.version) {
                 continue;
             }
@@ -315,6 +315,7 @@ impl Ledger {
                 .get(key)
                 .is_some_and(|newest| newest.version > held.version && !vector.covers(&newest.dot));
             if is_on_its_way
+                || (asked.is_lost && !self.is_anywhere(key, held, disks))
                 || disks.is_void(place, key, held)
                 || self.gave_way(place, key, &held.version, disks)
             {
@@ -324,6 +325,14 @@ impl Ledger {
             return Err(format!("{place} claims to have received {held:?} of {key:?}, but holds {holds:?}"));
         }
         Ok(())
+    }
+
+    /// Whether any machine holds a version as its key's current one, or has it parked.
+    fn is_anywhere(&self, key: &Key, held: &Held, disks: &dyn Disks) -> bool {
+        self.mirrors.iter().filter(|(_, mirror)| !mirror.is_gone).any(|(place, mirror)| {
+            let is_current = mirror.keys.get(key).is_some_and(|current| current.version == held.version);
+            is_current || disks.has_parked(*place, key, held)
+        })
     }
 
     /// Whether a machine held this or something newer that it knows to be void now, or lets wait since its clock came
