@@ -12,6 +12,7 @@ use crate::commit::plan::Plan;
 use crate::commit::write::Outcome;
 use crate::error::StoreError;
 use crate::keys::history_key;
+use crate::limits::REVISIONS_IN_DOUBT;
 use crate::observer::{Key, Resolution};
 use crate::row::{RevisionRow, Revisions, Row, ShipMark};
 use crate::table::Table;
@@ -108,12 +109,15 @@ impl Plan<'_> {
         Ok(history)
     }
 
-    /// How many revisions stay with a loser of this rule: what goes without its key being written over is kept in any case.
+    /// How many revisions stay with a loser of this rule: what goes without its key being written over is kept in any case, and
+    /// while this clock differs from the peers', what loses to a stamp that may be recalled.
     fn revisions_kept(&self, rule: Rule) -> u32 {
-        match rule {
-            Rule::DeletedElsewhere | Rule::Recalled => self.scene.revision_limit.max(1),
-            _ => self.scene.revision_limit,
-        }
+        let least = match rule {
+            _ if !self.scene.ages.are_sound => REVISIONS_IN_DOUBT,
+            Rule::DeletedElsewhere | Rule::Recalled => 1,
+            _ => 0,
+        };
+        self.scene.revision_limit.max(least)
     }
 
     /// Puts a record in its key's place; what was there goes to the history when there is a rule for it.
