@@ -20,12 +20,21 @@ pub(crate) struct ClockWatch {
     pub(crate) unheard_until: Option<Duration>,
     /// By how much it is ahead of the right time, in milliseconds; `None` while nobody knows.
     pub(crate) offset_ms: Option<i64>,
-    /// Epochs that ended in this process since the clock was set, of which it is not known how far ahead it was: the epoch, and
-    /// by how much the clock was set since, in milliseconds.
-    pub(crate) unsolved: Vec<(u64, i64)>,
+    /// Epochs that ended in this process as the clock was set, and the clock has not agreed with the peers' since.
+    pub(crate) unsolved: Vec<Ended>,
     /// What was noted last of the current epoch: by how much the clock is ahead in it.
     pub(crate) noted: Option<(u64, i64)>,
     pub(crate) recall_at: Duration,
+}
+
+/// An epoch that ended as the clock was set.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ended {
+    pub(crate) epoch: u64,
+    /// By how much the clock was set since, in milliseconds.
+    pub(crate) set_since_ms: i64,
+    /// By how much it was ahead in it, as it was noted last.
+    pub(crate) noted_ms: i64,
 }
 
 impl ClockWatch {

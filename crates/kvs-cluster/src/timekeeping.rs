@@ -9,6 +9,7 @@ use kvs_store::commit::write::Transaction;
 use kvs_store::shared::ClockVerdict;
 use kvs_store::standing::EpochStart;
 
+use crate::clock_watch::Ended;
 use crate::clocks::judge;
 use crate::limits::{RECALL_PAUSE, UNHEARD_PATIENCE, UNSOLVED_MAX};
 use crate::replicator::Replicator;
@@ -49,8 +50,8 @@ impl Replicator {
         if judgement.ahead_ms > 0 {
             self.clock.offset_ms = i64::try_from(judgement.ahead_ms).ok();
         }
-        self.note_leads();
         let before = std::mem::replace(&mut self.clock.judgement, judgement);
+        self.note_leads();
         if before.is_ahead != judgement.is_ahead {
             if judgement.is_ahead {
                 let ahead_ms = judgement.ahead_ms;
@@ -76,13 +77,14 @@ impl Replicator {
     /// stamped right as soon as that is known.
     fn end_epoch_by_clock(&mut self, set_by_ms: i64) {
         let ended = self.store.identity().origin.epoch;
-        for (_, set_since_ms) in &mut self.clock.unsolved {
+        for Ended { set_since_ms, .. } in &mut self.clock.unsolved {
             *set_since_ms = set_since_ms.saturating_add(set_by_ms);
         }
         if self.clock.unsolved.len() == UNSOLVED_MAX {
             self.clock.unsolved.remove(0);
         }
-        self.clock.unsolved.push((ended, set_by_ms));
+        let noted_ms = self.clock.noted.filter(|(epoch, _)| *epoch == ended).map_or(0, |(_, lead_ms)| lead_ms);
+        self.clock.unsolved.push(Ended { epoch: ended, set_since_ms: set_by_ms, noted_ms });
         self.clock.offset_ms = self.clock.offset_ms.map(|offset_ms| offset_ms.saturating_add(set_by_ms));
         let marks = vec![Mark::ClockSet(set_by_ms)];
         if let Err(error) = self.store.commit(Transaction { writes: Vec::new(), marks }) {
@@ -95,11 +97,22 @@ impl Replicator {
     fn note_leads(&mut self) {
         let Some(offset_ms) = self.clock.offset_ms else { return };
         let skew_ms = self.store.clock_skew_ms_max();
-        let ended = std::mem::take(&mut self.clock.unsolved).into_iter();
-        let mut leads: Vec<(u64, i64)> =
-            ended.map(|(epoch, set_since_ms)| (epoch, offset_ms.saturating_sub(set_since_ms))).collect();
         let current = self.store.identity().origin.epoch;
         let is_wrong = |lead_ms: i64| lead_ms.unsigned_abs() > skew_ms;
+        let is_solved = self.clock.judgement.verdict == ClockVerdict::Agrees;
+        let mut leads = Vec::new();
+        for ended in &mut self.clock.unsolved {
+            let lead_ms = offset_ms.saturating_sub(ended.set_since_ms);
+            // What peers said while the clock was wrong holds until it agrees with theirs, as theirs may have been wrong.
+            let is_news = is_wrong(lead_ms.saturating_sub(ended.noted_ms));
+            if is_news && (is_solved || lead_ms > 0) {
+                ended.noted_ms = lead_ms;
+                leads.push((ended.epoch, lead_ms));
+            }
+        }
+        if is_solved {
+            self.clock.unsolved.clear();
+        }
         let lead_ms = if offset_ms > 0 && is_wrong(offset_ms) { offset_ms } else { 0 };
         let noted_ms = self.clock.noted.filter(|(epoch, _)| *epoch == current).map_or(0, |(_, lead_ms)| lead_ms);
         // One that was found ahead and is not, though it was not set, never was: the others were behind.
