@@ -227,8 +227,5 @@ impl World {
             let clock: &NodeClock = &node.clock;
             clock.set_offset(self.random.random_range(-error..=error));
         }
-        for place in 0..self.places() {
-            self.note_clock(place);
-        }
     }
 }

@@ -192,7 +192,6 @@ impl World {
             node.was_ahead |= u64::try_from(error_ms).is_ok_and(|ahead_ms| ahead_ms > skew_ms_max);
             node.clock.set_offset(error_ms);
         }
-        self.note_clock(place);
     }
 
     /// A machine's clock is as right as the configuration demands.

@@ -135,7 +135,6 @@ impl World {
         if let Some(node) = self.node_mut(place) {
             node.clock.set_offset(offset_ms);
         }
-        self.note_clock(place);
     }
 
     fn join(&mut self) -> Result<(), String> {

@@ -64,6 +64,7 @@ impl World {
             process.told_local_seq = end;
             self.drive_replication(place, ReplicationEvent::Committed)?;
         }
+        self.note_clock(place);
         self.set_timers(place)
     }
 

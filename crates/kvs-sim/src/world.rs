@@ -14,6 +14,7 @@ use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_protocol::reconcile::fingerprint::Secrets;
 use kvs_store::clock::Clock as _;
 use kvs_store::engine::device::Faults;
+use kvs_store::shared::ClockVerdict;
 use kvs_store::store::Store;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
@@ -272,7 +273,6 @@ impl World {
         self.tell(|| format!("{place} starts as {uuid:?}"));
         let now = self.moment();
         self.ledger.note_begin(place, now);
-        self.note_clock(place);
         self.ledger.set_away(place, false);
         self.look_through(place)?;
         self.after(TURN_PAUSE, Step::Turn { place, process: number });
@@ -281,12 +281,15 @@ impl World {
         self.settle(place)
     }
 
-    /// The ledger is told when a machine that runs has a right clock from now on.
+    /// The ledger is told that a machine's clock is right, if it is, and that it knows.
     pub(crate) fn note_clock(&mut self, place: usize) {
         let now = self.moment();
         let skew_ms = self.weather.clock_skew_ms_max;
-        let reads_ms = self.node(place).filter(|node| node.process.is_some()).map(|node| node.clock.now_ms());
-        if reads_ms.is_some_and(|reads_ms| reads_ms.abs_diff(now.wall_ms) <= skew_ms) {
+        let is_right = self.node(place).is_some_and(|node| {
+            let verdict = node.process.as_ref().map(|process| process.store.clock_verdict());
+            verdict == Some(ClockVerdict::Agrees) && node.clock.now_ms().abs_diff(now.wall_ms) <= skew_ms
+        });
+        if is_right {
             self.ledger.note_right_clock(place, now);
         }
     }

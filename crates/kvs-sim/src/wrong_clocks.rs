@@ -3,8 +3,8 @@
 //! - Most clocks fell back together. They agree, so what right clocks had stamped is recalled; clocks that were all ahead and came
 //!   right would look the same.
 //! - What a clock stamped ahead came due before anybody could take it back: its life was lost with its directory, or its process
-//!   ended before the clock came right, so that nobody saw the clock being set and stamps that are not ahead any more say
-//!   nothing. It wins over what was written later.
+//!   ended before the clock was right and agreed with a peer's, so that nobody saw the clock being set and stamps that are not
+//!   ahead any more say nothing. It wins over what was written later.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,6 +17,9 @@ use crate::held::{Held, Moment};
 use crate::ledger::Ledger;
 use crate::writes::Asked;
 
+/// A clock that stays right is noted this often.
+const RIGHT_PAUSE: Duration = Duration::from_millis(500);
+
 /// When processes began and clocks came right, and what was recalled wrongly.
 #[derive(Debug, Default)]
 pub(crate) struct WrongClocks {
@@ -24,13 +27,13 @@ pub(crate) struct WrongClocks {
     recalls: Recalls,
     /// When each machine's processes began.
     begun: BTreeMap<usize, Vec<Duration>>,
-    /// When each machine ran and its clock was right from then on: it was set, or a process began.
+    /// Moments at which each machine's clock was right and known to agree with its peers'.
     right: BTreeMap<usize, Vec<Moment>>,
 }
 
 impl WrongClocks {
-    /// Whether what a machine stamped ahead came due before its clock was right while a process ran, and the process that had
-    /// stamped it had ended by then.
+    /// Whether what a machine stamped ahead came due before its clock was right and agreed, and the process that had stamped it
+    /// had ended by then.
     fn came_due_unseen(&self, asked: &Asked, skew_ms: u64) -> bool {
         let stamped_at = asked.at.at;
         let mut right = self.right.get(&asked.place).into_iter().flatten();
@@ -52,9 +55,12 @@ impl Ledger {
         self.wrong_clocks.begun.entry(place).or_default().push(now.at);
     }
 
-    /// A machine that runs has a right clock from now on.
+    /// A machine's clock is right, and known to agree with its peers'.
     pub fn note_right_clock(&mut self, place: usize, now: Moment) {
-        self.wrong_clocks.right.entry(place).or_default().push(now);
+        let right = self.wrong_clocks.right.entry(place).or_default();
+        if right.last().is_none_or(|last| last.at + RIGHT_PAUSE <= now.at) {
+            right.push(now);
+        }
     }
 
     /// Whether any version of a key was taken back though a right clock had stamped it.
