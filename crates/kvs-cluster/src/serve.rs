@@ -59,7 +59,7 @@ pub fn serve(
 
 fn replicate(store: &Store, from: Uuid, body: &Bytes, now: Now) -> Result<Bytes, ServeError> {
     let request = ReplicateRequest::decode(body)?;
-    let ReplicateRequest { from: went_on_from, start_local_seq, to, mut claim, records } = request;
+    let ReplicateRequest { from: went_on_from, start_local_seq, to, left_out, mut claim, records } = request;
     if store.standing().vector.marker(from) > born_s(to.epoch) {
         // To this node that epoch is one that ended long ago, and all of it counts as received. Nothing is judged by that: the
         // sender is told, and begins another epoch.
@@ -73,7 +73,7 @@ fn replicate(store: &Store, from: Uuid, body: &Bytes, now: Now) -> Result<Bytes,
     if received.unfit > 0 {
         claim = Vector::default();
     }
-    let marks = vec![Mark::Advance { peer: from, from: went_on_from, start_local_seq, to, claim }];
+    let marks = vec![Mark::Advance { peer: from, from: went_on_from, start_local_seq, to, left_out, claim }];
     let outcomes = store.commit(Transaction { writes: received.writes, marks })?;
     let drops = receive::outlived(body, &outcomes)?;
     let (standing, vector) = told(store, from, now);

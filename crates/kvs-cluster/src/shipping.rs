@@ -136,7 +136,9 @@ impl Shipping {
                 {
                     let (records, to, claim) = (records.clone(), *to, claim.clone());
                     self.in_flight = Some(InFlight { call, to });
-                    return Ok(Some(ReplicateRequest { from: cursor, start_local_seq, to, claim, records }));
+                    let from = cursor;
+                    let left_out = wanted.received;
+                    return Ok(Some(ReplicateRequest { from, start_local_seq, to, left_out, claim, records }));
                 }
             }
             let pass = match self.pass.take() {
@@ -168,7 +170,9 @@ impl Shipping {
                 last.0 = Some((of, records.clone(), to, claim.clone()));
             }
             self.in_flight = Some(InFlight { call, to });
-            return Ok(Some(ReplicateRequest { from: cursor, start_local_seq, to, claim, records }));
+            let from = cursor;
+            let left_out = self.received.of_node(store.node());
+            return Ok(Some(ReplicateRequest { from, start_local_seq, to, left_out, claim, records }));
         }
         Ok(None)
     }

@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use kvs_core::origin::born_s;
 use kvs_core::vector::Vector;
 use kvs_core::version::Version;
 use kvs_store::observer::Key;
@@ -322,7 +323,11 @@ impl Ledger {
                 continue;
             }
             let holds = self.held(place, key);
-            return Err(format!("{place} claims to have received {held:?} of {key:?}, but holds {holds:?}"));
+            let by = match vector.marker(held.dot.origin.node) {
+                folded_s if born_s(held.dot.origin.epoch) < folded_s => "by its marker",
+                _ => "by its number",
+            };
+            return Err(format!("{place} claims to have received {held:?} of {key:?} {by}, but holds {holds:?}"));
         }
         Ok(())
     }

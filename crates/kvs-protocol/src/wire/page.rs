@@ -115,7 +115,7 @@ impl PageRequest {
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(bytes);
-        take_version(&mut cursor)?;
+        take_version(&mut cursor, VERSION)?;
         let request = Self {
             of: PageOf::from_number(cursor.u8()?).ok_or(DecodeError::Field("of"))?,
             moment_ms: cursor.u64()?,
@@ -145,7 +145,7 @@ impl PageReply {
     /// [`DecodeError`].
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(bytes);
-        take_version(&mut cursor)?;
+        take_version(&mut cursor, VERSION)?;
         let reply = Self {
             log_end: LogPosition::decode(&mut cursor)?,
             vector: Vector::decode(&mut cursor)?,

@@ -4,10 +4,11 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 1 | version, 2 |
+//! | 1 | version, 3 |
 //! | 1 + 16 | 1 and the receiver's cursor that this goes on from, or 0 and none |
 //! | 8 | where the part begins in the log as it is now |
 //! | 16 | where it ends: epoch, local sequence |
+//! | n | vector: what of the sender was left out, as the receiver said that it has it |
 //! | n | vector: what was received with it |
 //! | n | records |
 //!
@@ -15,7 +16,7 @@
 //!
 //! | bytes | field |
 //! | --- | --- |
-//! | 1 | version, 2 |
+//! | 1 | version, 3 |
 //! | 1 + 16 | 1 and the receiver's cursor now, or 0 and none |
 //! | n | the receiver's vector now, as far as it is about the sender |
 //! | n | versions that the sender must forget |
@@ -30,7 +31,7 @@ use crate::wire::keyed_record::{
     KeyedRecord, KeyedVersion, put_records, put_versions, take_records, take_versions,
 };
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 
 /// A part of the sender's log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,6 +42,8 @@ pub struct ReplicateRequest {
     pub start_local_seq: u64,
     /// Where it ends.
     pub to: LogPosition,
+    /// What of the sender was left out, as the receiver said that it has it: without that, the claim is not true.
+    pub left_out: Vector,
     /// What was received with it.
     pub claim: Vector,
     /// The records, in log order.
@@ -66,6 +69,7 @@ impl ReplicateRequest {
         put_position(self.from, &mut out);
         out.extend_from_slice(&self.start_local_seq.to_be_bytes());
         self.to.encode_into(&mut out);
+        self.left_out.encode_into(&mut out);
         self.claim.encode_into(&mut out);
         put_records(&self.records, &mut out);
         out
@@ -78,11 +82,12 @@ impl ReplicateRequest {
     /// [`DecodeError`].
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(bytes);
-        take_version(&mut cursor)?;
+        take_version(&mut cursor, VERSION)?;
         let request = Self {
             from: take_position(&mut cursor)?,
             start_local_seq: cursor.u64()?,
             to: LogPosition::decode(&mut cursor)?,
+            left_out: Vector::decode(&mut cursor)?,
             claim: Vector::decode(&mut cursor)?,
             records: take_records(bytes, &mut cursor)?,
         };
@@ -108,7 +113,7 @@ impl ReplicateReply {
     /// [`DecodeError`].
     pub fn decode(bytes: &Bytes) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(bytes);
-        take_version(&mut cursor)?;
+        take_version(&mut cursor, VERSION)?;
         let reply = Self {
             cursor: take_position(&mut cursor)?,
             vector: Vector::decode(&mut cursor)?,
@@ -118,9 +123,9 @@ impl ReplicateReply {
     }
 }
 
-pub(crate) fn take_version(cursor: &mut Cursor<'_>) -> Result<(), DecodeError> {
+pub(crate) fn take_version(cursor: &mut Cursor<'_>, version: u8) -> Result<(), DecodeError> {
     match cursor.u8()? {
-        VERSION => Ok(()),
+        told if told == version => Ok(()),
         other => Err(DecodeError::UnknownVersion(other)),
     }
 }
@@ -182,6 +187,7 @@ mod tests {
                 from,
                 start_local_seq: seq,
                 to: LogPosition { epoch: 1, local_seq: seq },
+                left_out: vector(seq / 2),
                 claim: vector(seq),
                 records: vec![KeyedRecord { namespace: Namespace::Data, path: path.clone(), record: record.into() }; 3],
             };

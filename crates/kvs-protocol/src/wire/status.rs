@@ -95,7 +95,7 @@ impl StatusRequest {
     /// [`DecodeError`].
     pub fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let mut cursor = Cursor::new(bytes);
-        take_version(&mut cursor)?;
+        take_version(&mut cursor, VERSION)?;
         let request = Self { nonce: cursor.array()?, floor_ms: cursor.u64()? };
         take_end(&cursor).map(|()| request)
     }

@@ -48,6 +48,7 @@ async fn send(node: &TestNode, records: &[(&str, Record)]) -> ReplicateReply {
         from: None,
         start_local_seq: 0,
         to: LogPosition { epoch: ORIGIN.epoch, local_seq: 9 },
+        left_out: Vector::default(),
         claim,
         records: keyed.collect(),
     };

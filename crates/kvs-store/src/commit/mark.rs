@@ -26,6 +26,9 @@ pub enum Mark {
         start_local_seq: u64,
         /// Where it ends.
         to: LogPosition,
+        /// What the peer left out, as this node had told that it has it: nothing changes where it has not, as after its
+        /// directory went back.
+        left_out: Vector,
         /// What was received then.
         claim: Vector,
     },

@@ -188,11 +188,11 @@ impl Plan<'_> {
     pub(super) fn mark(&mut self, mark: Mark) -> Result<(), StoreError> {
         match mark {
             Mark::Raise(claim) => self.raise(&claim)?,
-            Mark::Advance { peer, from, start_local_seq, to, claim } => {
+            Mark::Advance { peer, from, start_local_seq, to, left_out, claim } => {
                 let held = self.standing().cursors.get(&peer).copied();
                 let joins = held == from
                     || held.is_some_and(|held| held.epoch == to.epoch && held.local_seq >= start_local_seq);
-                if joins {
+                if joins && self.standing().vector.covers_all(&left_out) {
                     let is_further =
                         held.is_none_or(|held| held.epoch != to.epoch || held.local_seq < to.local_seq);
                     if is_further && held != Some(to) {

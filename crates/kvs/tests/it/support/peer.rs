@@ -142,6 +142,7 @@ impl Peer {
             from: self.cursor,
             start_local_seq: before + 1,
             to: LogPosition { epoch: 1, local_seq: self.writes },
+            left_out: Vector::default(),
             claim,
             records,
         };
