@@ -281,16 +281,14 @@ impl World {
         self.settle(place)
     }
 
-    /// The ledger is told that a machine's clock is right, if it is, and that it knows.
+    /// The ledger is told where a machine finds that its clock agrees with its peers'.
     pub(crate) fn note_clock(&mut self, place: usize) {
         let now = self.moment();
-        let skew_ms = self.weather.clock_skew_ms_max;
-        let is_right = self.node(place).is_some_and(|node| {
-            let verdict = node.process.as_ref().map(|process| process.store.clock_verdict());
-            verdict == Some(ClockVerdict::Agrees) && node.clock.now_ms().abs_diff(now.wall_ms) <= skew_ms
-        });
-        if is_right {
-            self.ledger.note_right_clock(place, now);
+        let Some(node) = self.node(place) else { return };
+        let verdict = node.process.as_ref().map(|process| process.store.clock_verdict());
+        if verdict == Some(ClockVerdict::Agrees) {
+            let is_right = node.clock.now_ms().abs_diff(now.wall_ms) <= self.weather.clock_skew_ms_max;
+            self.ledger.note_agreement(place, is_right, now);
         }
     }
 

@@ -4,7 +4,8 @@
 //!   right would look the same.
 //! - What a clock stamped ahead came due before anybody could take it back: its life was lost with its directory, or its process
 //!   ended before the clock was right and agreed with a peer's, so that nobody saw the clock being set and stamps that are not
-//!   ahead any more say nothing. It wins over what was written later.
+//!   ahead any more say nothing. It wins over what was written later. So does what was stamped before most clocks were wrong
+//!   together: by how much the clock had been ahead was reckoned from them.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,8 +18,8 @@ use crate::held::{Held, Moment};
 use crate::ledger::Ledger;
 use crate::writes::Asked;
 
-/// A clock that stays right is noted this often.
-const RIGHT_PAUSE: Duration = Duration::from_millis(500);
+/// A clock that goes on agreeing is noted this often.
+const AGREEMENT_PAUSE: Duration = Duration::from_millis(500);
 
 /// When processes began and clocks came right, and what was recalled wrongly.
 #[derive(Debug, Default)]
@@ -29,6 +30,8 @@ pub(crate) struct WrongClocks {
     begun: BTreeMap<usize, Vec<Duration>>,
     /// Moments at which each machine's clock was right and known to agree with its peers'.
     right: BTreeMap<usize, Vec<Moment>>,
+    /// Moments at which each machine's clock was wrong, and agreed with its peers' all the same.
+    misjudged: BTreeMap<usize, Vec<Duration>>,
 }
 
 impl WrongClocks {
@@ -38,6 +41,10 @@ impl WrongClocks {
         let stamped_at = asked.at.at;
         let mut right = self.right.get(&asked.place).into_iter().flatten();
         let Some(right) = right.find(|right| right.at >= stamped_at) else { return true };
+        let mut misjudged = self.misjudged.get(&asked.place).into_iter().flatten();
+        if misjudged.any(|misjudged| (stamped_at..right.at).contains(misjudged)) {
+            return true;
+        }
         let mut begun = self.begun.get(&asked.place).into_iter().flatten();
         let is_another = begun.any(|begun| *begun > stamped_at && *begun <= right.at);
         // Its own clock may be off by as much as is allowed, too.
@@ -56,10 +63,13 @@ impl Ledger {
         self.wrong_clocks.begun.entry(place).or_default().push(now.at);
     }
 
-    /// A machine's clock is right, and known to agree with its peers'.
-    pub fn note_right_clock(&mut self, place: usize, now: Moment) {
+    /// A machine's clock is known to agree with its peers', and is right or not.
+    pub fn note_agreement(&mut self, place: usize, is_right: bool, now: Moment) {
         let right = self.wrong_clocks.right.entry(place).or_default();
-        if right.last().is_none_or(|last| last.at + RIGHT_PAUSE <= now.at) {
+        let misjudged = self.wrong_clocks.misjudged.entry(place).or_default();
+        if !is_right && misjudged.last().is_none_or(|last| *last + AGREEMENT_PAUSE <= now.at) {
+            misjudged.push(now.at);
+        } else if is_right && right.last().is_none_or(|last| last.at + AGREEMENT_PAUSE <= now.at) {
             right.push(now);
         }
     }
