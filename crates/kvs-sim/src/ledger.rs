@@ -342,13 +342,15 @@ impl Ledger {
 
     /// Whether a machine held this or something newer that it knows to be void now, or lets wait since its clock came
     /// right. That stood for the older versions, which may never have come: the key is doubtful there, and is repaired by a
-    /// session. Of others it may have taken their word over, in a session that found no difference.
+    /// session. Of others it may have taken their word over, in a session that found no difference; or in a bootstrap, where
+    /// what it stood for was stamped ahead, too, so that it comes back when it is offered.
     pub(crate) fn gave_way(&self, place: usize, key: &Key, version: &Version, disks: &dyn Disks) -> bool {
         let versions = self.versions.get(key).into_iter().flat_map(BTreeMap::values);
         versions.filter(|held| held.version >= *version).any(|held| {
             let had = self.mirrors.iter().filter(|(_, mirror)| mirror.known.contains(&held.version.uuid));
             let is_there = |(other, mirror): (&usize, &Mirror)| {
-                let had_both = *other == place || mirror.known.contains(&version.uuid);
+                let had_both =
+                    *other == place || mirror.known.contains(&version.uuid) || self.is_ahead(version);
                 had_both
                     && (disks.is_void(place, key, held)
                         || disks.is_void(*other, key, held)

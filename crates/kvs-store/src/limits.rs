@@ -39,7 +39,7 @@ pub const SCAN_ROWS_MAX: usize = 20_000;
 /// be larger.
 pub const PAGE_BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// So many revisions stay at least of what loses while this node's clock differs from its peers': the winner may be recalled.
+/// So many revisions stay at least where something is recalled, and while this node's clock differs from its peers'.
 pub const REVISIONS_IN_DOUBT: u32 = 16;
 
 /// Most revisions removed with one write when `revision_limit` went down.

@@ -109,12 +109,14 @@ impl Plan<'_> {
         Ok(history)
     }
 
-    /// How many revisions stay with a loser of this rule: what goes without its key being written over is kept in any case, and
-    /// while this clock differs from the peers', what loses to a stamp that may be recalled.
+    /// How many revisions stay with a loser of this rule: what goes without its key being written over is kept in any case. While
+    /// this clock differs from the peers', what loses to a stamp that may be recalled stays, too; and where something is
+    /// recalled, as what takes its place may be next.
     fn revisions_kept(&self, rule: Rule) -> u32 {
         let least = match rule {
             _ if !self.scene.ages.are_sound => REVISIONS_IN_DOUBT,
-            Rule::DeletedElsewhere | Rule::Recalled => 1,
+            Rule::Recalled => REVISIONS_IN_DOUBT,
+            Rule::DeletedElsewhere => 1,
             _ => 0,
         };
         self.scene.revision_limit.max(least)
