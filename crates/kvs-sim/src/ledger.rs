@@ -198,7 +198,7 @@ impl Ledger {
         !held.is_value() && now.saturating_sub(self.seen_at(&held.version)) < COLLECTED_AFTER_MIN
     }
 
-    fn seen_at(&self, version: &Version) -> Duration {
+    pub(crate) fn seen_at(&self, version: &Version) -> Duration {
         self.seen.get(&version.uuid).map(|seen| seen.at).unwrap_or_default()
     }
 
@@ -317,6 +317,8 @@ impl Ledger {
                 .is_some_and(|newest| newest.version > held.version && !vector.covers(&newest.dot));
             if is_on_its_way
                 || (asked.is_lost && !self.is_anywhere(key, held, disks))
+                || (self.is_ahead(&held.version) && !self.is_current_anywhere(key, held))
+                || self.is_in_doubt(key, &held.version, disks)
                 || disks.is_void(place, key, held)
                 || self.gave_way(place, key, &held.version, disks)
             {
@@ -332,25 +334,28 @@ impl Ledger {
         Ok(())
     }
 
+    /// Whether any machine holds a version as its key's current one. What is stamped ahead and stood for by something that was
+    /// recalled is claimed by who began from there; it is not old before its time, so it comes back when it is offered.
+    fn is_current_anywhere(&self, key: &Key, held: &Held) -> bool {
+        let mut there = self.mirrors.values().filter(|mirror| !mirror.is_gone);
+        there.any(|mirror| mirror.keys.get(key).is_some_and(|current| current.version == held.version))
+    }
+
     /// Whether any machine holds a version as its key's current one, or has it parked.
     fn is_anywhere(&self, key: &Key, held: &Held, disks: &dyn Disks) -> bool {
-        self.mirrors.iter().filter(|(_, mirror)| !mirror.is_gone).any(|(place, mirror)| {
-            let is_current = mirror.keys.get(key).is_some_and(|current| current.version == held.version);
-            is_current || disks.has_parked(*place, key, held)
-        })
+        self.is_current_anywhere(key, held)
+            || self.mirrors.keys().any(|place| disks.has_parked(*place, key, held))
     }
 
     /// Whether a machine held this or something newer that it knows to be void now, or lets wait since its clock came
     /// right. That stood for the older versions, which may never have come: the key is doubtful there, and is repaired by a
-    /// session. Of others it may have taken their word over, in a session that found no difference; or in a bootstrap, where
-    /// what it stood for was stamped ahead, too, so that it comes back when it is offered.
+    /// session. Of others it may have taken their word over, in a session that found no difference.
     pub(crate) fn gave_way(&self, place: usize, key: &Key, version: &Version, disks: &dyn Disks) -> bool {
         let versions = self.versions.get(key).into_iter().flat_map(BTreeMap::values);
         versions.filter(|held| held.version >= *version).any(|held| {
             let had = self.mirrors.iter().filter(|(_, mirror)| mirror.known.contains(&held.version.uuid));
             let is_there = |(other, mirror): (&usize, &Mirror)| {
-                let had_both =
-                    *other == place || mirror.known.contains(&version.uuid) || self.is_ahead(version);
+                let had_both = *other == place || mirror.known.contains(&version.uuid);
                 had_both
                     && (disks.is_void(place, key, held)
                         || disks.is_void(*other, key, held)

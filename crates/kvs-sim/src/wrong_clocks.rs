@@ -12,8 +12,10 @@ use std::time::Duration;
 
 use kvs_core::origin::Origin;
 use kvs_core::recall::Recalls;
+use kvs_core::version::Version;
 use kvs_store::observer::Key;
 
+use crate::disks::Disks;
 use crate::held::{Held, Moment};
 use crate::ledger::Ledger;
 use crate::writes::Asked;
@@ -72,6 +74,16 @@ impl Ledger {
         } else if is_right && right.last().is_none_or(|last| last.at + AGREEMENT_PAUSE <= now.at) {
             right.push(now);
         }
+    }
+
+    /// Whether clocks were wrong together since a version was made, and something of its key is void: while they agreed, a history
+    /// that holds what is to take the place of the void one may have been cut to its limit.
+    pub(crate) fn is_in_doubt(&self, key: &Key, version: &Version, disks: &dyn Disks) -> bool {
+        let since = self.seen_at(version);
+        let mut misjudged = self.wrong_clocks.misjudged.values().flatten();
+        let versions = || self.versions.get(key).into_iter().flat_map(BTreeMap::values);
+        misjudged.any(|at| *at >= since)
+            && versions().any(|held| self.mirrors.keys().any(|place| disks.is_void(*place, key, held)))
     }
 
     /// Whether any version of a key was taken back though a right clock had stamped it.
