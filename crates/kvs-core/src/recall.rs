@@ -90,6 +90,14 @@ pub fn recall_path(origin: &Origin, until_ms: u64) -> Option<Path> {
     Path::parse(&format!("{RECALL_PREFIX}{}/{}/{until_ms}", origin.node, origin.epoch)).ok()
 }
 
+/// Whether the records of a key may be recalled, and wait while they are ahead. A revocation must do neither, and a recall is true
+/// whatever its stamp is: nodes would differ in what is void if some obeyed one that is void elsewhere.
+#[must_use]
+pub fn may_be_recalled(namespace: Namespace, path: &Path) -> bool {
+    let is_recall = namespace == Namespace::Cluster && path.as_str().starts_with(RECALL_PREFIX);
+    namespace != Namespace::Auth && !is_recall
+}
+
 /// What a record under this key recalls; `None` for every other record.
 #[must_use]
 pub fn read_recall(namespace: Namespace, path: &Path) -> Option<(Origin, u64)> {

@@ -14,8 +14,8 @@
 use std::ops::Bound;
 use std::time::Duration;
 
-use kvs_core::namespace::Namespace;
 use kvs_core::origin::born_s;
+use kvs_core::recall::may_be_recalled;
 use kvs_core::precondition::Precondition;
 
 use crate::commit::asker::Asker;
@@ -154,8 +154,7 @@ impl Chores {
                 })?;
                 seen += 1;
                 last = Some(row_key.to_vec());
-                // What revokes never waits.
-                if key.namespace == Namespace::Auth {
+                if !may_be_recalled(key.namespace, &key.path) {
                     continue;
                 }
                 let stored = snapshot.get(Table::Records, &record_key(key.namespace, &key.path))?;

@@ -6,8 +6,8 @@
 use std::ops::Bound;
 
 use bytes::Bytes;
-use kvs_core::namespace::Namespace;
 use kvs_core::origin::{Dot, Origin};
+use kvs_core::recall::may_be_recalled;
 use kvs_core::record::{Kind, Record};
 use kvs_core::version::{JOINED_YOUNGEST_MS, Rule, Version};
 
@@ -29,8 +29,7 @@ impl Plan<'_> {
     pub(super) fn receive(&mut self, key: &Key, incoming: Record) -> Result<Outcome, StoreError> {
         self.note_own(incoming.dot.origin, incoming.dot.seq);
         let is_received = self.holds(&incoming.dot);
-        // A revocation must not wait for a clock or be taken back, and what else is in its namespace is written over by hand.
-        let may_wait = key.namespace != Namespace::Auth;
+        let may_wait = may_be_recalled(key.namespace, &key.path);
         // Only asked where it decides.
         let slot = self.slot(key).map(|record| record.kind);
         let is_doubtful = match slot {

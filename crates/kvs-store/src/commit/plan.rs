@@ -8,7 +8,7 @@
 
 use std::collections::BTreeMap;
 
-use kvs_core::namespace::Namespace;
+use kvs_core::recall::may_be_recalled;
 use kvs_core::origin::Dot;
 use kvs_core::record::{Kind, Payload, Principal, Record};
 use kvs_core::stamp::Stamp;
@@ -391,7 +391,7 @@ impl<'a> Plan<'a> {
     ) -> Record {
         let seq = self.counters.next_origin_seq;
         self.counters.next_origin_seq += 1;
-        if key.namespace != Namespace::Auth {
+        if may_be_recalled(key.namespace, &key.path) {
             // What revokes is never recalled, so its stamps call for nothing.
             self.counters.top_ms = self.counters.top_ms.max(stamp.ms);
         }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use kvs_core::digest::ContentDigest;
 use kvs_core::namespace::Namespace;
 use kvs_core::origin::Origin;
-use kvs_core::recall::{Recalls, read_recall, recall_path};
+use kvs_core::recall::{Recalls, may_be_recalled, read_recall, recall_path};
 use kvs_core::record::{Kind, Payload, Principal, Record};
 use kvs_core::stamp::Stamp;
 use kvs_core::version::Rule;
@@ -158,7 +158,7 @@ impl Plan<'_> {
         let own = self.identity.origin.node;
         // What revokes is never taken back; but what must be written anew is.
         let may_be_void = |record: &Record| {
-            key.namespace != Namespace::Auth
+            may_be_recalled(key.namespace, &key.path)
                 || (record.dot.origin.node == own && self.is_taken_back_whole(record))
         };
         let is_void = |record: &&Record| self.recalls().is_void(record) && may_be_void(record);
@@ -212,7 +212,7 @@ impl Plan<'_> {
             record.version.stamp.ms > self.scene.ages.park_after_ms
                 && record.dot.origin.node != self.identity.origin.node
         };
-        if !self.scene.is_clock_confirmed || key.namespace == Namespace::Auth {
+        if !self.scene.is_clock_confirmed || !may_be_recalled(key.namespace, &key.path) {
             return Ok(Outcome::Absent);
         }
         let Some(ahead) = self.held(key).filter(is_ahead).cloned() else {
