@@ -6,6 +6,7 @@ use std::time::Duration;
 use kvs_core::origin::Origin;
 use kvs_store::commit::mark::{Mark, Note};
 use kvs_store::commit::write::Transaction;
+use kvs_store::limits::CLOCK_EARLIEST_MS;
 use kvs_store::shared::ClockVerdict;
 use kvs_store::standing::EpochStart;
 
@@ -37,7 +38,9 @@ impl Replicator {
     pub(crate) fn judge_clock(&mut self) {
         let skew_ms = self.store.clock_skew_ms_max();
         let reachable = self.peers.values().filter(|peer| peer.is_reachable());
-        let offsets = reachable.filter_map(|peer| peer.clock_offset_ms);
+        // A clock that was never set says nothing of this one.
+        let is_set = |offset_ms: &i64| self.now.wall_ms.saturating_add_signed(*offset_ms) >= CLOCK_EARLIEST_MS;
+        let offsets = reachable.filter_map(|peer| peer.clock_offset_ms).filter(is_set);
         let mut judgement = judge(offsets, self.now.wall_ms, skew_ms);
         let is_unheard = self.clock.unheard_until.is_some() && self.peers.values().any(|peer| peer.counts());
         if judgement.verdict == ClockVerdict::Unknown && is_unheard {

@@ -311,10 +311,11 @@ impl Ledger {
             }
             // A key that changed at the responder while a session went on may be missed by it; the change itself comes
             // with the log, as the vector does not cover it.
-            let is_on_its_way = self
-                .newest
-                .get(key)
-                .is_some_and(|newest| newest.version > held.version && !vector.covers(&newest.dot));
+            let is_coming = |newer: &Asked| {
+                let is_newer = newer.is_acknowledged && !newer.is_lost && newer.held.version > held.version;
+                is_newer && !vector.covers(&newer.held.dot) && !disks.is_void(place, key, &newer.held)
+            };
+            let is_on_its_way = self.writes.of(key).iter().any(is_coming);
             if is_on_its_way
                 || (asked.is_lost && !self.is_anywhere(key, held, disks))
                 || (self.is_ahead(&held.version) && !self.is_current_anywhere(key, held))

@@ -79,8 +79,12 @@ impl EpochStart {
         if self.lead_ms <= skew_ms.saturating_add(drift_ms) || self.ended_ms == 0 || self.last_seq == 0 {
             return None;
         }
-        // An epoch is born later than its clock said where the one before it was.
-        Some(if born_ms <= self.ended_ms { born_ms.saturating_sub(1) } else { 1 })
+        if born_ms <= self.ended_ms {
+            return Some(born_ms.saturating_sub(1));
+        }
+        // It is born later than its clock said, as the one before it was. What was stamped between the setting of the clock and
+        // its notice is right.
+        Some(self.ended_ms.saturating_sub(self.lead_ms).saturating_add(skew_ms))
     }
 }
 
