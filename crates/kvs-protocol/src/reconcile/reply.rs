@@ -24,14 +24,14 @@ const OPENED: u8 = 1;
 const MORE: u8 = 2;
 const OTHER_KEY: u8 = 4;
 
-/// Where the answerer stood when the session began.
+/// Where the answerer stands: when the session begins, and when tombstones are asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Opened {
     /// Its clock, in milliseconds since 1970.
     pub now_ms: u64,
     /// The fingerprint of everything it is compared by: what never expires, and what expires above the floor.
     pub root: Short,
-    /// What it held of each origin before it was asked for anything else.
+    /// What it held of each origin before it read anything else for this reply.
     pub vector: Vector,
 }
 

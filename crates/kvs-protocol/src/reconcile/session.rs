@@ -195,6 +195,8 @@ impl Session {
                 || !self.drops.is_empty();
             if let (Tombstones::From(behind), false) = (&self.tombstones, is_left) {
                 request.tombstones = Some(Wanted { behind: *behind, known: holdings.vector()? });
+                // The other node may have gone back to an earlier copy since, or let something wait.
+                request.opened_at_ms = Some(holdings.now_ms());
                 self.asked.tombstones = true;
             }
             let is_empty = request.offered.is_empty() && request.dropped.is_empty();
@@ -228,7 +230,13 @@ impl Session {
         self.tally.bytes_without_records += bytes.len().saturating_sub(records) as u64;
         self.tally.received += (reply.records.len() + reply.tombstones.len()) as u64;
         let asked = std::mem::take(&mut self.asked);
-        if self.opened.is_none() {
+        if let Some((opened, _)) = &mut self.opened {
+            let claims = reply.opened.map(|again| again.vector);
+            if asked.tombstones {
+                let claims = claims.ok_or(SessionError::Unfit("it does not say what it claims"))?;
+                opened.vector = opened.vector.meet(&claims);
+            }
+        } else {
             let opened = reply.opened.ok_or(SessionError::Unfit("it does not open the session"))?;
             let floor_ms = floor_ms(holdings.now_ms(), opened.now_ms);
             let root = compared_root(holdings, &self.key, floor_ms).map_err(SessionError::Holdings)?;
