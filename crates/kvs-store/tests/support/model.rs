@@ -291,7 +291,9 @@ impl Model {
         };
         loser.superseded = Some((key.current.uuid, key.current.rule(&loser)));
         let known = key.lost.iter().any(|lost| (lost.uuid, lost.kind) == (loser.uuid, loser.kind));
-        if limit > 0 && !known {
+        // What comes late and is older than all that is kept would push out a newer one.
+        let is_oldest = key.lost.len() >= limit && key.lost.iter().all(|lost| lost.order(&loser).is_gt());
+        if limit > 0 && !known && (wins || !is_oldest) {
             key.lost.push(loser);
         }
         if key.lost.len() > limit {
