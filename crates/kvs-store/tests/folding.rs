@@ -182,3 +182,23 @@ fn a_claim_that_the_current_epoch_ended_long_ago_begins_another_and_writes_every
     let store = open(&device, &clock, settings(), 2).unwrap();
     assert_eq!(value(&store, "a").as_deref(), Some("1"));
 }
+
+#[test]
+fn a_part_of_a_log_that_left_out_what_was_not_received_claims_nothing() {
+    let (_device, _clock, store) = fresh(settings());
+    let log = of_peer(second(10));
+    let up_to = |seq: u64| -> Vector { [(log, seq)].into_iter().collect() };
+    let to = LogPosition { epoch: log.epoch, local_seq: 5 };
+    // As this node had told that it has the first three, and was put back since.
+    let part = || {
+        let (left_out, claim) = (up_to(3), up_to(5));
+        Mark::Advance { peer: PEER, from: None, start_local_seq: 0, to, left_out, claim }
+    };
+    mark(&store, part());
+    assert_eq!(store.vector().seq(&log), 0);
+    assert_eq!(store.standing().cursors.get(&PEER), None, "it is sent again from where this node is");
+    mark(&store, Mark::Raise(up_to(3)));
+    mark(&store, part());
+    assert_eq!(store.vector().seq(&log), 5);
+    assert_eq!(store.standing().cursors.get(&PEER), Some(&to));
+}

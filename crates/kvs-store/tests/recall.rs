@@ -10,7 +10,9 @@ use kvs_core::record::Record;
 use kvs_core::vector::Vector;
 use kvs_core::version::Rule;
 use kvs_store::commit::mark::Mark;
-use kvs_store::commit::write::{Outcome, Transaction};
+use kvs_core::recall::recall_path;
+use kvs_core::record::Kind;
+use kvs_store::commit::write::{Outcome, Transaction, Write};
 use kvs_store::error::StoreError;
 use kvs_store::read::log::{LogPass, PieceLimits};
 use kvs_store::settings::Settings;
@@ -18,7 +20,7 @@ use kvs_store::shared::ClockVerdict;
 use kvs_store::store::Store;
 use uuid::Uuid;
 
-use support::{START_MS, fresh, merge, path, put, settings, value};
+use support::{START_MS, do_chores, fresh, merge, path, put, put_for, settings, value};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -121,4 +123,139 @@ fn what_is_left_where_a_record_waits_is_sent_to_nobody() {
     let limits = PieceLimits { records: 100, bytes: 1_000_000 };
     let sent = pass.next(0, &Vector::default(), limits).unwrap().records;
     assert_eq!(sent.iter().map(|(key, _)| key.path.as_str()).collect::<Vec<_>>(), ["template"]);
+}
+
+/// What this node's history of a key names as the rules by which versions went.
+fn rules(store: &Store, text: &str) -> Vec<Rule> {
+    let history = store.history(Namespace::Data, &path(text)).unwrap();
+    history.iter().filter_map(|revision| revision.superseded.map(|(_, rule)| rule)).collect()
+}
+
+/// Sets the clock of a store by so much, as its replicator notices it; answers the epoch that ended by it.
+fn set_clock(store: &Store, clock: &support::ManualClock, by_ms: i64) -> u64 {
+    let ended = store.identity().origin.epoch;
+    clock.set_wall(kvs_store::clock::Clock::now_ms(clock).saturating_add_signed(by_ms));
+    mark(store, Mark::ClockSet(by_ms)).unwrap();
+    ended
+}
+
+const HOUR: i64 = 3_600_000;
+
+#[test]
+fn what_was_stamped_ahead_is_taken_back_although_its_time_has_come() {
+    let (_device, clock, store) = fresh(settings());
+    set_clock(&store, &clock, HOUR);
+    store.commit(vec![put("a", "2"), put("b", "3")]).unwrap();
+    // While two hours pass, another node writes, and its write comes here: it loses to the stamp that is ahead.
+    clock.advance_wall(2 * HOUR_MS);
+    let later = record_of(&store, 1, START_MS + HOUR_MS / 2);
+    assert_eq!(store.commit(vec![merge("a", later)]).unwrap(), [Outcome::NotNewer]);
+    let ahead = set_clock(&store, &clock, -HOUR);
+    store.set_clock_verdict(ClockVerdict::Agrees);
+
+    // By how much it was ahead is not known: nothing that was stamped is ahead of now.
+    mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
+    do_chores(&store, &clock);
+    assert_eq!(value(&store, "a").as_deref(), Some("2"));
+
+    mark(&store, Mark::Leads(vec![(ahead, HOUR)])).unwrap();
+    mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
+    do_chores(&store, &clock);
+    assert_eq!(value(&store, "a").as_deref(), Some("1"), "it was written later");
+    assert_eq!(value(&store, "b").as_deref(), Some("3"));
+    let anew = store.read(Namespace::Data, &path("b")).unwrap().unwrap();
+    assert_eq!(anew.version.stamp.ms, START_MS, "it was written then");
+    assert!(rules(&store, "b").contains(&Rule::Recalled));
+}
+
+#[test]
+fn a_clock_that_drifted_for_long_makes_nothing_void_whose_time_has_come() {
+    let (_device, clock, store) = fresh(settings());
+    store.commit(vec![put("a", "2")]).unwrap();
+    // In a year a clock may well be wrong by an hour, and most of what it stamped is right.
+    clock.advance_wall(365 * 24 * HOUR_MS);
+    let ahead = set_clock(&store, &clock, -HOUR);
+    store.set_clock_verdict(ClockVerdict::Agrees);
+    mark(&store, Mark::Leads(vec![(ahead, HOUR)])).unwrap();
+    mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
+    do_chores(&store, &clock);
+    assert_eq!(rules(&store, "a"), []);
+    assert!(store.standing().recalls.is_empty());
+}
+
+#[test]
+fn what_expired_and_is_taken_back_leaves_a_delete_behind() {
+    let (_device, clock, store) = fresh(Settings { tombstone_grace_ms: 1_000 * HOUR_MS, ..settings() });
+    store.commit(vec![put("a", "1")]).unwrap();
+    set_clock(&store, &clock, HOUR);
+    store.commit(vec![put_for("a", "2", 1_000), put_for("b", "3", 5_400_000)]).unwrap();
+    clock.advance_wall(2 * HOUR_MS);
+    do_chores(&store, &clock);
+    clock.set_wall(START_MS + 1_800_000 + HOUR_MS);
+    let ahead = set_clock(&store, &clock, -HOUR);
+    store.set_clock_verdict(ClockVerdict::Agrees);
+    mark(&store, Mark::Leads(vec![(ahead, HOUR)])).unwrap();
+    mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
+    do_chores(&store, &clock);
+    assert_eq!(value(&store, "a"), None, "what it was written over does not come back");
+    assert_eq!(store.read(Namespace::Data, &path("a")).unwrap().unwrap().kind, Kind::Tombstone);
+    // The other one lives for ninety minutes, of which thirty have passed.
+    assert_eq!(value(&store, "b").as_deref(), Some("3"));
+    let anew = store.read(Namespace::Data, &path("b")).unwrap().unwrap();
+    assert_eq!(anew.expires_at_ms, START_MS + 5_400_000);
+}
+
+#[test]
+fn a_recall_is_obeyed_whatever_its_own_stamp_is() {
+    let (_device, _clock, store) = fresh(settings());
+    let recall = |seq: u64, ms: u64, until_ms: u64| {
+        let gone = Origin { node: Uuid::from_u128(77), epoch: seq };
+        let to = recall_path(&gone, until_ms).unwrap();
+        let write = merge("recall", record_of(&store, seq, ms));
+        (gone, Write { namespace: Namespace::Cluster, path: to, ..write })
+    };
+    let (first, write) = recall(1, START_MS + HOUR_MS, 5);
+    assert_eq!(store.commit(vec![write]).unwrap(), [Outcome::Taken], "it does not wait");
+    assert_eq!(store.standing().recalls.until_ms(&first), Some(5));
+    mark(&store, Mark::Discard(vec![origin()])).unwrap();
+    let (second, write) = recall(2, START_MS + HOUR_MS, 6);
+    assert_eq!(store.commit(vec![write]).unwrap(), [Outcome::Taken], "it is not void");
+    assert_eq!(store.standing().recalls.until_ms(&second), Some(6));
+}
+
+#[test]
+fn what_loses_while_the_clock_differs_is_kept_however_few_revisions_are_wanted() {
+    let (_device, clock, store) = fresh(Settings { revision_limit: 0, ..settings() });
+    clock.advance_wall(2 * HOUR_MS);
+    for (verdict, expected) in [(ClockVerdict::Agrees, 0), (ClockVerdict::Differs, 1)] {
+        store.set_clock_verdict(verdict);
+        let key = format!("{verdict:?}");
+        let ahead = record_of(&store, expected as u64 + 1, START_MS + HOUR_MS);
+        assert_eq!(store.commit(vec![merge(&key, ahead)]).unwrap(), [Outcome::Taken]);
+        store.commit(vec![put(&key, "2")]).unwrap();
+        assert_eq!(rules(&store, &key).len(), expected, "{key}");
+    }
+}
+
+#[test]
+fn a_value_that_expired_here_before_its_time_comes_back_when_it_is_offered() {
+    let (_device, clock, store) = fresh(Settings { tombstone_grace_ms: 1_000 * HOUR_MS, ..settings() });
+    let mut mortal = record_of(&store, 1, START_MS);
+    mortal.expires_at_ms = START_MS + HOUR_MS;
+    for (namespace, key) in [(Namespace::Data, "a"), (Namespace::Auth, "b")] {
+        let offered = || Write { namespace, ..merge(key, mortal.clone()) };
+        store.commit(vec![offered()]).unwrap();
+        clock.set_wall(START_MS + 2 * HOUR_MS);
+        do_chores(&store, &clock);
+        let held = || store.read(namespace, &path(key)).unwrap().unwrap().kind;
+        assert_eq!(held(), Kind::Expired);
+        clock.set_wall(START_MS);
+        store.set_clock_verdict(ClockVerdict::Agrees);
+        assert_eq!(store.commit(vec![offered()]).unwrap(), [Outcome::Taken]);
+        assert_eq!(held(), Kind::Value);
+    }
+    // And it does not end at the word of one whose clock is ahead.
+    let early = Write { namespace: Namespace::Auth, ..merge("b", mortal.expired()) };
+    assert_eq!(store.commit(vec![early]).unwrap(), [Outcome::NotNewer]);
+    assert_eq!(store.read(Namespace::Auth, &path("b")).unwrap().unwrap().kind, Kind::Value);
 }

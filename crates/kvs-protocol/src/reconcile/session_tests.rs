@@ -280,3 +280,24 @@ fn a_reply_about_something_else_ends_the_session() {
     let no_opening = Bytes::from(Reply::default().encode());
     assert!(matches!(session.take_reply(&mut left, &no_opening), Err(SessionError::Unfit(_))));
 }
+
+#[test]
+fn only_what_the_other_claims_at_both_ends_of_a_session_is_claimed() {
+    let (mut left, right) = twins(1_000);
+    let mut before = right.clone();
+    before.vector.raise(origin(7), 9);
+    left.set(&path(3), None);
+    // It goes back to an earlier copy of itself after its first answer.
+    let mut lives = vec![right, before];
+    let secrets = Secrets::of(&keys());
+    let mut session = Session::new(&secrets, [1; 16]);
+    while let Ok(Some(request)) = session.ask(&mut left) {
+        let request = Request::decode(&Bytes::from(request)).unwrap();
+        let mut life = if lives.len() > 1 { lives.pop().unwrap() } else { lives[0].clone() };
+        let Ok(reply) = answer(&mut life, &secrets, request);
+        session.take_reply(&mut left, &Bytes::from(reply.encode())).unwrap();
+    }
+    let claimed = session.outcome().unwrap().raise_to.unwrap();
+    assert_eq!(claimed.seq(&origin(7)), 0);
+    assert_eq!(claimed, lives[0].vector);
+}
