@@ -138,7 +138,14 @@ impl Shipping {
                     self.in_flight = Some(InFlight { call, to });
                     let from = cursor;
                     let left_out = wanted.received;
-                    return Ok(Some(ReplicateRequest { from, start_local_seq, to, left_out, claim, records }));
+                    return Ok(Some(ReplicateRequest {
+                        from,
+                        start_local_seq,
+                        to,
+                        left_out,
+                        claim,
+                        records,
+                    }));
                 }
             }
             let pass = match self.pass.take() {

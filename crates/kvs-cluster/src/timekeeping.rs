@@ -39,7 +39,8 @@ impl Replicator {
         let skew_ms = self.store.clock_skew_ms_max();
         let reachable = self.peers.values().filter(|peer| peer.is_reachable());
         // A clock that was never set says nothing of this one.
-        let is_set = |offset_ms: &i64| self.now.wall_ms.saturating_add_signed(*offset_ms) >= CLOCK_EARLIEST_MS;
+        let is_set =
+            |offset_ms: &i64| self.now.wall_ms.saturating_add_signed(*offset_ms) >= CLOCK_EARLIEST_MS;
         let offsets = reachable.filter_map(|peer| peer.clock_offset_ms).filter(is_set);
         let mut judgement = judge(offsets, self.now.wall_ms, skew_ms);
         let is_unheard = self.clock.unheard_until.is_some() && self.peers.values().any(|peer| peer.counts());
@@ -86,7 +87,8 @@ impl Replicator {
         if self.clock.unsolved.len() == UNSOLVED_MAX {
             self.clock.unsolved.remove(0);
         }
-        let noted_ms = self.clock.noted.filter(|(epoch, _)| *epoch == ended).map_or(0, |(_, lead_ms)| lead_ms);
+        let noted_ms =
+            self.clock.noted.filter(|(epoch, _)| *epoch == ended).map_or(0, |(_, lead_ms)| lead_ms);
         self.clock.unsolved.push(Ended { epoch: ended, set_since_ms: set_by_ms, noted_ms });
         self.clock.offset_ms = self.clock.offset_ms.map(|offset_ms| offset_ms.saturating_add(set_by_ms));
         let marks = vec![Mark::ClockSet(set_by_ms)];
@@ -117,7 +119,8 @@ impl Replicator {
             self.clock.unsolved.clear();
         }
         let lead_ms = if offset_ms > 0 && is_wrong(offset_ms) { offset_ms } else { 0 };
-        let noted_ms = self.clock.noted.filter(|(epoch, _)| *epoch == current).map_or(0, |(_, lead_ms)| lead_ms);
+        let noted_ms =
+            self.clock.noted.filter(|(epoch, _)| *epoch == current).map_or(0, |(_, lead_ms)| lead_ms);
         // One that was found ahead and is not, though it was not set, never was: the others were behind.
         if is_wrong(noted_ms.saturating_sub(lead_ms)) {
             self.clock.noted = Some((current, lead_ms));
@@ -159,7 +162,9 @@ impl Replicator {
         // What was stamped ahead is wrong even where its time has come meanwhile.
         let is_ahead = |start: &EpochStart| {
             let known_ms = standing.recalls.until_ms(&Origin { node: self.own, epoch: start.epoch });
-            start.ahead_from_ms(skew_ms).is_some_and(|from_ms| known_ms.is_none_or(|known_ms| known_ms > from_ms))
+            start
+                .ahead_from_ms(skew_ms)
+                .is_some_and(|from_ms| known_ms.is_none_or(|known_ms| known_ms > from_ms))
         };
         if self.store.top_ms() <= limit_ms && forgotten.is_empty() && !standing.epochs.iter().any(is_ahead) {
             return;

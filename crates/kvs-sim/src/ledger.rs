@@ -330,7 +330,9 @@ impl Ledger {
                 folded_s if born_s(held.dot.origin.epoch) < folded_s => "by its marker",
                 _ => "by its number",
             };
-            return Err(format!("{place} claims to have received {held:?} of {key:?} {by}, but holds {holds:?}"));
+            return Err(format!(
+                "{place} claims to have received {held:?} of {key:?} {by}, but holds {holds:?}"
+            ));
         }
         Ok(())
     }

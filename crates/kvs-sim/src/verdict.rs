@@ -65,7 +65,8 @@ impl Ledger {
                 // may have ended since.
                 Order::Either | Order::Time if is_lenient && self.was_anew(key, first) => {}
                 // Nobody can know it: see there.
-                Order::Either | Order::Time if self.was_recalled_wrongly(key) || self.was_ahead_unseen(key) => {}
+                Order::Either | Order::Time
+                    if self.was_recalled_wrongly(key) || self.was_ahead_unseen(key) => {}
                 Order::Either | Order::Time => self.check_latest(key, first)?,
             }
         }

@@ -106,7 +106,10 @@ fn a_log_claims_what_it_holds_and_no_marker() {
     claim.fold(PEER, second(50));
     claim.raise(of_peer(second(60)), 3);
     let to = LogPosition { epoch: of_peer(second(60)).epoch, local_seq: 3 };
-    mark(&store, Mark::Advance { peer: PEER, from: None, start_local_seq: 0, to, left_out: Vector::default(), claim });
+    mark(
+        &store,
+        Mark::Advance { peer: PEER, from: None, start_local_seq: 0, to, left_out: Vector::default(), claim },
+    );
     assert_eq!((store.vector().marker(PEER), store.vector().seq(&of_peer(second(60)))), (0, 3));
 }
 

@@ -6,12 +6,12 @@ mod support;
 
 use kvs_core::namespace::Namespace;
 use kvs_core::origin::{Dot, Origin, epoch_at};
+use kvs_core::recall::recall_path;
+use kvs_core::record::Kind;
 use kvs_core::record::Record;
 use kvs_core::vector::Vector;
 use kvs_core::version::Rule;
 use kvs_store::commit::mark::Mark;
-use kvs_core::recall::recall_path;
-use kvs_core::record::Kind;
 use kvs_store::commit::write::{Outcome, Transaction, Write};
 use kvs_store::error::StoreError;
 use kvs_store::read::log::{LogPass, PieceLimits};

@@ -15,8 +15,8 @@ use std::ops::Bound;
 use std::time::Duration;
 
 use kvs_core::origin::born_s;
-use kvs_core::recall::may_be_recalled;
 use kvs_core::precondition::Precondition;
+use kvs_core::recall::may_be_recalled;
 
 use crate::commit::asker::Asker;
 use crate::commit::chores::Chores;

@@ -8,8 +8,8 @@
 
 use std::collections::BTreeMap;
 
-use kvs_core::recall::may_be_recalled;
 use kvs_core::origin::Dot;
+use kvs_core::recall::may_be_recalled;
 use kvs_core::record::{Kind, Payload, Principal, Record};
 use kvs_core::stamp::Stamp;
 use kvs_core::version::Version;
