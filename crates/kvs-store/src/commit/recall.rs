@@ -87,12 +87,11 @@ impl Plan<'_> {
     /// may not be moved back, so the end of the epoch is put right instead.
     pub(super) fn note_leads(&mut self, leads: &[(u64, i64)]) {
         for start in &mut self.standing_mut().epochs {
-            match leads.iter().find(|(epoch, _)| *epoch == start.epoch) {
-                Some((_, lead_ms)) if *lead_ms >= 0 => start.lead_ms = lead_ms.unsigned_abs(),
-                Some((_, lead_ms)) if start.ended_ms > 0 => {
-                    start.ended_ms = start.ended_ms.saturating_add(lead_ms.unsigned_abs());
-                }
-                _ => {}
+            let Some((_, lead_ms)) = leads.iter().find(|(epoch, _)| *epoch == start.epoch) else { continue };
+            // Whatever was noted before, it was not ahead if it was behind.
+            start.lead_ms = u64::try_from(*lead_ms).unwrap_or(0);
+            if *lead_ms < 0 && start.ended_ms > 0 {
+                start.ended_ms = start.ended_ms.saturating_add(lead_ms.unsigned_abs());
             }
         }
     }
