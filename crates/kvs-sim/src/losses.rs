@@ -59,8 +59,7 @@ impl Ledger {
         self.lose(place, is_parked);
     }
 
-    /// A machine left for good: what nobody else has went with it. Only where others are forgotten meanwhile: else a
-    /// goodbye waits until somebody has everything.
+    /// A machine left for good: what nobody else has went with it.
     pub fn leave_for_good(&mut self, place: usize, is_parked: Parked<'_>) {
         if let Some(mirror) = self.mirrors.get_mut(&place) {
             mirror.is_gone = true;

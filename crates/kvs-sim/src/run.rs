@@ -162,10 +162,8 @@ fn heal(world: &mut World) -> Result<(), String> {
         }
     }
     world.run_until(world.now() + RECOVERY)?;
-    // A machine that nobody hears may leave for good, too (seed 136 of put-back): what it alone had goes with it.
-    if world.profile.forgets() || world.profile.puts_back() {
-        world.note_goodbyes();
-    }
+    // A machine that nobody hears may leave for good, too (seeds 136 of put-back, 493 of ordinary): what it alone had goes with it.
+    world.note_goodbyes();
     // An operator says which machines will not come back: a goodbye may have reached nobody, and a word that a member is
     // forgotten may have gone with the node that heard it.
     let lost = (0..world.places())
