@@ -6,9 +6,9 @@ use std::time::Duration;
 use kvs_core::origin::Origin;
 use kvs_store::commit::mark::{Mark, Note};
 use kvs_store::commit::write::Transaction;
+use kvs_store::epoch_start::EpochStart;
 use kvs_store::limits::CLOCK_EARLIEST_MS;
 use kvs_store::shared::ClockVerdict;
-use kvs_store::standing::EpochStart;
 
 use crate::clock_watch::Ended;
 use crate::clocks::judge;

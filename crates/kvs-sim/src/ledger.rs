@@ -69,6 +69,7 @@ pub struct Ledger {
     stands_for: BTreeMap<Uuid, Version>,
     /// On which machines' disks each version was ever seen as a key's current one, and when first.
     seen_on: BTreeMap<Uuid, BTreeMap<usize, Duration>>,
+    /// What nobody can know of them.
     pub(crate) wrong_clocks: WrongClocks,
     pub(crate) graves: BTreeMap<Key, Vec<Grave>>,
     pub(crate) mirrors: BTreeMap<usize, Mirror>,
@@ -198,7 +199,7 @@ impl Ledger {
         !held.is_value() && now.saturating_sub(self.seen_at(&held.version)) < COLLECTED_AFTER_MIN
     }
 
-    pub(crate) fn seen_at(&self, version: &Version) -> Duration {
+    fn seen_at(&self, version: &Version) -> Duration {
         self.seen.get(&version.uuid).map(|seen| seen.at).unwrap_or_default()
     }
 
@@ -335,6 +336,14 @@ impl Ledger {
             ));
         }
         Ok(())
+    }
+
+    /// Whether clocks were wrong together since a version was made, and something of its key is void: while they agreed, a history
+    /// that holds what is to take the place of the void one may have been cut to its limit.
+    fn is_in_doubt(&self, key: &Key, version: &Version, disks: &dyn Disks) -> bool {
+        let versions = || self.versions.get(key).into_iter().flat_map(BTreeMap::values);
+        self.wrong_clocks.were_misjudged_since(self.seen_at(version))
+            && versions().any(|held| self.mirrors.keys().any(|place| disks.is_void(*place, key, held)))
     }
 
     /// Whether any machine holds a version as its key's current one. What is stamped ahead and stood for by something that was

@@ -101,7 +101,7 @@ impl World {
         let Some(node) = self.node(place).filter(|node| node.uuid == Some(origin.node)) else { return };
         let truth_ms = self.clock.wall_ms();
         if node.clock.now_ms().saturating_add(self.weather.clock_skew_ms_max) < truth_ms {
-            self.ledger.note_wrong_recall(origin, until_ms);
+            self.ledger.wrong_clocks.note_recall(origin, until_ms);
         }
     }
 

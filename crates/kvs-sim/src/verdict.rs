@@ -1,6 +1,7 @@
 //! What must be true in the end: by the order of versions where clocks were right, and by the world's own time where they
 //! were not.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kvs_core::namespace::Namespace;
@@ -106,6 +107,25 @@ impl Ledger {
             self.seen_on(&latest.held.version),
             value.map_or("-", clock)
         ))
+    }
+
+    /// Whether any version of a key was taken back though a right clock had stamped it.
+    fn was_recalled_wrongly(&self, key: &Key) -> bool {
+        let held = self.versions.get(key).into_iter().flat_map(BTreeMap::values);
+        let mut all = held.chain(self.writes.of(key).iter().map(|asked| &asked.held));
+        all.any(|held| self.wrong_clocks.was_recalled_wrongly(held))
+    }
+
+    /// Whether a write that was stamped ahead came to be held which nobody was left to take back, or could know to be ahead: it
+    /// wins over what was written later, may have ended since, and may have been written over.
+    fn was_ahead_unseen(&self, key: &Key) -> bool {
+        self.writes.of(key).iter().any(|asked| {
+            let version = &asked.held.version;
+            let was_held = || self.mirrors.values().any(|mirror| mirror.known.contains(&version.uuid));
+            self.is_ahead(version)
+                && (asked.is_lost || self.wrong_clocks.came_due_unseen(asked, self.skew_ms_max))
+                && was_held()
+        })
     }
 
     /// Whether a write by a clock that was behind lost, by its stamp, to one that was made before it.

@@ -272,7 +272,7 @@ impl World {
         let uuid = node.uuid;
         self.tell(|| format!("{place} starts as {uuid:?}"));
         let now = self.moment();
-        self.ledger.note_begin(place, now);
+        self.ledger.wrong_clocks.note_begin(place, now);
         self.ledger.set_away(place, false);
         self.look_through(place)?;
         self.after(TURN_PAUSE, Step::Turn { place, process: number });
@@ -288,7 +288,7 @@ impl World {
         let verdict = node.process.as_ref().map(|process| process.store.clock_verdict());
         if verdict == Some(ClockVerdict::Agrees) {
             let is_right = node.clock.now_ms().abs_diff(now.wall_ms) <= self.weather.clock_skew_ms_max;
-            self.ledger.note_agreement(place, is_right, now);
+            self.ledger.wrong_clocks.note_agreement(place, is_right, now);
         }
     }
 

@@ -10,6 +10,7 @@ pub mod compression;
 pub mod data_dir;
 pub mod engine;
 mod engine_cell;
+pub mod epoch_start;
 pub mod error;
 pub mod heard;
 pub mod keys;

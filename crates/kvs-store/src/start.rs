@@ -8,13 +8,14 @@ use std::sync::Arc;
 
 use crate::commit::plan::Selfhood;
 use crate::engine::contract::{Batch, Engine, EngineError, Sync};
+use crate::epoch_start::EpochStart;
 use crate::error::StoreError;
 use crate::limits::DISK_RESERVE_BYTES;
 use crate::medium::Medium;
 use crate::node::{self, Counters, Identity, Left, NewIdentity};
 use crate::parked;
 use crate::settings::{Durability, Settings};
-use crate::standing::{self, EpochStart, Standing};
+use crate::standing::{self, Standing};
 use crate::table::Table;
 
 /// Whether the engine holds a node already.

@@ -11,6 +11,7 @@ pub mod answer;
 pub mod fingerprint;
 pub mod holdings;
 pub mod limits;
+pub mod outcome;
 pub mod reply;
 pub mod request;
 pub mod session;

@@ -10,7 +10,6 @@ use bytes::Bytes;
 use kvs_core::item::{END, floor_ms};
 use kvs_core::origin::Dot;
 use kvs_core::record::Kind;
-use kvs_core::vector::Vector;
 
 use crate::reconcile::answer::{compared_root, is_worth_telling, split_range, wire_len};
 use crate::reconcile::fingerprint::{Nonce, Secrets, SessionKey, Short};
@@ -19,6 +18,7 @@ use crate::reconcile::limits::{
     ASKED_PIECES_MAX, DROPS_MAX, FAN_OUT, IDS_MAX, LISTED_MAX, LISTED_TOGETHER_MAX, LOOKED_AT_MAX,
     RANGES_MAX, RECORD_BYTES_TARGET, RECORDS_MAX, ROUNDS_MAX,
 };
+use crate::reconcile::outcome::{Completeness, Outcome, Tally};
 use crate::reconcile::reply::{Listed, OfferEnd, Opened, Reply};
 use crate::reconcile::request::{Request, Wanted};
 use crate::reconcile::wire::{Listing, MessageError, Split};
@@ -38,45 +38,6 @@ pub enum SessionError<E: std::fmt::Display> {
     /// The other node digests with another key, as while a secret is being replaced.
     #[error("the other node digests with another key")]
     OtherKey,
-}
-
-/// Whether everything was resolved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Completeness {
-    /// It was: this node has everything that the other had when the session began.
-    Complete,
-    /// Something could not be taken; a later session tries again.
-    Partial,
-}
-
-/// How a session ended.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// Whether everything was resolved.
-    pub completeness: Completeness,
-    /// What this node may now claim to have, if it was.
-    pub raise_to: Option<Vector>,
-    /// Whether both held the same when the session began, apart from what is about to expire.
-    pub began_equal: bool,
-    /// The other node's clock at the beginning, in milliseconds since 1970.
-    pub peer_now_ms: u64,
-    /// What it cost and moved.
-    pub tally: Tally,
-}
-
-/// What a session cost and moved.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Tally {
-    /// Round trips.
-    pub rounds: u32,
-    /// Records that came, tombstones included.
-    pub received: u64,
-    /// Records that went.
-    pub offered: u64,
-    /// Versions dropped on this side.
-    pub dropped: u64,
-    /// Bytes of all messages without the records in them.
-    pub bytes_without_records: u64,
 }
 
 /// A range whose records differ.

@@ -7,9 +7,10 @@ use proptest::prelude::{ProptestConfig, Strategy, any, proptest};
 
 use crate::reconcile::answer::answer;
 use crate::reconcile::fingerprint::Secrets;
+use crate::reconcile::outcome::{Completeness, Outcome};
 use crate::reconcile::reply::Reply;
 use crate::reconcile::request::Request;
-use crate::reconcile::session::{Completeness, Outcome, Session, SessionError};
+use crate::reconcile::session::{Session, SessionError};
 use crate::reconcile::testing::{Node, hold_session, keys, origin, record};
 
 fn path(number: u32) -> Path {

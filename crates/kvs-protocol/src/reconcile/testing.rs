@@ -25,8 +25,9 @@ use uuid::Uuid;
 use crate::reconcile::answer::{answer, is_worth_telling};
 use crate::reconcile::fingerprint::Secrets;
 use crate::reconcile::holdings::{Dropped, Holdings, Located, Verdict};
+use crate::reconcile::outcome::Outcome;
 use crate::reconcile::request::Request;
-use crate::reconcile::session::{Outcome, Session};
+use crate::reconcile::session::Session;
 
 /// The items of a node in the order of the digest.
 #[derive(Clone, Default)]

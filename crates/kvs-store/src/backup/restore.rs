@@ -21,12 +21,13 @@ use crate::clock::Clock;
 use crate::data_dir::DataDir;
 use crate::engine::contract::{Batch, Engine, EngineError, Order, Sync};
 use crate::engine::disk::DiskEngine;
+use crate::epoch_start::EpochStart;
 use crate::keys::read_record_key;
 use crate::node::{self, Counters, Identity, Left, NewIdentity};
 use crate::read::view::View;
 use crate::row::Row;
 use crate::settings::Settings;
-use crate::standing::{self, EpochStart, Sweep};
+use crate::standing::{self, Sweep};
 use crate::store::{disk_options, system_random};
 use crate::table::Table;
 

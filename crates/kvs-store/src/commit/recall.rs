@@ -19,11 +19,12 @@ use kvs_core::version::Rule;
 use crate::commit::plan::Plan;
 use crate::commit::write::Outcome;
 use crate::compression::Content;
+use crate::epoch_start::EpochStart;
 use crate::error::StoreError;
 use crate::observer::Key;
 use crate::parked;
 use crate::row::RevisionRow;
-use crate::standing::{EpochStart, Sweep};
+use crate::standing::Sweep;
 
 /// What a record of a recall says besides its path.
 const RECALL_JSON: &[u8] = b"{}";
