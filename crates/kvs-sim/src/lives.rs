@@ -117,6 +117,7 @@ impl World {
         node.is_forgotten = false;
         node.was_put_back = false;
         node.emptied_at = Some(now);
+        node.began_again_at = Some(now);
         self.past.extend(past);
         let held = self.ledger.mirror(place).keys;
         let parked = self.parked_elsewhere(place);

@@ -125,6 +125,8 @@ pub struct Node {
     pub was_put_back: bool,
     /// When its disk last lost something: when it was put back, or began again.
     pub emptied_at: Option<Duration>,
+    /// When it last began again as another node, as it had been forgotten.
+    pub began_again_at: Option<Duration>,
     /// How often its peers refused a process of it.
     pub refusals: u32,
     /// Whether others have forgotten it: when it learns of that, it begins again as another node.
@@ -154,6 +156,7 @@ impl Node {
             uuid: None,
             was_put_back: false,
             emptied_at: None,
+            began_again_at: None,
             refusals: 0,
             is_forgotten: false,
             was_ahead: false,

@@ -71,7 +71,11 @@ impl World {
                 || disks.is_void(*other, &key, &held)
                 || self.ledger.gave_way(*other, &key, &held.version, &disks)
         };
-        let holders = others.filter(has).count();
+        let as_another = |other: &usize| {
+            self.node(*other).and_then(|node| node.began_again_at).is_some_and(|at| at >= since)
+        };
+        // What it was may count, and what it has become.
+        let holders = others.clone().filter(has).count() + others.filter(as_another).count();
         if holders < usize::try_from(count).unwrap_or(usize::MAX) {
             return Err(format!(
                 "{place} told a client that {count} others have {held:?} of {key:?}, and {holders} have it"
