@@ -172,7 +172,7 @@ impl Replicator {
         self.clock.recall_at = self.now.monotonic + RECALL_PAUSE;
         tracing::warn!(
             lives = forgotten.len(),
-            "this node's clock was ahead and is right again: what it stamped later than now is recalled everywhere and \
+            "this node's clock was ahead and is right again: what it stamped too late is recalled everywhere and \
              written anew"
         );
         let marks = vec![Mark::Recall { forgotten }];

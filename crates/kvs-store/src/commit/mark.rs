@@ -51,7 +51,8 @@ pub enum Mark {
     /// Ends the current epoch, should it have begun before this second since 1970, and writes what was written in it anew: members
     /// have folded it away already.
     Renew(u64),
-    /// Takes back what this node stamped later than the commit's clock says, and begins a new epoch.
+    /// Takes back what this node stamped later than the commit's clock says, and all of the epochs of which it is known that the
+    /// clock was ahead in them; begins a new epoch.
     Recall {
         /// Epochs of this node that it does not remember and of which a peer has something parked.
         forgotten: Vec<u64>,

@@ -36,7 +36,7 @@ impl Plan<'_> {
     }
 
     /// Takes back what this node stamped later than now, in epochs that it remembers and in those of `forgotten`, which
-    /// peers have something parked of.
+    /// peers have something parked of; and all of the epochs of which it is known that the clock was ahead in them.
     pub(super) fn recall(&mut self, forgotten: &[u64]) -> Result<(), StoreError> {
         let node = self.identity.origin.node;
         let now_ms = self.scene.now_ms;
