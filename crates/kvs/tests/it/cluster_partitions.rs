@@ -6,6 +6,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
+use std::thread;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -34,6 +35,12 @@ fn isolate(network: &Network, index: usize, change: impl Fn(&Network, usize, usi
         change(network, index, other);
         change(network, other, index);
     }
+}
+
+/// Lets the millisecond pass in which something was written: within one, on two nodes that do not hear of each other,
+/// the older node wins and not who wrote last.
+fn later() {
+    thread::sleep(Duration::from_millis(2));
 }
 
 /// What decides between versions: later, then of the older node, then the smaller uuid.
@@ -75,8 +82,10 @@ fn both_sides_of_a_partition_end_with_the_winners_and_nothing_comes_back() {
             clients[0].delete("/kv/gone-left").expect(204);
             clients[1].delete("/kv/gone-right").expect(204);
             clients[0].delete("/kv/gone-then-written").expect(204);
+            later();
             clients[1].put("/kv/gone-then-written", "\"after\"").expect(200);
             clients[1].put("/kv/written-then-gone", "\"in between\"").expect(200);
+            later();
             clients[0].delete("/kv/written-then-gone").expect(204);
             clients[0].put("/kv/expires-left?ttl=2s", "1").expect(201);
             clients[2].put("/kv/expires-right?ttl=2s", "1").expect(201);
