@@ -306,3 +306,82 @@ fn read_note(note: &Bytes) -> Result<Option<Noted>, EndsEarly> {
     };
     Ok(Some((pass, moment_ms, fetched, after, claim)))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{Bootstrap, Step};
+    use kvs_core::log_position::LogPosition;
+    use kvs_core::origin::{Dot, Origin};
+    use kvs_core::vector::Vector;
+    use kvs_protocol::wire::page::PageReply;
+    use kvs_store::clock::Clock;
+    use kvs_store::engine::device::Device;
+    use kvs_store::medium::MemoryMedium;
+    use kvs_store::observer::Silent;
+    use kvs_store::settings::Settings;
+    use kvs_store::store::Store;
+    use std::sync::Arc;
+    use std::time::Duration;
+    use uuid::Uuid;
+
+    const SOURCE: Uuid = Uuid::from_u128(2);
+    const WRITER: Origin = Origin { node: Uuid::from_u128(3), epoch: 4 };
+
+    struct Still;
+
+    impl Clock for Still {
+        fn now_ms(&self) -> u64 {
+            1_800_000_000_000
+        }
+
+        fn monotonic(&self) -> Duration {
+            Duration::ZERO
+        }
+    }
+
+    /// What a source that covers so many writes says before an empty page.
+    fn says(seq: u64, epoch: u64) -> PageReply {
+        PageReply {
+            log_end: LogPosition { epoch, local_seq: 9 },
+            vector: [(WRITER, seq)].into_iter().collect(),
+            keys: 0,
+            last: Vec::new(),
+            records: Vec::new(),
+        }
+    }
+
+    /// What a node holds, and how far it read its source's log, that began from one that said this, page by page.
+    fn begun(pages: [PageReply; 4]) -> (Vector, Option<LogPosition>) {
+        let medium = Box::new(MemoryMedium { device: Device::new() });
+        let clock = Arc::new(Still);
+        let store =
+            Store::open_inline(medium, Settings::default(), clock, Arc::new(Silent), [7; 32]).unwrap();
+        let mut bootstrap = Bootstrap::recall(&store, 0).unwrap().unwrap();
+        bootstrap.choose(SOURCE);
+        let steps = pages.map(|page| bootstrap.take(&store, page, Duration::ZERO).unwrap());
+        assert_eq!(steps, [Step::GoesOn, Step::GoesOn, Step::GoesOn, Step::Done]);
+        (store.vector(), store.standing().cursors.get(&SOURCE).copied())
+    }
+
+    #[test]
+    fn what_the_source_said_before_every_page_is_claimed() {
+        let (vector, read) = begun([says(5, 1), says(6, 1), says(7, 1), says(8, 1)]);
+        assert!(vector.covers(&Dot { origin: WRITER, seq: 5 }));
+        assert!(!vector.covers(&Dot { origin: WRITER, seq: 6 }));
+        assert_eq!(read, Some(LogPosition { epoch: 1, local_seq: 9 }));
+    }
+
+    #[test]
+    fn what_a_source_forgot_on_the_way_is_not_claimed() {
+        // Its directory was put back between two pages, so that the pages after that lack what it had said to have.
+        for went_back in 1..4 {
+            let page = |number: usize| if number < went_back { says(5, 1) } else { says(2, 6) };
+            let (vector, read) = begun([page(0), page(1), page(2), page(3)]);
+            assert_eq!(vector.seq(&WRITER), 2, "before page {went_back}");
+            assert_eq!(read, None, "before page {went_back}");
+        }
+        // It has it again: the page between lacked it all the same.
+        let (vector, _) = begun([says(5, 1), says(2, 6), says(5, 6), says(5, 6)]);
+        assert_eq!(vector.seq(&WRITER), 2);
+    }
+}

@@ -6,6 +6,7 @@ use kvs_core::cursor::Cursor;
 use kvs_protocol::call::Now;
 use kvs_store::commit::mark::Note;
 use kvs_store::error::StoreError;
+use kvs_store::shared::ClockVerdict;
 use kvs_store::store::Store;
 
 use crate::clocks::{Judgement, Watch};
@@ -51,6 +52,39 @@ impl ClockWatch {
         }
     }
 
+    /// By how much the clock was ahead in which epochs, in milliseconds, where that is not what was told last: of those that
+    /// ended when it was set and of the current one. Leads of up to `skew_ms` are none; 0 takes an earlier one back.
+    pub(crate) fn news_of_leads(&mut self, current: u64, skew_ms: u64) -> Vec<(u64, i64)> {
+        let mut news = Vec::new();
+        let Some(offset_ms) = self.offset_ms else { return news };
+        let is_wrong = |lead_ms: i64| lead_ms.unsigned_abs() > skew_ms;
+        let is_solved = self.judgement.verdict == ClockVerdict::Agrees;
+        for ended in &mut self.unsolved {
+            let lead_ms = offset_ms.saturating_sub(ended.set_since_ms);
+            // What peers said while the clock was wrong holds until it agrees with theirs, as theirs may have been wrong.
+            let is_news = is_wrong(lead_ms.saturating_sub(ended.noted_ms));
+            if is_news && (is_solved || lead_ms > 0) {
+                ended.noted_ms = lead_ms;
+                news.push((ended.epoch, lead_ms));
+            }
+        }
+        if is_solved {
+            self.unsolved.clear();
+        }
+        let lead_ms = if offset_ms > 0 && is_wrong(offset_ms) { offset_ms } else { 0 };
+        // One that was found ahead and is not, though it was not set, never was: the others were behind.
+        if is_wrong(self.noted_lead_ms(current).saturating_sub(lead_ms)) {
+            self.noted = Some((current, lead_ms));
+            news.push((current, lead_ms));
+        }
+        news
+    }
+
+    /// What was told last of an epoch that is or was the current one.
+    pub(crate) fn noted_lead_ms(&self, epoch: u64) -> i64 {
+        self.noted.filter(|(noted, _)| *noted == epoch).map_or(0, |(_, lead_ms)| lead_ms)
+    }
+
     /// When it must be judged anew although nothing happens.
     pub(crate) const fn due_at(&self) -> Option<Duration> {
         self.unheard_until
@@ -68,4 +102,84 @@ pub(crate) fn noted_grace_ms(store: &Store) -> Result<u64, StoreError> {
 
 fn noted_ms(store: &Store, note: Note) -> Result<Option<u64>, StoreError> {
     Ok(store.note(note)?.and_then(|bytes| Cursor::new(&bytes).u64().ok()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ClockWatch, Ended};
+    use kvs_protocol::call::Now;
+    use kvs_store::shared::ClockVerdict;
+    use std::time::Duration;
+
+    const SKEW_MS: u64 = 100;
+    const CURRENT: u64 = 7;
+    const EARLIER: u64 = 6;
+
+    fn watch(verdict: ClockVerdict, offset_ms: Option<i64>) -> ClockWatch {
+        let mut watch = ClockWatch::new(Now { monotonic: Duration::ZERO, wall_ms: 1_800_000_000_000 });
+        judge(&mut watch, verdict, offset_ms);
+        watch
+    }
+
+    fn judge(watch: &mut ClockWatch, verdict: ClockVerdict, offset_ms: Option<i64>) {
+        watch.judgement.verdict = verdict;
+        watch.offset_ms = offset_ms;
+    }
+
+    fn news(watch: &mut ClockWatch) -> Vec<(u64, i64)> {
+        watch.news_of_leads(CURRENT, SKEW_MS)
+    }
+
+    #[test]
+    fn a_lead_is_told_once_and_again_when_it_changes() {
+        let mut watch = watch(ClockVerdict::Differs, Some(40_000));
+        assert_eq!(news(&mut watch), [(CURRENT, 40_000)]);
+        assert_eq!(news(&mut watch), []);
+        judge(&mut watch, ClockVerdict::Differs, Some(40_050));
+        assert_eq!(news(&mut watch), []);
+        judge(&mut watch, ClockVerdict::Differs, Some(3_600_000));
+        assert_eq!(news(&mut watch), [(CURRENT, 3_600_000)]);
+    }
+
+    #[test]
+    fn nothing_is_told_of_a_clock_that_nobody_knows_or_that_is_right_enough() {
+        assert_eq!(news(&mut watch(ClockVerdict::Unknown, None)), []);
+        assert_eq!(news(&mut watch(ClockVerdict::Agrees, Some(100))), []);
+        assert_eq!(news(&mut watch(ClockVerdict::Differs, Some(-40_000))), []);
+    }
+
+    #[test]
+    fn a_lead_is_taken_back_when_the_peers_turn_out_to_have_been_behind() {
+        let mut watch = watch(ClockVerdict::Differs, Some(40_000));
+        assert_eq!(news(&mut watch), [(CURRENT, 40_000)]);
+        // This clock was not set, and agrees.
+        judge(&mut watch, ClockVerdict::Agrees, Some(0));
+        assert_eq!(news(&mut watch), [(CURRENT, 0)]);
+        assert_eq!(news(&mut watch), []);
+    }
+
+    #[test]
+    fn the_lead_of_an_epoch_that_ended_is_what_the_clock_was_set_back_by_and_is_still_ahead() {
+        let ended = Ended { epoch: EARLIER, set_since_ms: -40_000, noted_ms: 0 };
+        let mut right = watch(ClockVerdict::Agrees, Some(0));
+        right.unsolved.push(ended);
+        assert_eq!(news(&mut right), [(EARLIER, 40_000)]);
+        assert!(right.unsolved.is_empty());
+        let mut half = watch(ClockVerdict::Differs, Some(5_000));
+        half.unsolved.push(ended);
+        assert_eq!(news(&mut half), [(EARLIER, 45_000), (CURRENT, 5_000)]);
+        assert_eq!(half.unsolved.len(), 1);
+    }
+
+    #[test]
+    fn the_lead_of_an_epoch_that_ended_is_taken_back_only_by_a_clock_that_agrees() {
+        // It was found 40 s ahead and set back; then its peers were set ahead by as much, so that it is behind by that.
+        let mut watch = watch(ClockVerdict::Differs, Some(-40_000));
+        watch.unsolved.push(Ended { epoch: EARLIER, set_since_ms: -40_000, noted_ms: 40_000 });
+        assert_eq!(news(&mut watch), []);
+        // It is set right: in the earlier epoch it was.
+        watch.unsolved[0].set_since_ms = 0;
+        judge(&mut watch, ClockVerdict::Agrees, Some(0));
+        assert_eq!(news(&mut watch), [(EARLIER, 0)]);
+    }
 }

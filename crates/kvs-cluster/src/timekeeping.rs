@@ -87,8 +87,7 @@ impl Replicator {
         if self.clock.unsolved.len() == UNSOLVED_MAX {
             self.clock.unsolved.remove(0);
         }
-        let noted_ms =
-            self.clock.noted.filter(|(epoch, _)| *epoch == ended).map_or(0, |(_, lead_ms)| lead_ms);
+        let noted_ms = self.clock.noted_lead_ms(ended);
         self.clock.unsolved.push(Ended { epoch: ended, set_since_ms: set_by_ms, noted_ms });
         self.clock.offset_ms = self.clock.offset_ms.map(|offset_ms| offset_ms.saturating_add(set_by_ms));
         let marks = vec![Mark::ClockSet(set_by_ms)];
@@ -100,32 +99,8 @@ impl Replicator {
 
     /// Notes by how much the clock is ahead, and was in the epochs that ended when it was set, once that is known.
     fn note_leads(&mut self) {
-        let Some(offset_ms) = self.clock.offset_ms else { return };
-        let skew_ms = self.store.clock_skew_ms_max();
         let current = self.store.identity().origin.epoch;
-        let is_wrong = |lead_ms: i64| lead_ms.unsigned_abs() > skew_ms;
-        let is_solved = self.clock.judgement.verdict == ClockVerdict::Agrees;
-        let mut leads = Vec::new();
-        for ended in &mut self.clock.unsolved {
-            let lead_ms = offset_ms.saturating_sub(ended.set_since_ms);
-            // What peers said while the clock was wrong holds until it agrees with theirs, as theirs may have been wrong.
-            let is_news = is_wrong(lead_ms.saturating_sub(ended.noted_ms));
-            if is_news && (is_solved || lead_ms > 0) {
-                ended.noted_ms = lead_ms;
-                leads.push((ended.epoch, lead_ms));
-            }
-        }
-        if is_solved {
-            self.clock.unsolved.clear();
-        }
-        let lead_ms = if offset_ms > 0 && is_wrong(offset_ms) { offset_ms } else { 0 };
-        let noted_ms =
-            self.clock.noted.filter(|(epoch, _)| *epoch == current).map_or(0, |(_, lead_ms)| lead_ms);
-        // One that was found ahead and is not, though it was not set, never was: the others were behind.
-        if is_wrong(noted_ms.saturating_sub(lead_ms)) {
-            self.clock.noted = Some((current, lead_ms));
-            leads.push((current, lead_ms));
-        }
+        let leads = self.clock.news_of_leads(current, self.store.clock_skew_ms_max());
         if leads.is_empty() {
             return;
         }
