@@ -155,11 +155,28 @@ pub(crate) fn row_key(record: &Record) -> Vec<u8> {
     parked_key(due_ms(record), &record.dot)
 }
 
+/// The key of the row of the other state of a record with a lifetime: a value, and what is left when it has expired, are one
+/// version with one dot, so both can wait at once. They share the row that is found by the key.
+#[must_use]
+pub(crate) fn other_row_key(record: &Record) -> Option<Vec<u8>> {
+    let kind = match record.kind {
+        Kind::Value => Kind::Expired,
+        Kind::Expired => Kind::Value,
+        _ => return None,
+    };
+    let other_ms = due_of(kind, record);
+    (other_ms != due_ms(record)).then(|| parked_key(other_ms, &record.dot))
+}
+
 /// The moment at which a record may be taken at the earliest, ms since 1970: what it is stamped, and of an expired value when it
 /// expired.
 #[must_use]
 pub(crate) fn due_ms(record: &Record) -> u64 {
-    let expired_ms = if record.kind == Kind::Expired { record.expires_at_ms } else { 0 };
+    due_of(record.kind, record)
+}
+
+fn due_of(kind: Kind, record: &Record) -> u64 {
+    let expired_ms = if kind == Kind::Expired { record.expires_at_ms } else { 0 };
     record.version.stamp.ms.max(expired_ms)
 }
 

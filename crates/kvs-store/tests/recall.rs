@@ -4,11 +4,12 @@
 
 mod support;
 
+use kvs_core::log_position::LogPosition;
 use kvs_core::namespace::Namespace;
 use kvs_core::origin::{Dot, Origin, epoch_at};
 use kvs_core::recall::recall_path;
-use kvs_core::record::Kind;
-use kvs_core::record::Record;
+
+use kvs_core::record::{Kind, Record};
 use kvs_core::vector::Vector;
 use kvs_core::version::Rule;
 use kvs_store::commit::mark::Mark;
@@ -106,6 +107,35 @@ fn however_many_records_are_too_far_ahead_all_of_them_wait() {
     }
     assert_eq!(store.standing().parked, 0);
     assert_eq!(value(&store, "k1").as_deref(), Some("1"));
+}
+
+#[test]
+fn a_value_and_what_is_left_of_it_wait_beside_each_other() {
+    let (_device, clock, store) = fresh(settings());
+    let sender = origin().node;
+    let mut lives = record_of(&store, 5, START_MS + HOUR_MS);
+    lives.expires_at_ms = START_MS + 2 * HOUR_MS;
+    let ended = lives.expired();
+    let up_to = |seq: u64| [(origin(), seq)].into_iter().collect::<Vector>();
+    mark(&store, Mark::Raise(up_to(2))).unwrap();
+    // The value comes in a part of its writer's log, where it stands for the numbers since what was received before; what is
+    // left of it comes in a session.
+    let to = LogPosition { epoch: origin().epoch, local_seq: 5 };
+    let (left_out, claim) = (Vector::default(), up_to(5));
+    let part = Mark::Advance { peer: sender, from: None, start_local_seq: 0, to, left_out, claim };
+    store.commit(Transaction { writes: vec![merge("a", lives)], marks: vec![part] }).unwrap();
+    assert_eq!(store.commit(vec![merge("a", ended)]).unwrap(), [Outcome::Parked]);
+    assert_eq!(store.standing().parked, 2);
+    assert_eq!(store.vector_held().seq(&origin()), 2);
+    // The value comes into range, and what is left of it still waits.
+    clock.set_wall(START_MS + HOUR_MS);
+    do_chores(&store, &clock);
+    assert_eq!(value(&store, "a").as_deref(), Some("1"));
+    assert_eq!((store.standing().parked, store.vector_held().seq(&origin())), (1, 2));
+    clock.set_wall(START_MS + 2 * HOUR_MS);
+    do_chores(&store, &clock);
+    assert_eq!(value(&store, "a"), None);
+    assert_eq!((store.standing().parked, store.vector_held().seq(&origin())), (0, 5));
 }
 
 #[test]

@@ -57,12 +57,11 @@ impl Plan<'_> {
                 Ok(Outcome::Taken)
             }
             Reception::Merged => {
-                let row_key = parked::row_key(&incoming);
-                let by_key = parked::by_key_row(key, &incoming.dot);
+                // It may have come into range and not be admitted yet.
+                let waits = self.is_parked(&parked::row_key(&incoming))?.then(|| incoming.clone());
                 let outcome = self.take(key, incoming)?;
-                if self.is_parked(&row_key)? {
-                    // It has come into range and was not admitted yet.
-                    self.unpark(row_key, by_key);
+                if let Some(record) = waits {
+                    self.unpark(key, &record)?;
                 }
                 Ok(outcome)
             }
@@ -72,8 +71,11 @@ impl Plan<'_> {
     /// Lets a record wait.
     pub(super) fn park(&mut self, key: &Key, incoming: &Record) -> Result<Outcome, StoreError> {
         let (row_key, by_key) = (parked::row_key(incoming), parked::by_key_row(key, &incoming.dot));
-        let mut streams = Vec::new();
         let is_new = !self.is_parked(&row_key)?;
+        let mut streams = Vec::new();
+        if !is_new || self.waits_in_another_state(incoming)? {
+            streams = self.streams(&by_key)?;
+        }
         if is_new {
             if self.standing().parked >= PARKED_MAX {
                 return Err(StoreError::TooManyParked);
@@ -82,8 +84,6 @@ impl Plan<'_> {
             let standing = self.standing_mut();
             standing.parked += 1;
             standing.parked_dots.add(&incoming.dot, incoming.version.stamp.ms);
-        } else if self.stream.is_some() {
-            streams = self.streams(&by_key)?;
         }
         let stream = self.stream.map(|sender| {
             let received = self.standing().vector.of_node(sender);
@@ -110,26 +110,33 @@ impl Plan<'_> {
 
     /// Takes the rows of a parked record away. The numbers of what is parked are counted anew when nothing is left, and by
     /// the chore that admits.
-    pub(super) fn unpark(&mut self, row_key: Vec<u8>, by_key: Vec<u8>) {
-        self.set_parked(row_key, None);
-        self.set_parked(by_key, None);
+    pub(super) fn unpark(&mut self, key: &Key, record: &Record) -> Result<(), StoreError> {
+        self.set_parked(parked::row_key(record), None);
+        if !self.waits_in_another_state(record)? {
+            self.set_parked(parked::by_key_row(key, &record.dot), None);
+        }
         let standing = self.standing_mut();
         standing.parked = standing.parked.saturating_sub(1);
         if standing.parked == 0 {
             standing.parked_dots = parked::ParkedDots::default();
         }
+        Ok(())
+    }
+
+    /// Whether what is left of a value waits, too, or the value of which this is left.
+    fn waits_in_another_state(&self, record: &Record) -> Result<bool, StoreError> {
+        parked::other_row_key(record).map_or(Ok(false), |row_key| self.is_parked(&row_key))
     }
 
     /// Takes a parked record away that was recalled. What it stood for in the log that brought it was never received, so that
     /// log is read again from where it was before.
-    pub(super) fn unpark_void(&mut self, row_key: Vec<u8>, by_key: Vec<u8>) -> Result<(), StoreError> {
-        for Stream { sender, received } in self.streams(&by_key)? {
+    pub(super) fn unpark_void(&mut self, key: &Key, record: &Record) -> Result<(), StoreError> {
+        for Stream { sender, received } in self.streams(&parked::by_key_row(key, &record.dot))? {
             let standing = self.standing_mut();
             standing.vector.lower(sender, &received);
             standing.cursors.remove(&sender);
         }
-        self.unpark(row_key, by_key);
-        Ok(())
+        self.unpark(key, record)
     }
 
     pub(super) fn is_parked(&self, row_key: &[u8]) -> Result<bool, StoreError> {

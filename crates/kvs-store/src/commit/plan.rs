@@ -27,7 +27,6 @@ use crate::error::StoreError;
 use crate::keys::record_key;
 use crate::node::{self, Counters, Identity};
 use crate::observer::{Act, Deed, Key, Resolution};
-use crate::parked;
 use crate::row::Row;
 use crate::standing::Standing;
 use crate::table::Table;
@@ -323,12 +322,11 @@ impl<'a> Plan<'a> {
             Change::Merge(record) => self.receive(&key, *record)?,
             Change::Drop(version) => self.drop_version(&key, version),
             Change::Admit(record) => {
-                let (row_key, by_key) = (parked::row_key(&record), parked::by_key_row(&key, &record.dot));
                 if self.recalls().is_void(&record) {
                     return self.keep_void(&key, *record);
                 }
-                self.take(&key, *record)?;
-                self.unpark(row_key, by_key);
+                self.take(&key, (*record).clone())?;
+                self.unpark(&key, &record)?;
                 Outcome::Taken
             }
             Change::Expire => self.expire(&key)?,

@@ -284,9 +284,8 @@ impl Plan<'_> {
 
     /// Keeps a void record of a peer's in the key's history, and the key from being taken for one of which nothing ever was.
     pub(super) fn keep_void(&mut self, key: &Key, void: Record) -> Result<Outcome, StoreError> {
-        let (row_key, by_key) = (parked::row_key(&void), parked::by_key_row(key, &void.dot));
-        if self.is_parked(&row_key)? {
-            self.unpark_void(row_key, by_key)?;
+        if self.is_parked(&parked::row_key(&void))? {
+            self.unpark_void(key, &void)?;
         }
         if self.slot(key).is_some() {
             // The same one may come again and again: it must not push others out.
