@@ -123,7 +123,7 @@ pub const KEYS: &[Key] = &[
 
     key(LIFE, "default_ttl", "\"0\"", Kind::Ttl, "Life of a value whose writer names none; \"0\" is for ever."),
     key(LIFE, "revision_history_enabled", "true", Kind::Switch, "Keep the versions that were overwritten."),
-    key(LIFE, "revision_limit", "10", whole(0, 10_000, "versions"), "How many of them each key keeps."),
+    key(LIFE, "revision_limit", "10", whole(0, 10_000, "versions"), "How many of them each key keeps; up to 16 while clocks differ."),
 
     key(ACCESS, "auth_enabled", "true", Kind::Switch, "Ask for a token and check rights."),
     key(ACCESS, "allow_anonymous_read", "false", Kind::Switch, "Let callers without a token read."),
