@@ -7,8 +7,9 @@
 //!   asked calls the old one's address first, and refuses the newcomer only if the old process answers with its own
 //!   nonce. A restart is never held up: its own address cannot be held by another process, and a dead address refuses.
 //! - Of two processes that meet face to face, the one that runs for a shorter time.
-//! - Of two names that meet in the lists (two partitions healed), the node that joined later, after it has called the
-//!   elder itself.
+//! - Of two processes with one name, the one that runs for a shorter time: a process has one name for as long as it runs, so
+//!   who holds a name and lives keeps it, whoever joined first. Those that meet in the lists (two partitions healed) call each
+//!   other before one of them stops. Where both began at the same time, the node that joined later is the newcomer.
 //! - A generation that is not greater than the one known belongs to a copied or restored directory. If the process that had
 //!   the greater one does not answer, the directory was put back: the newcomer goes on with a greater one still, at its first
 //!   attempt as at every later one. What it writes has numbers of its own, so nothing more is asked of it.
@@ -31,12 +32,36 @@ use crate::membership::record::{Record, Row, Standing};
 use crate::membership::settings::{ADMISSION_PAUSE, EXCHANGE_TIMEOUT, VERIFY_TIMEOUT};
 use crate::membership::swim::{Alarm, Purpose, Swim};
 
+/// Two processes that began within this time began together, as far as anybody can tell over a network.
+const TOGETHER_MS: u64 = 2_000;
+
 /// What is to be done with a node that makes itself known.
 enum Verdict {
     Welcome,
-    /// These hold its identity or its name, if they still live.
-    Ask(Vec<Uuid>),
+    /// These hold its identity or its name, if they still live. As they are known now: while one is asked, the newcomer may
+    /// become known in its place, and must not be asked whether it is its own copy.
+    Ask(Vec<Record>),
     Refuse(Answer),
+}
+
+/// A living process that has a name.
+struct Claimant<'a> {
+    record: &'a Record,
+    uptime_ms: u64,
+}
+
+impl<'a> Claimant<'a> {
+    const fn of(exchange: &'a Exchange) -> Self {
+        Self { record: &exchange.own.record, uptime_ms: exchange.uptime_ms }
+    }
+
+    /// Whether the name stays with this one: it is the one that has run longer, or the elder where that cannot be told.
+    fn keeps_name_from(&self, other: &Self) -> bool {
+        if self.uptime_ms.abs_diff(other.uptime_ms) > TOGETHER_MS {
+            return self.uptime_ms > other.uptime_ms;
+        }
+        self.record.seniority() < other.record.seniority()
+    }
 }
 
 impl Swim {
@@ -64,11 +89,12 @@ impl Swim {
             let held = &peer.record;
             is_known = held.nonce == record.nonce && held.node_id == record.node_id;
             if held.nonce != record.nonce && !held.has_left && held.address != record.address {
-                olds.push(record.node);
+                olds.push(held.clone());
             }
         }
         if !is_known && !record.node_id.is_empty() {
-            if record.node_id == self.own.node_id && self.own.seniority() < record.seniority() {
+            let own = Claimant { record: &self.own, uptime_ms: self.uptime_ms() };
+            if record.node_id == self.own.node_id && own.keeps_name_from(&Claimant::of(exchange)) {
                 return Verdict::Refuse(Answer::Stop(name_is_taken(record, &self.own)));
             }
             let namesakes = self.registry.peers().filter(|peer| {
@@ -79,9 +105,8 @@ impl Swim {
                     && !held.has_left
                     // Its address is the newcomer's now: it cannot be there any more.
                     && held.address != record.address
-                    && held.seniority() < record.seniority()
             });
-            olds.extend(namesakes.map(|peer| peer.record.node));
+            olds.extend(namesakes.map(|peer| peer.record.clone()));
         }
         if !olds.is_empty() {
             return Verdict::Ask(olds);
@@ -133,12 +158,11 @@ impl Swim {
     }
 
     /// Asks the first of those that may hold the newcomer's identity or name whether it lives.
-    fn verify(&mut self, reply_to: u64, asks_admission: bool, exchange: Exchange, mut olds: Vec<Uuid>) {
+    fn verify(&mut self, reply_to: u64, asks_admission: bool, exchange: Exchange, mut olds: Vec<Record>) {
         if !self.may_call() {
             return self.respond(reply_to, Answer::Later.encode());
         }
-        let old = olds.pop().and_then(|old| self.registry.peer(&old)).map(|peer| peer.record.clone());
-        let Some(old) = old else {
+        let Some(old) = olds.pop() else {
             match self.known_generation(&exchange.own.record) {
                 Some(generation) => self.respond(reply_to, Answer::Behind { generation }.encode()),
                 None => self.answer_exchange(reply_to, asks_admission, exchange),
@@ -147,15 +171,15 @@ impl Swim {
         };
         let own = self.own_exchange(Carried::Hash);
         let body = Ask::Exchange { asks_admission: false, exchange: own }.encode();
+        let place = (Some(old.node), old.address.clone());
         let purpose = Purpose::Verify {
             reply_to,
             asks_admission,
             exchange: Box::new(exchange),
-            old: old.node,
-            nonce: old.nonce,
+            old: Box::new(old),
             rest: olds,
         };
-        self.call((Some(old.node), old.address), CallKind::Members, body, VERIFY_TIMEOUT, purpose);
+        self.call(place, CallKind::Members, body, VERIFY_TIMEOUT, purpose);
     }
 
     /// Whether the old process answered for itself; if not, the newcomer goes on.
@@ -164,7 +188,7 @@ impl Swim {
         reply_to: u64,
         asks_admission: bool,
         newcomer: Exchange,
-        (old, nonce, rest): (Uuid, u64, Vec<Uuid>),
+        (old, rest): (&Record, Vec<Record>),
         result: Result<Bytes, CallFailure>,
     ) {
         if !self.is_running() {
@@ -172,17 +196,22 @@ impl Swim {
         }
         let answer = result.ok().and_then(|body| Answer::decode(&body).ok());
         if let Some(Answer::Exchanged { exchange, .. }) = answer
-            && exchange.own.record.node == old
-            && exchange.own.record.nonce == nonce
+            && exchange.own.record.node == old.node
+            && exchange.own.record.nonce == old.nonce
         {
-            self.registry.seen(&old, Duration::ZERO, self.now);
-            let record = &newcomer.own.record;
-            let reason = if record.node == old {
-                identity_is_taken(&exchange.own.record)
-            } else {
-                name_is_taken(record, &exchange.own.record)
-            };
-            return self.respond(reply_to, Answer::Stop(reason).encode());
+            self.registry.seen(&old.node, Duration::ZERO, self.now);
+            let (record, theirs) = (&newcomer.own.record, &exchange.own.record);
+            if record.node == old.node {
+                let reason = identity_is_taken(theirs);
+                return self.respond(reply_to, Answer::Stop(reason).encode());
+            }
+            // It may have been renamed since.
+            if theirs.node_id == record.node_id
+                && Claimant::of(&exchange).keeps_name_from(&Claimant::of(&newcomer))
+            {
+                let reason = name_is_taken(record, theirs);
+                return self.respond(reply_to, Answer::Stop(reason).encode());
+            }
         }
         self.verify(reply_to, asks_admission, newcomer, rest);
     }
@@ -198,22 +227,22 @@ impl Swim {
         })
     }
 
-    /// Looks whether an elder member in the list has this node's name; it is called before anything follows.
+    /// Looks whether another member in the list has this node's name; it is called before anything follows.
     pub(crate) fn check_own_name(&mut self) {
         if self.own.node_id.is_empty() || !self.is_running() {
             return;
         }
-        let elder = self.registry.active().find(|peer| {
-            peer.record.node_id == self.own.node_id && peer.record.seniority() < self.own.seniority()
-        });
-        if let Some(node) = elder.map(|peer| peer.record.node) {
+        let namesake = self.registry.active().find(|peer| peer.record.node_id == self.own.node_id);
+        if let Some(node) = namesake.map(|peer| peer.record.node) {
             self.exchange(Target::Node(node), Reason::OwnName, Carried::Hash);
         }
     }
 
-    pub(crate) fn stop_for_name(&mut self, elder: &Record) {
-        if elder.seniority() < self.own.seniority() {
-            self.stop(Effect::Stop { reason: name_is_taken(&self.own, elder) });
+    /// A member of this node's name has answered.
+    pub(crate) fn meet_own_name(&mut self, theirs: &Exchange) {
+        let own = Claimant { record: &self.own, uptime_ms: self.uptime_ms() };
+        if Claimant::of(theirs).keeps_name_from(&own) {
+            self.stop(Effect::Stop { reason: name_is_taken(&self.own, &theirs.own.record) });
         }
     }
 

@@ -103,6 +103,17 @@ pub enum Effect {
     },
 }
 
+/// An address that this node tries until it answers: a seed, or one that an operator named.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SeedReport {
+    /// `host:port`.
+    pub address: String,
+    /// Whether it is this node's own, or that of a member that lives.
+    pub is_reached: bool,
+    /// Why the last attempt failed; `None` before the first and after one that did not.
+    pub failure: Option<String>,
+}
+
 /// Who is in the cluster.
 pub trait Membership {
     /// Takes an event in; answers what is to be done, in this order.
@@ -113,6 +124,9 @@ pub trait Membership {
 
     /// Everyone known, this node first, forgotten ones included; as of the last event.
     fn members(&self) -> Vec<Member>;
+
+    /// The addresses that this node tries until they answer, those of its settings first; as of the last event.
+    fn seeds(&self) -> Vec<SeedReport>;
 
     /// What users are shown: members heard of in the last ten minutes, this node included.
     fn visible_members(&self, now: Now) -> Vec<Member>;

@@ -39,7 +39,7 @@ impl Swim {
     /// This node's side of an exchange.
     pub(crate) fn own_exchange(&self, carried: Carried) -> Exchange {
         Exchange {
-            uptime_ms: u64::try_from(self.uptime().as_millis()).unwrap_or(u64::MAX),
+            uptime_ms: self.uptime_ms(),
             hash: self.registry.hash(&self.own_row()),
             own: self.own_row(),
             list: (carried == Carried::List).then(|| self.registry.rows(self.now)),
@@ -280,7 +280,7 @@ impl Swim {
             // What was not told is found by the next probe's hash.
             self.calm = self.calm.saturating_add(1);
         }
-        self.seed_came_out(target, SeedOutcome::Failed, None);
+        self.seed_failed(target, failure.to_string());
         self.consider_founding();
         match (target, reason) {
             (Target::Node(node), Reason::Reconnect) => self.on_reconnected(node, failure),
@@ -307,7 +307,7 @@ impl Swim {
                     if is_admitted { SeedOutcome::Member } else { SeedOutcome::Waits { is_settled } };
                 self.seed_came_out(target, outcome, Some(node));
                 if reason == Reason::OwnName && record.node_id == self.own.node_id {
-                    self.stop_for_name(&exchange.own.record.clone());
+                    self.meet_own_name(&exchange);
                     return;
                 }
                 if self.is_doubtful(&exchange.own) {
@@ -322,10 +322,10 @@ impl Swim {
             Answer::Stop(reason) => self.stop(Effect::Stop { reason }),
             Answer::Forgotten { teller, weight } => self.told_forgotten(teller, &weight),
             Answer::Yourself => self.seed_came_out(target, SeedOutcome::Itself, None),
-            Answer::Later => self.seed_came_out(target, SeedOutcome::Failed, None),
+            Answer::Later => self.seed_failed(target, "it cannot take anybody in at the moment".to_owned()),
             Answer::Behind { generation } => {
                 self.go_on_from(generation);
-                self.seed_came_out(target, SeedOutcome::Failed, None);
+                self.seed_failed(target, "it knows later starts of this node".to_owned());
             }
             Answer::Checked(_) => {}
         }

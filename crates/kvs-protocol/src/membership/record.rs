@@ -59,6 +59,11 @@ impl Record {
         (self.generation, self.revision, self.nonce)
     }
 
+    /// Its name and address: what an operator knows it by.
+    pub(crate) fn place(&self) -> (&str, &str) {
+        (&self.node_id, &self.address)
+    }
+
     /// When it joined; nodes that joined together are ordered by uuid, so one of two is always the newcomer.
     pub(crate) const fn seniority(&self) -> (u64, Uuid) {
         (self.joined_ms, self.node)

@@ -9,10 +9,12 @@ use kvs_core::version::JOINED_YOUNGEST_MS;
 use rand::RngExt;
 use uuid::Uuid;
 
+use crate::membership::contract::SeedReport;
 use crate::membership::errand::{Carried, Reason, Target};
 use crate::membership::seed::{Attempt, Seed, SeedOutcome};
 use crate::membership::settings::{
-    FOUNDING_PAUSE, REPROBE_EACH, REPROBE_FIRST, REPROBE_MAX, REPROBE_STARTING, REPROBES_MAX, STARTING,
+    FOUNDING_PAUSE, REPROBE_EACH, REPROBE_FIRST, REPROBE_MAX, REPROBE_STARTING, REPROBES_MAX, SEEDS_MAX,
+    STARTING,
 };
 use crate::membership::swim::Swim;
 
@@ -22,11 +24,8 @@ impl Swim {
         if !self.is_running() {
             return Vec::new();
         }
-        let is_active = |node: &Uuid| self.registry.peer(node).is_some_and(|peer| peer.is_active());
         let seeds = self.seeds.iter().enumerate().filter(|(_, seed)| {
-            let is_alive = seed.node.as_ref().is_some_and(is_active)
-                || self.registry.active().any(|peer| peer.record.address == seed.address);
-            seed.outcome != SeedOutcome::Itself && !(is_alive && self.is_admitted())
+            seed.outcome != SeedOutcome::Itself && !(self.is_admitted() && self.is_alive_at(seed))
         });
         // An address that somebody alive has taken over does not lead to the dead one any more.
         let is_taken = |address: &str| {
@@ -99,10 +98,55 @@ impl Swim {
         if let Some(seed) = self.seeds.get_mut(place) {
             seed.outcome = outcome;
             seed.node = node.or(seed.node);
+            seed.failure = None;
         }
         if outcome == SeedOutcome::Itself {
             self.attempts.remove(&target);
         }
+    }
+
+    /// An attempt at a seed brought nothing, for this reason.
+    pub(crate) fn seed_failed(&mut self, target: Target, reason: String) {
+        self.seed_came_out(target, SeedOutcome::Failed, None);
+        let Target::Seed(place) = target else { return };
+        if let Some(seed) = self.seeds.get_mut(place) {
+            seed.failure = Some(reason);
+        }
+    }
+
+    /// Tries an address at once and until it answers, as if it had been a seed from the start.
+    pub(crate) fn join(&mut self, address: String) {
+        let known = self.seeds.iter().position(|seed| seed.address == address);
+        let place = known.unwrap_or(self.seeds.len());
+        if known.is_none() {
+            if self.seeds.len() >= SEEDS_MAX {
+                tracing::warn!(address, "too many addresses are tried already; this one is not");
+                return;
+            }
+            self.seeds.push(Seed::new(address, &self.own.address));
+        }
+        self.refresh_attempts();
+        if let Some(attempt) = self.attempts.get_mut(&Target::Seed(place)) {
+            attempt.next = self.now.monotonic;
+            attempt.pause = REPROBE_FIRST;
+        }
+    }
+
+    /// The seeds and what came of them.
+    pub(crate) fn seed_reports(&self) -> Vec<SeedReport> {
+        let report = |seed: &Seed| SeedReport {
+            address: seed.address.clone(),
+            is_reached: seed.outcome == SeedOutcome::Itself || self.is_alive_at(seed),
+            failure: seed.failure.clone(),
+        };
+        self.seeds.iter().map(report).collect()
+    }
+
+    /// Whether somebody that lives answers at a seed's address.
+    fn is_alive_at(&self, seed: &Seed) -> bool {
+        let is_active = |node: &Uuid| self.registry.peer(node).is_some_and(|peer| peer.is_active());
+        seed.node.as_ref().is_some_and(is_active)
+            || self.registry.active().any(|peer| peer.record.address == seed.address)
     }
 
     /// Whether every seed answered, none of them as a member.

@@ -25,12 +25,14 @@ pub(crate) struct Seed {
     pub(crate) address: String,
     pub(crate) node: Option<Uuid>,
     pub(crate) outcome: SeedOutcome,
+    /// Why the last attempt failed.
+    pub(crate) failure: Option<String>,
 }
 
 impl Seed {
     pub(crate) fn new(address: String, own: &str) -> Self {
         let outcome = if address == own { SeedOutcome::Itself } else { SeedOutcome::Unasked };
-        Self { address, node: None, outcome }
+        Self { address, node: None, outcome, failure: None }
     }
 }
 

@@ -8,7 +8,7 @@
 //! **Invariant:** every request is answered exactly once; after [`Effect::Stop`] or [`Effect::Forgotten`] nothing is
 //! called or decided any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
 use crate::call::{CallFailure, CallId, CallKind, Now};
-use crate::membership::contract::{Effect, Event, Membership};
+use crate::membership::contract::{Effect, Event, Membership, SeedReport};
 use crate::membership::detector_config::detector_config;
 use crate::membership::errand::{Carried, Reason, Target};
 use crate::membership::frame::FrameCodec;
@@ -34,7 +34,7 @@ use crate::membership::schedule::Schedule;
 use crate::membership::seed::{Attempt, Seed};
 use crate::membership::settings::{
     ADMISSION_PAUSE, AGE_PERIOD, CALLS_MAX, FORGET_UPTIME_MIN, HIDDEN_AFTER, MembershipSettings,
-    PERSIST_PAUSE, RUMOR_PAUSE_MS, SEEDS_MAX, STALL,
+    PERSIST_PAUSE, RUMOR_PAUSE_MS, STALL,
 };
 use crate::membership::view::{member, own_member, status};
 
@@ -71,9 +71,9 @@ pub(crate) enum Purpose {
         reply_to: u64,
         asks_admission: bool,
         exchange: Box<Exchange>,
-        old: Uuid,
-        nonce: u64,
-        rest: Vec<Uuid>,
+        /// The one that is asked, as it was known when the newcomer was judged.
+        old: Box<Record>,
+        rest: Vec<Record>,
     },
     /// A third node is asked whether a member refuses.
     AskThird { node: Uuid, third: Uuid },
@@ -180,6 +180,10 @@ impl Swim {
     /// How long this process takes part.
     pub(crate) const fn uptime(&self) -> Duration {
         self.now.monotonic.saturating_sub(self.started)
+    }
+
+    pub(crate) fn uptime_ms(&self) -> u64 {
+        u64::try_from(self.uptime().as_millis()).unwrap_or(u64::MAX)
     }
 
     pub(crate) const fn is_admitted(&self) -> bool {
@@ -369,6 +373,7 @@ impl Swim {
                 self.forget(node);
             }
         }
+        self.retire_replaced();
         let statuses: Vec<Status> = self.registry.peers().map(|peer| status(peer, self.now)).collect();
         if statuses != self.statuses {
             self.statuses = statuses;
@@ -376,10 +381,18 @@ impl Swim {
         }
     }
 
-    /// Tries an address for ever, as if it had been a seed from the start.
-    fn add_seed(&mut self, address: String) {
-        if self.seeds.len() < SEEDS_MAX && !self.seeds.iter().any(|seed| seed.address == address) {
-            self.seeds.push(Seed::new(address, &self.own.address));
+    /// Forgets identities whose name and address another one that lives has: their directories were replaced.
+    fn retire_replaced(&mut self) {
+        let lives = self.registry.active().filter(|peer| peer.standing == Standing::Alive);
+        let held: BTreeSet<(&str, &str)> =
+            lives.map(|peer| &peer.record).chain([&self.own]).map(Record::place).collect();
+        let is_replaced =
+            |peer: &&Peer| !peer.is_active() && !peer.is_forgotten && held.contains(&peer.record.place());
+        let replaced: Vec<Uuid> =
+            self.registry.peers().filter(is_replaced).map(|peer| peer.record.node).collect();
+        for node in replaced {
+            tracing::warn!(%node, "another node has taken this one's name and address: it is forgotten");
+            self.forget(node);
         }
     }
 
@@ -401,8 +414,8 @@ impl Swim {
             Purpose::Exchange { target, reason, carried } => {
                 self.on_exchange_reply(target, reason, carried, result);
             }
-            Purpose::Verify { reply_to, asks_admission, exchange, old, nonce, rest } => {
-                self.on_verified(reply_to, asks_admission, *exchange, (old, nonce, rest), result);
+            Purpose::Verify { reply_to, asks_admission, exchange, old, rest } => {
+                self.on_verified(reply_to, asks_admission, *exchange, (&old, rest), result);
             }
             Purpose::AskThird { node, third } => self.on_third_answer(node, third, result),
             Purpose::Telling => {}
@@ -455,7 +468,7 @@ impl Membership for Swim {
                 }
             }
             Event::Forget(node) => self.forget(node),
-            Event::Join(address) => self.add_seed(address),
+            Event::Join(address) => self.join(address),
         }
         if self.phase != Phase::Created && self.phase != Phase::Stopped {
             self.take_stock();
@@ -475,6 +488,10 @@ impl Membership for Swim {
         std::iter::once(own_member(&self.own, self.now))
             .chain(self.registry.peers().map(|peer| member(peer, self.now)))
             .collect()
+    }
+
+    fn seeds(&self) -> Vec<SeedReport> {
+        self.seed_reports()
     }
 
     fn visible_members(&self, now: Now) -> Vec<Member> {
