@@ -15,7 +15,7 @@ pub trait Disks {
     /// down has parked is not known, and taken to be such a version.
     fn is_parked(&self, place: usize, key: &Key, ms: u64) -> bool;
 
-    /// Whether a machine that runs has this very version parked.
+    /// Whether a machine has this very version parked, be it running or not.
     fn has_parked(&self, place: usize, key: &Key, held: &Held) -> bool;
 
     /// Whether a machine that runs knows of a recall that makes this version void.
@@ -40,9 +40,15 @@ impl Disks for Stores<'_> {
     }
 
     fn has_parked(&self, place: usize, key: &Key, held: &Held) -> bool {
-        self.parked(place).is_some_and(|parked| {
-            parked.get(key).is_some_and(|versions| versions.iter().any(|version| version.dot == held.dot))
-        })
+        match self.parked(place) {
+            Some(parked) => {
+                parked.get(key).is_some_and(|versions| versions.iter().any(|version| version.dot == held.dot))
+            }
+            None => {
+                let rows = self.0.get(place).map(|node| parked::on_disk(&node.device)).unwrap_or_default();
+                rows.iter().any(|(_, dot)| *dot == held.dot)
+            }
+        }
     }
 
     fn is_void(&self, place: usize, key: &Key, held: &Held) -> bool {
