@@ -21,7 +21,7 @@ use kvs_store::shared::ClockVerdict;
 use kvs_store::store::Store;
 use uuid::Uuid;
 
-use support::{START_MS, do_chores, fresh, merge, path, put, put_for, settings, value};
+use support::{START_MS, delete, do_chores, fresh, merge, path, put, put_for, settings, value};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -249,6 +249,28 @@ fn what_expired_and_is_taken_back_leaves_a_delete_behind() {
     assert_eq!(value(&store, "b").as_deref(), Some("3"));
     let anew = store.read(Namespace::Data, &path("b")).unwrap().unwrap();
     assert_eq!(anew.expires_at_ms, START_MS + 5_400_000);
+}
+
+#[test]
+fn what_was_written_while_the_clock_stood_in_1970_is_not_dated_back_to_it() {
+    let (_device, clock, store) = fresh(Settings { revision_limit: 0, ..settings() });
+    let (year, decades) = (365 * 24 * HOUR, 57 * 365 * 24 * HOUR);
+    set_clock(&store, &clock, year);
+    store.commit(vec![put("a", "1")]).unwrap();
+    clock.advance_wall(20_000);
+    // The battery is empty: what is stamped is stamped over what was ahead.
+    set_clock(&store, &clock, -year - decades);
+    store.commit(vec![delete("a")]).unwrap();
+    set_clock(&store, &clock, decades);
+    // By how much the clock was wrong the process did not live to hear.
+    store.set_clock_verdict(ClockVerdict::Agrees);
+    mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
+    do_chores(&store, &clock);
+    assert!(rules(&store, "a").contains(&Rule::Recalled));
+    // Another node has what the delete was written over, before all that.
+    let before = record_of(&store, 1, START_MS + 1_000);
+    store.commit(vec![merge("a", before)]).unwrap();
+    assert_eq!(value(&store, "a"), None);
 }
 
 #[test]

@@ -21,6 +21,7 @@ use crate::commit::write::Outcome;
 use crate::compression::Content;
 use crate::epoch_start::EpochStart;
 use crate::error::StoreError;
+use crate::limits::CLOCK_EARLIEST_MS;
 use crate::observer::Key;
 use crate::parked;
 use crate::row::RevisionRow;
@@ -241,7 +242,8 @@ impl Plan<'_> {
             return Stamp::over(stamp.ms, Some(stamp)).unwrap_or(stamp);
         }
         let mut epochs = self.standing().epochs.iter();
-        let is_told = |start: &&EpochStart| start.lead_ms > 0 || start.ended_ms > 0;
+        // A clock that was never set says nothing of when an epoch ended.
+        let is_told = |start: &&EpochStart| start.lead_ms > 0 || start.ended_ms >= CLOCK_EARLIEST_MS;
         let epoch = epochs.find(|start| start.epoch == void.dot.origin.epoch).filter(is_told);
         let written_ms = epoch.map_or(now_ms, |EpochStart { lead_ms, ended_ms, .. }| {
             // A stamp over another one may be further ahead than the clock was, and one from between the setting of the clock
