@@ -21,11 +21,25 @@ pub(crate) struct ClockWatch {
     pub(crate) unheard_until: Option<Duration>,
     /// By how much it is ahead of the right time, in milliseconds; `None` while nobody knows.
     pub(crate) offset_ms: Option<i64>,
+    /// By how much it was and is ahead in the epochs of this node.
+    pub(crate) leads: Leads,
+    pub(crate) recall_at: Duration,
+}
+
+/// What was noted of leads, and of which epochs they are not known yet.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Leads {
     /// Epochs that ended in this process as the clock was set, and the clock has not agreed with the peers' since.
     pub(crate) unsolved: Vec<Ended>,
     /// What was noted last of the current epoch: by how much the clock is ahead in it.
-    pub(crate) noted: Option<(u64, i64)>,
-    pub(crate) recall_at: Duration,
+    noted: Option<(u64, i64)>,
+}
+
+impl Leads {
+    /// What was noted last of an epoch that is or was the current one.
+    pub(crate) fn noted_ms(&self, epoch: u64) -> i64 {
+        self.noted.filter(|(noted, _)| *noted == epoch).map_or(0, |(_, lead_ms)| lead_ms)
+    }
 }
 
 /// An epoch that ended as the clock was set.
@@ -46,8 +60,7 @@ impl ClockWatch {
             watch: Watch::new(now),
             unheard_until: Some(now.monotonic.saturating_add(UNHEARD_PATIENCE)),
             offset_ms: None,
-            unsolved: Vec::new(),
-            noted: None,
+            leads: Leads { unsolved: Vec::new(), noted: None },
             recall_at: Duration::ZERO,
         }
     }
@@ -59,7 +72,7 @@ impl ClockWatch {
         let Some(offset_ms) = self.offset_ms else { return news };
         let is_wrong = |lead_ms: i64| lead_ms.unsigned_abs() > skew_ms;
         let is_solved = self.judgement.verdict == ClockVerdict::Agrees;
-        for ended in &mut self.unsolved {
+        for ended in &mut self.leads.unsolved {
             let lead_ms = offset_ms.saturating_sub(ended.set_since_ms);
             // What peers said while the clock was wrong holds until it agrees with theirs, as theirs may have been wrong.
             let is_news = is_wrong(lead_ms.saturating_sub(ended.noted_ms));
@@ -69,20 +82,15 @@ impl ClockWatch {
             }
         }
         if is_solved {
-            self.unsolved.clear();
+            self.leads.unsolved.clear();
         }
         let lead_ms = if offset_ms > 0 && is_wrong(offset_ms) { offset_ms } else { 0 };
         // One that was found ahead and is not, though it was not set, never was: the others were behind.
-        if is_wrong(self.noted_lead_ms(current).saturating_sub(lead_ms)) {
-            self.noted = Some((current, lead_ms));
+        if is_wrong(self.leads.noted_ms(current).saturating_sub(lead_ms)) {
+            self.leads.noted = Some((current, lead_ms));
             news.push((current, lead_ms));
         }
         news
-    }
-
-    /// What was told last of an epoch that is or was the current one.
-    pub(crate) fn noted_lead_ms(&self, epoch: u64) -> i64 {
-        self.noted.filter(|(noted, _)| *noted == epoch).map_or(0, |(_, lead_ms)| lead_ms)
     }
 
     /// When it must be judged anew although nothing happens.
@@ -138,6 +146,10 @@ mod tests {
         judge(&mut watch, ClockVerdict::Differs, Some(40_050));
         assert_eq!(news(&mut watch), []);
         judge(&mut watch, ClockVerdict::Differs, Some(3_600_000));
+        let before = watch.leads.clone();
+        assert_eq!(news(&mut watch), [(CURRENT, 3_600_000)]);
+        // The disk was full.
+        watch.leads = before;
         assert_eq!(news(&mut watch), [(CURRENT, 3_600_000)]);
     }
 
@@ -162,23 +174,23 @@ mod tests {
     fn the_lead_of_an_epoch_that_ended_is_what_the_clock_was_set_back_by_and_is_still_ahead() {
         let ended = Ended { epoch: EARLIER, set_since_ms: -40_000, noted_ms: 0 };
         let mut right = watch(ClockVerdict::Agrees, Some(0));
-        right.unsolved.push(ended);
+        right.leads.unsolved.push(ended);
         assert_eq!(news(&mut right), [(EARLIER, 40_000)]);
-        assert!(right.unsolved.is_empty());
+        assert!(right.leads.unsolved.is_empty());
         let mut half = watch(ClockVerdict::Differs, Some(5_000));
-        half.unsolved.push(ended);
+        half.leads.unsolved.push(ended);
         assert_eq!(news(&mut half), [(EARLIER, 45_000), (CURRENT, 5_000)]);
-        assert_eq!(half.unsolved.len(), 1);
+        assert_eq!(half.leads.unsolved.len(), 1);
     }
 
     #[test]
     fn the_lead_of_an_epoch_that_ended_is_taken_back_only_by_a_clock_that_agrees() {
         // It was found 40 s ahead and set back; then its peers were set ahead by as much, so that it is behind by that.
         let mut watch = watch(ClockVerdict::Differs, Some(-40_000));
-        watch.unsolved.push(Ended { epoch: EARLIER, set_since_ms: -40_000, noted_ms: 40_000 });
+        watch.leads.unsolved.push(Ended { epoch: EARLIER, set_since_ms: -40_000, noted_ms: 40_000 });
         assert_eq!(news(&mut watch), []);
         // It is set right: in the earlier epoch it was.
-        watch.unsolved[0].set_since_ms = 0;
+        watch.leads.unsolved[0].set_since_ms = 0;
         judge(&mut watch, ClockVerdict::Agrees, Some(0));
         assert_eq!(news(&mut watch), [(EARLIER, 0)]);
     }

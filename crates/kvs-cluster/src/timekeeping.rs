@@ -81,18 +81,19 @@ impl Replicator {
     /// stamped right as soon as that is known.
     fn end_epoch_by_clock(&mut self, set_by_ms: i64) {
         let ended = self.store.identity().origin.epoch;
-        for Ended { set_since_ms, .. } in &mut self.clock.unsolved {
+        let unsolved = &mut self.clock.leads.unsolved;
+        for Ended { set_since_ms, .. } in unsolved.iter_mut() {
             *set_since_ms = set_since_ms.saturating_add(set_by_ms);
         }
-        if self.clock.unsolved.len() == UNSOLVED_MAX {
-            self.clock.unsolved.remove(0);
+        if unsolved.len() == UNSOLVED_MAX {
+            unsolved.remove(0);
         }
-        let noted_ms = self.clock.noted_lead_ms(ended);
-        self.clock.unsolved.push(Ended { epoch: ended, set_since_ms: set_by_ms, noted_ms });
+        let noted_ms = self.clock.leads.noted_ms(ended);
+        self.clock.leads.unsolved.push(Ended { epoch: ended, set_since_ms: set_by_ms, noted_ms });
         self.clock.offset_ms = self.clock.offset_ms.map(|offset_ms| offset_ms.saturating_add(set_by_ms));
         let marks = vec![Mark::ClockSet(set_by_ms)];
         if let Err(error) = self.store.commit(Transaction { writes: Vec::new(), marks }) {
-            tracing::warn!(%error, "it could not be noted that the clock was set");
+            tracing::warn!(%error, "that the clock was set is noted with the next write");
         }
         self.note_leads();
     }
@@ -100,13 +101,15 @@ impl Replicator {
     /// Notes by how much the clock is ahead, and was in the epochs that ended when it was set, once that is known.
     fn note_leads(&mut self) {
         let current = self.store.identity().origin.epoch;
+        let before = self.clock.leads.clone();
         let leads = self.clock.news_of_leads(current, self.store.clock_skew_ms_max());
         if leads.is_empty() {
             return;
         }
         let marks = vec![Mark::Leads(leads)];
         if let Err(error) = self.store.commit(Transaction { writes: Vec::new(), marks }) {
-            tracing::warn!(%error, "by how much the clock is ahead could not be noted");
+            tracing::warn!(%error, "by how much the clock is ahead could not be noted yet");
+            self.clock.leads = before;
         }
     }
 

@@ -7,6 +7,8 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use kvs_core::namespace::Namespace;
+use kvs_store::commit::mark::Mark;
+use kvs_store::commit::write::Transaction;
 use kvs_store::engine::device::{Device, Faults, Torn};
 use kvs_store::error::{ErrorKind, StoreError};
 use kvs_store::limits::{DISK_RESERVE_BYTES, RECOVER_INTERVAL};
@@ -376,4 +378,40 @@ fn an_engine_that_closed_itself_with_room_to_spare_poisons_the_store() {
     device.set_faults(Faults::default());
     look_again(&store, &clock);
     assert!(matches!(store.state(), State::Poisoned(_)));
+}
+
+#[test]
+fn a_clock_that_is_set_while_the_disk_is_full_ends_the_epoch_before_anything_else_is_written() {
+    // The disk is found short of room before a write, or within one, so that the engine is opened again.
+    for is_cut_short in [false, true] {
+        let (device, clock, store) = fresh(settings());
+        store.commit(vec![put("before", "1")]).unwrap();
+        if is_cut_short {
+            device.set_faults(capacity(device.len()));
+        } else {
+            device.set_faults(free(DISK_RESERVE_BYTES / 2));
+            look_again(&store, &clock);
+        }
+        assert!(matches!(store.commit(vec![put("late", "1")]), Err(StoreError::Full)));
+        let ended = store.identity().origin.epoch;
+        for set_by_ms in [40_000, -10_000] {
+            clock.advance_wall(40_000);
+            let marks = vec![Mark::ClockSet(set_by_ms)];
+            let refused = store.commit(Transaction { writes: Vec::new(), marks });
+            assert!(matches!(refused, Err(StoreError::Full)), "{refused:?}");
+        }
+        device.set_faults(Faults::default());
+        look_again(&store, &clock);
+        assert_eq!(store.state(), State::Open);
+        store.commit(vec![put("after", "1")]).unwrap();
+        let dot = |text: &str| store.read(Namespace::Data, &path(text)).unwrap().unwrap().dot;
+        assert_eq!(dot("before").origin.epoch, ended);
+        assert_ne!(dot("after").origin.epoch, ended);
+        let starts = &store.standing().epochs;
+        let start = starts.iter().find(|start| start.epoch == ended).unwrap();
+        assert_eq!(start.ended_ms, START_MS + 80_000 - 30_000, "what the clock would read had nobody set it");
+        assert_eq!(starts.len(), 2);
+        store.commit(vec![put("after", "2")]).unwrap();
+        assert_eq!(store.standing().epochs.len(), 2, "it was set once");
+    }
 }

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::commit::chores::Chores;
+use crate::commit::mark::Mark;
 use crate::commit::plan::{Plan, Planned, Scene, Selfhood};
 use crate::commit::queue::{Job, Woken};
 use crate::commit::reception::Ages;
@@ -56,6 +57,8 @@ pub(crate) struct Committer {
     short_until: Duration,
     /// When unsynced writes must be synced (`durability: interval`).
     sync_at: Option<Duration>,
+    /// By how much the clock was set while that could not be noted (ms): an epoch ends with it, so it comes before the next write.
+    clock_set_by_ms: i64,
     chores: Chores,
 }
 
@@ -80,6 +83,7 @@ impl Committer {
             recover_at: Duration::ZERO,
             short_until: Duration::ZERO,
             sync_at: None,
+            clock_set_by_ms: 0,
             chores: Chores::default(),
         };
         match begun {
@@ -135,24 +139,51 @@ impl Committer {
     fn commit(&mut self, jobs: Vec<Job>) {
         if let Err(refusal) = self.may_write() {
             for job in jobs {
+                self.keep_clock_set(set_by_ms(&job.transaction));
                 (job.reply)(Err(refusal.for_each_waiting()));
             }
             return;
         }
         let (transactions, replies): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.transaction, job.reply)).unzip();
+        let set_by_ms = transactions.iter().map(set_by_ms).sum();
         match self.write(transactions) {
             Ok(verdicts) => {
                 for (reply, verdict) in replies.into_iter().zip(verdicts) {
                     reply(verdict);
                 }
             }
-            Err(error) => fail_all(replies, &error),
+            Err(error) => {
+                self.keep_clock_set(set_by_ms);
+                fail_all(replies, &error);
+            }
         }
+    }
+
+    /// Keeps in mind that the clock was set, as it could not be noted.
+    const fn keep_clock_set(&mut self, by_ms: i64) {
+        self.clock_set_by_ms = self.clock_set_by_ms.saturating_add(by_ms);
     }
 
     /// Plans and commits transactions together; one verdict for each.
     pub(crate) fn write(
+        &mut self,
+        mut transactions: Vec<Transaction>,
+    ) -> Result<Vec<Result<Vec<Outcome>, StoreError>>, StoreError> {
+        let kept = self.clock_set_by_ms;
+        if kept != 0 {
+            let noted = Transaction { writes: Vec::new(), marks: vec![Mark::ClockSet(kept)] };
+            transactions.insert(0, noted);
+        }
+        let mut verdicts = self.write_all(transactions)?;
+        if kept != 0 {
+            verdicts.remove(0)?;
+            self.clock_set_by_ms = 0;
+        }
+        Ok(verdicts)
+    }
+
+    fn write_all(
         &mut self,
         transactions: Vec<Transaction>,
     ) -> Result<Vec<Result<Vec<Outcome>, StoreError>>, StoreError> {
@@ -361,6 +392,12 @@ impl Committer {
         let before = standing.clone();
         let random = rand::RngExt::random(&mut self.random);
         let now_ms = self.clock.now_ms();
+        if self.clock_set_by_ms != 0
+            && let Some(current) = standing.epochs.last_mut()
+        {
+            // This is the epoch that the clock was set in.
+            current.ended_ms = now_ms.saturating_sub_signed(self.clock_set_by_ms);
+        }
         standing::begin_epoch(&mut identity, &mut counters, &mut standing, now_ms, random);
         let mut batch = Batch::default();
         node::put_identity(&mut batch, &identity);
@@ -368,6 +405,7 @@ impl Committer {
         before.put_changes(&standing, &mut batch);
         engine.commit(batch, Sync::Disk)?;
         engine.flush()?;
+        self.clock_set_by_ms = 0;
         // Nobody knows what became of the batch that was cut short.
         self.shared.tree.lock().restart();
         self.selfhood = Selfhood { identity, counters, standing };
@@ -473,6 +511,12 @@ impl Committer {
     pub(crate) fn engine(&self) -> Result<Arc<dyn Engine>, StoreError> {
         self.shared.engine.current()
     }
+}
+
+/// By how much a transaction says that the clock was set, in milliseconds.
+fn set_by_ms(transaction: &Transaction) -> i64 {
+    let set_by = |mark: &Mark| if let Mark::ClockSet(by_ms) = mark { *by_ms } else { 0 };
+    transaction.marks.iter().map(set_by).sum()
 }
 
 fn fail_all(replies: Vec<Reply>, error: &StoreError) {
