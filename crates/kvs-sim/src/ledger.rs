@@ -311,9 +311,9 @@ impl Ledger {
                 continue;
             }
             // A key that changed at the responder while a session went on may be missed by it; the change itself comes
-            // with the log, as the vector does not cover it.
+            // with the log, as the vector does not cover it, unless it was lost with its directory meanwhile.
             let is_coming = |newer: &Asked| {
-                let is_newer = newer.is_acknowledged && !newer.is_lost && newer.held.version > held.version;
+                let is_newer = newer.is_acknowledged && newer.held.version > held.version;
                 is_newer && !vector.covers(&newer.held.dot) && !disks.is_void(place, key, &newer.held)
             };
             let is_on_its_way = self.writes.of(key).iter().any(is_coming);
