@@ -160,6 +160,11 @@ impl Bootstrap {
         self.source.map(|source| source.node)
     }
 
+    /// Whether some of it has been fetched.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.pass != Pass::Rights || !self.after.is_empty()
+    }
+
     /// Fetches from this peer from now on.
     pub(crate) fn choose(&mut self, node: Uuid) {
         self.source = Some(Source { node, log_end: None });
@@ -170,7 +175,7 @@ impl Bootstrap {
     pub(crate) fn lose_source(&mut self) {
         self.source = None;
         self.in_flight = None;
-        if !self.after.is_empty() || self.pass != Pass::Rights {
+        if self.is_begun() {
             self.is_whole = false;
         }
     }

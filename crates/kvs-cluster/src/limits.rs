@@ -56,6 +56,9 @@ pub const FLOOR_INTERVAL: Duration = Duration::from_secs(1);
 /// Writers that wait for their write to reach peers.
 pub const WAITING_MAX: usize = 16_384;
 
+/// How long a node that has nothing waits for somebody to fetch from before it serves what it has.
+pub const ALONE_PATIENCE: Duration = Duration::from_secs(60);
+
 /// How long a bootstrap waits for a peer that is not bootstrapping itself before it takes one that is.
 pub const SOURCE_PATIENCE: Duration = Duration::from_secs(1);
 

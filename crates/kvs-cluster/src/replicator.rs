@@ -6,7 +6,7 @@
 //!
 //! **Invariant:** it decides nothing about records; every record ends in the store's commit.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +14,7 @@ use bytes::Bytes;
 use kvs_core::cursor::Cursor;
 use kvs_core::origin::born_s;
 use kvs_core::vector::Vector;
+use kvs_core::version::JOINED_YOUNGEST_MS;
 use kvs_protocol::call::{CallFailure, CallId, CallKind, Now};
 use kvs_protocol::membership::member::Member;
 use kvs_protocol::mode::Mode;
@@ -31,7 +32,7 @@ use crate::clock_watch::{ClockWatch, noted_grace_ms};
 use crate::contract::{Effect, Event};
 use crate::folding::Adopting;
 use crate::held_session::Repair;
-use crate::limits::{ACKNOWLEDGED_INTERVAL, FLOOR_INTERVAL, FOLD_INTERVAL, MOMENTS_MAX};
+use crate::limits::{ACKNOWLEDGED_INTERVAL, ALONE_PATIENCE, FLOOR_INTERVAL, FOLD_INTERVAL, MOMENTS_MAX};
 use crate::peer::Peer;
 use crate::report::SessionReport;
 use crate::settings::{Begins, ReplicatorSettings, Writing};
@@ -76,6 +77,12 @@ pub struct Replicator {
     pub(crate) syncing_since: Option<Duration>,
     next_call: u64,
     modes: Option<(Mode, Mode)>,
+    /// This node's name, as its members list says.
+    own_name: String,
+    /// Whether it began with nothing, or with a part of what its cluster holds.
+    is_empty: bool,
+    /// Until when a node that is empty waits for somebody to fetch from.
+    alone_until: Duration,
     /// What peers' clocks say of this node's.
     pub(crate) clock: ClockWatch,
     /// The shortest grace of tombstones that is known of any member, as noted.
@@ -112,6 +119,9 @@ impl Replicator {
         };
         let own = store.identity().origin.node;
         let acknowledged = acknowledged(&store)?;
+        // A part of what the cluster holds is as good as nothing to whoever reads here.
+        let is_empty =
+            bootstrap.as_ref().is_some_and(|bootstrap| store.last_local_seq() == 0 || bootstrap.is_begun());
         let clock = ClockWatch::new(now);
         let shortest_grace_ms = noted_grace_ms(&store)?;
         let mut replicator = Self {
@@ -131,6 +141,9 @@ impl Replicator {
             syncing_since: None,
             next_call: 1,
             modes: None,
+            own_name: String::new(),
+            is_empty,
+            alone_until: now.monotonic + ALONE_PATIENCE,
             clock,
             shortest_grace_ms,
             floor_at: Duration::ZERO,
@@ -188,7 +201,8 @@ impl Replicator {
             page.map(|bootstrap| bootstrap.next_at.max(self.now.monotonic + Duration::from_millis(10)));
         // While everything is fetched no session is held, however long one is due.
         let repair = self.repair.deadline().filter(|_| self.bootstrap.is_none());
-        let times = statuses.chain(retries).chain(page).chain(repair);
+        let alone = Some(self.alone_until).filter(|_| self.waits_for_source());
+        let times = statuses.chain(retries).chain(page).chain(repair).chain(alone);
         times.chain([self.floor_at, self.fold_at]).chain(self.clock.due_at()).min()
     }
 
@@ -221,6 +235,9 @@ impl Replicator {
     }
 
     fn take_members(&mut self, members: Vec<Member>) {
+        if let Some(own) = members.iter().find(|member| member.node == self.own) {
+            self.own_name.clone_from(&own.node_id);
+        }
         let members: BTreeMap<Uuid, Member> = members
             .into_iter()
             .filter(|member| member.node != self.own)
@@ -299,10 +316,28 @@ impl Replicator {
         if self.waiting.is_empty() {
             return;
         }
-        let others = self.peers.values().filter(|peer| peer.counts()).count();
-        let others = u32::try_from(others).unwrap_or(u32::MAX);
+        let others = self.others_by_name();
         let vectors = copies(&self.peers, self.store.clock_skew_ms_max());
         self.waiting.settle(others, vectors, &self.store.standing().recalls, &mut self.effects);
+    }
+
+    /// How many other members a writer may wait for: all that live, and the dead whose names nobody that lives has. A machine
+    /// that was replaced is one member, not two.
+    fn others_by_name(&self) -> u32 {
+        let counting = || self.peers.values().filter(|peer| peer.counts());
+        let living = counting().filter(|peer| peer.is_reachable());
+        let names: BTreeSet<&str> =
+            living.clone().map(|peer| peer.member.node_id.as_str()).chain([self.own_name.as_str()]).collect();
+        let dead = counting().filter(|peer| !peer.is_reachable()).map(|peer| peer.member.node_id.as_str());
+        let missing: BTreeSet<&str> = dead.filter(|name| !names.contains(name)).collect();
+        u32::try_from(living.count() + missing.len()).unwrap_or(u32::MAX)
+    }
+
+    /// Whether this node has nothing to serve yet and waits for somebody to fetch it from. One that was admitted and knows of
+    /// nobody else is the first of its cluster.
+    fn waits_for_source(&self) -> bool {
+        let is_first = self.peers.is_empty() && self.store.identity().joined_ms != JOINED_YOUNGEST_MS;
+        self.is_empty && !is_first && self.now.monotonic < self.alone_until
     }
 
     /// A peer knows writes of this node's epoch that this node does not remember: their numbers must not be given out again. Or
@@ -383,7 +418,9 @@ impl Replicator {
         };
         match &self.bootstrap {
             None => (clients, configured),
-            Some(bootstrap) if bootstrap.source().is_some() => (Mode::Syncing, Mode::Syncing),
+            Some(bootstrap) if bootstrap.source().is_some() || self.waits_for_source() => {
+                (Mode::Syncing, Mode::Syncing)
+            }
             Some(_) => (clients, Mode::Syncing),
         }
     }

@@ -13,6 +13,8 @@ pub enum Mode {
     Syncing = 2,
     /// They may not until its clock is right: it is ahead of most of its peers'. Only clients are told.
     ClockAhead = 3,
+    /// They may not any more: the node has left its cluster, and nobody would hear of what they write. Only clients are told.
+    Left = 4,
 }
 
 impl Mode {
@@ -30,6 +32,7 @@ impl Mode {
             1 => Some(Self::ReadOnly),
             2 => Some(Self::Syncing),
             3 => Some(Self::ClockAhead),
+            4 => Some(Self::Left),
             _ => None,
         }
     }
@@ -42,6 +45,7 @@ impl Mode {
             Self::ReadOnly => "read-only",
             Self::Syncing => "syncing",
             Self::ClockAhead => "clock-ahead",
+            Self::Left => "left",
         }
     }
 }

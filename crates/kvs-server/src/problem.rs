@@ -83,6 +83,10 @@ pub(crate) enum Code {
     Syncing,
     /// The node's clock is ahead of its peers' and it takes no writes until it is right.
     ClockAhead,
+    /// The node has left its cluster and takes no writes of clients.
+    Left,
+    /// Nobody answered at the address of a cluster in time.
+    NotJoined,
     /// The disk failed: writes are refused until the node is restarted.
     Poisoned,
     /// The disk has no room for writes.
@@ -130,6 +134,8 @@ impl Code {
             Self::NotReady => "not_ready",
             Self::Syncing => "syncing",
             Self::ClockAhead => "clock_ahead",
+            Self::Left => "left",
+            Self::NotJoined => "not_joined",
             Self::Poisoned => "poisoned",
             Self::DiskFull => "disk_full",
             Self::BackupRunning => "backup_running",
@@ -169,8 +175,10 @@ impl Code {
             | Self::NotReady
             | Self::Syncing
             | Self::ClockAhead
+            | Self::Left
             | Self::Poisoned
             | Self::AuditUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotJoined => StatusCode::GATEWAY_TIMEOUT,
             Self::DiskFull => StatusCode::INSUFFICIENT_STORAGE,
         }
     }

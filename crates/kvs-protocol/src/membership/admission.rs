@@ -33,7 +33,7 @@ use crate::membership::settings::{ADMISSION_PAUSE, EXCHANGE_TIMEOUT, VERIFY_TIME
 use crate::membership::swim::{Alarm, Purpose, Swim};
 
 /// Two processes that began within this time began together, as far as anybody can tell over a network.
-const TOGETHER_MS: u64 = 2_000;
+const TOGETHER_MS: u64 = 100;
 
 /// What is to be done with a node that makes itself known.
 enum Verdict {

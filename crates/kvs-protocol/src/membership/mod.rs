@@ -13,6 +13,7 @@ pub mod settings;
 pub mod swim;
 
 mod admission;
+mod aging;
 mod detector;
 mod detector_config;
 mod errand;

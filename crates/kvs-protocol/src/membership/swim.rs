@@ -8,7 +8,7 @@
 //! **Invariant:** every request is answered exactly once; after [`Effect::Stop`] or [`Effect::Forgotten`] nothing is
 //! called or decided any more.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -33,10 +33,10 @@ use crate::membership::registry::{Peer, Registry};
 use crate::membership::schedule::Schedule;
 use crate::membership::seed::{Attempt, Seed};
 use crate::membership::settings::{
-    ADMISSION_PAUSE, AGE_PERIOD, CALLS_MAX, FORGET_UPTIME_MIN, HIDDEN_AFTER, MembershipSettings,
-    PERSIST_PAUSE, RUMOR_PAUSE_MS, STALL,
+    ADMISSION_PAUSE, AGE_PERIOD, CALLS_MAX, HIDDEN_AFTER, MembershipSettings, PERSIST_PAUSE, RUMOR_PAUSE_MS,
+    STALL,
 };
-use crate::membership::view::{member, own_member, status};
+use crate::membership::view::{member, own_member};
 
 /// What is to be done later.
 #[derive(Debug)]
@@ -123,7 +123,7 @@ pub struct Swim {
     /// Exchanges under way that tell a change on.
     pub(crate) rumors: u32,
     persist_is_set: bool,
-    statuses: Vec<Status>,
+    pub(crate) statuses: Vec<Status>,
 }
 
 impl Swim {
@@ -359,52 +359,6 @@ impl Swim {
         self.persist_is_set = false;
         let bytes = self.registry.persisted(self.now);
         self.effects.push(Effect::Persist(bytes));
-    }
-
-    /// Members that were silent too long are forgotten; those that pass a mark are shown otherwise.
-    fn on_age(&mut self) {
-        self.alarm_in(AGE_PERIOD, Alarm::Age);
-        if self.uptime() >= self.forget_after.min(FORGET_UPTIME_MIN) {
-            let silent = |peer: &&Peer| !peer.is_forgotten && peer.age(self.now) >= self.forget_after;
-            let nodes: Vec<Uuid> =
-                self.registry.peers().filter(silent).map(|peer| peer.record.node).collect();
-            for node in nodes {
-                tracing::info!(%node, "a member was silent for so long that it is forgotten");
-                self.forget(node);
-            }
-        }
-        self.retire_replaced();
-        let statuses: Vec<Status> = self.registry.peers().map(|peer| status(peer, self.now)).collect();
-        if statuses != self.statuses {
-            self.statuses = statuses;
-            self.effects.push(Effect::MembersChanged);
-        }
-    }
-
-    /// Forgets identities whose name and address another one that lives has: their directories were replaced.
-    fn retire_replaced(&mut self) {
-        let lives = self.registry.active().filter(|peer| peer.standing == Standing::Alive);
-        let held: BTreeSet<(&str, &str)> =
-            lives.map(|peer| &peer.record).chain([&self.own]).map(Record::place).collect();
-        let is_replaced =
-            |peer: &&Peer| !peer.is_active() && !peer.is_forgotten && held.contains(&peer.record.place());
-        let replaced: Vec<Uuid> =
-            self.registry.peers().filter(is_replaced).map(|peer| peer.record.node).collect();
-        for node in replaced {
-            tracing::warn!(%node, "another node has taken this one's name and address: it is forgotten");
-            self.forget(node);
-        }
-    }
-
-    /// Marks a node as forgotten, and takes it from the detector.
-    pub(crate) fn forget(&mut self, node: Uuid) {
-        let Some(peer) = self.registry.peer_mut(&node) else { return };
-        if !peer.is_forgotten {
-            peer.is_forgotten = true;
-            peer.standing = Standing::Down;
-            let life = peer.life();
-            self.drop_from_detector(life);
-        }
     }
 
     fn on_reply(&mut self, call: CallId, result: Result<Bytes, CallFailure>) {

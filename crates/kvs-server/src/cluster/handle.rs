@@ -9,11 +9,12 @@ use kvs_cluster::clocks::Judgement;
 use kvs_cluster::contract::{Event, Needed};
 use kvs_cluster::report::{BootstrapReport, Report, TombstoneReport};
 use kvs_core::origin::Dot;
-use kvs_protocol::membership::contract::Event as MembershipEvent;
-use kvs_protocol::membership::member::Member;
+use kvs_core::version::JOINED_YOUNGEST_MS;
+use kvs_protocol::membership::contract::{Event as MembershipEvent, SeedReport};
+use kvs_protocol::membership::member::{Member, Status};
 use kvs_protocol::mode::Mode;
 use kvs_store::error::StoreError;
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use super::copies::Copies;
 use super::{to_members, to_replicator};
@@ -38,13 +39,46 @@ pub(super) struct Progress {
     pub(super) graces_differ: bool,
 }
 
+/// What membership last said.
+#[derive(Debug, Default)]
+pub(crate) struct View {
+    /// Members heard of in the last ten minutes, this node first.
+    pub(crate) visible: Vec<Member>,
+    /// The dead whose name or address a member has that lives: what is left of machines that were replaced.
+    pub(crate) ghosts: Vec<Member>,
+    /// The addresses that are tried until they answer.
+    pub(crate) seeds: Vec<SeedReport>,
+}
+
+impl View {
+    /// How many members live, this node included.
+    pub(crate) fn living(&self) -> usize {
+        let lives = |member: &&Member| matches!(member.status, Status::Alive | Status::Suspect);
+        self.visible.iter().filter(lives).count()
+    }
+
+    /// The seeds that nobody answers at, when this node knows of no other member that lives: it is alone, and should not be.
+    pub(crate) fn unreachable_seeds(&self) -> &[SeedReport] {
+        let is_alone = self.living() < 2 && !self.seeds.iter().any(|seed| seed.is_reached);
+        if is_alone { &self.seeds } else { &[] }
+    }
+
+    /// Whether this node is a member, and another one that lives answers at this address.
+    pub(crate) fn has_joined(&self, address: &str) -> bool {
+        let is_member = self.visible.first().is_some_and(|own| own.joined_ms != JOINED_YOUNGEST_MS);
+        is_member && self.seeds.iter().any(|seed| seed.address == address && seed.is_reached)
+    }
+}
+
 /// The cluster as handlers see it.
 pub(crate) struct Cluster {
-    pub(super) visible: Mutex<Arc<Vec<Member>>>,
+    pub(super) view: watch::Sender<Arc<View>>,
     /// Names of members that were not restored when this node was.
     pub(super) unrestored: Mutex<Arc<Vec<String>>>,
     /// Whether the threads run; before, nobody takes what is sent to them.
     pub(super) running: AtomicBool,
+    /// Whether this node has said goodbye to its cluster.
+    pub(super) has_left: AtomicBool,
     pub(super) clients_mode: AtomicU8,
     pub(super) peers_mode: AtomicU8,
     pub(super) progress: Mutex<Progress>,
@@ -63,9 +97,9 @@ pub(crate) enum Copied {
 }
 
 impl Cluster {
-    /// Members heard of in the last ten minutes, this node first.
-    pub(crate) fn visible(&self) -> Arc<Vec<Member>> {
-        Arc::clone(&self.visible.lock().unwrap_or_else(PoisonError::into_inner))
+    /// What membership last said.
+    pub(crate) fn view(&self) -> Arc<View> {
+        Arc::clone(&self.view.borrow())
     }
 
     /// Names of members that were not restored when this node was.
@@ -84,6 +118,9 @@ impl Cluster {
 
     /// Whether clients may write.
     pub(crate) fn mode(&self) -> Mode {
+        if self.has_left.load(Ordering::Relaxed) {
+            return Mode::Left;
+        }
         Mode::from_number(self.clients_mode.load(Ordering::Relaxed)).unwrap_or_default()
     }
 
@@ -123,6 +160,7 @@ impl Cluster {
 
     /// Says goodbye to the cluster; the process goes on alone.
     pub(crate) fn leave(&self) {
+        self.has_left.store(true, Ordering::Relaxed);
         // A thread that has ended has left.
         drop(self.members.send(to_members::Command::Event(MembershipEvent::Leave)));
     }
@@ -134,9 +172,28 @@ impl Cluster {
         receiver.await.ok()
     }
 
-    /// Tries to reach a cluster at this address, as if it were a seed.
+    /// Tries to reach a cluster at this address, at once and until it answers.
     pub(crate) fn join(&self, address: String) {
         drop(self.members.send(to_members::Command::Event(MembershipEvent::Join(address))));
+    }
+
+    /// Waits until a member that lives answers at this address.
+    ///
+    /// # Errors
+    ///
+    /// None did in time; why, as far as it is known. This node goes on trying.
+    pub(crate) async fn joined(&self, address: &str, patience: Duration) -> Result<Arc<View>, String> {
+        let mut views = self.view.subscribe();
+        let joined = views.wait_for(|view| view.has_joined(address));
+        if let Ok(Ok(view)) = tokio::time::timeout(patience, joined).await {
+            return Ok(Arc::clone(&view));
+        }
+        let view = self.view();
+        let seed = view.seeds.iter().find(|seed| seed.address == address);
+        Err(seed.map_or_else(
+            || "too many addresses are tried already".to_owned(),
+            |seed| seed.failure.clone().unwrap_or_else(|| "there was no answer yet".to_owned()),
+        ))
     }
 
     /// Waits until a write is on other nodes' disks. A caller that goes away meanwhile leaves nothing behind.

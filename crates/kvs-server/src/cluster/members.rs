@@ -1,15 +1,15 @@
 //! The thread of membership.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
-use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
 use kvs_cluster::contract::Event as ReplicatorEvent;
 use kvs_protocol::call::Now;
 use kvs_protocol::membership::contract::{Effect, Event, Membership};
-use kvs_protocol::membership::member::Status;
+use kvs_protocol::membership::member::{Member, Status};
 use kvs_protocol::membership::swim::Swim;
 use kvs_store::clock::Clock;
 use kvs_store::commit::mark::{Mark, Note};
@@ -18,7 +18,7 @@ use kvs_store::store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use super::handle::{Cluster, End};
+use super::handle::{Cluster, End, View};
 use super::to_members::{Command, Forgetting};
 use super::to_replicator;
 use crate::clock::SystemClock;
@@ -40,6 +40,10 @@ pub(super) struct Members {
     pub(super) runtime: Handle,
     pub(super) own: Sender<Command>,
     pub(super) end: mpsc::UnboundedSender<End>,
+}
+
+fn lives(member: &Member) -> bool {
+    matches!(member.status, Status::Alive | Status::Suspect)
 }
 
 impl Members {
@@ -133,22 +137,33 @@ impl Members {
 
     fn forget(&mut self, name: &str, requests: &mut BTreeMap<u64, oneshot::Sender<Bytes>>) -> Forgetting {
         let others = self.swim.members().into_iter().skip(1);
-        let mut named = others.filter(|member| !member.is_forgotten);
-        let Some(member) = named.find(|member| member.node_id == name || member.node.to_string() == name)
-        else {
-            return Forgetting::Unknown;
-        };
-        if member.status == Status::Alive {
-            return Forgetting::Alive;
+        let named: Vec<Member> = others
+            .filter(|member| !member.is_forgotten)
+            .filter(|member| member.node_id == name || member.node.to_string() == name)
+            .collect();
+        let is_named = !named.is_empty();
+        // A name may be that of a machine that lives and of those that it replaced.
+        let dead = named.into_iter().filter(|member| !lives(member));
+        let mut forgetting = if is_named { Forgetting::Alive } else { Forgetting::Unknown };
+        for member in dead {
+            tracing::warn!(node_id = member.node_id, node = %member.node, "forgotten at an operator's word");
+            self.handle(Event::Forget(member.node), requests);
+            forgetting = Forgetting::Done;
         }
-        tracing::warn!(node_id = member.node_id, node = %member.node, "forgotten at an operator's word");
-        self.handle(Event::Forget(member.node), requests);
-        Forgetting::Done
+        forgetting
     }
 
     fn publish(&self) {
-        let visible = Arc::new(self.swim.visible_members(self.now()));
-        *self.cluster.visible.lock().unwrap_or_else(PoisonError::into_inner) = visible;
+        let (now, members) = (self.now(), self.swim.members());
+        let living: Vec<&Member> = members.iter().filter(|member| lives(member)).collect();
+        let is_replaced = |member: &&Member| {
+            let has_place =
+                |other: &&Member| other.node_id == member.node_id || other.address == member.address;
+            member.status == Status::Failed && !member.is_forgotten && living.iter().any(has_place)
+        };
+        let ghosts = members.iter().filter(is_replaced).cloned().collect();
+        let view = View { visible: self.swim.visible_members(now), ghosts, seeds: self.swim.seeds() };
+        self.cluster.view.send_replace(Arc::new(view));
     }
 
     fn tell_replicator(&self, event: ReplicatorEvent) {

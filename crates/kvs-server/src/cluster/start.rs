@@ -19,7 +19,7 @@ use kvs_store::clock::Clock;
 use kvs_store::commit::mark::Note;
 use kvs_store::store::Store;
 use tokio::runtime::Handle;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 
 use super::address::advertised;
 use super::copies::Copies;
@@ -48,9 +48,10 @@ impl Queues {
     pub(crate) fn new(mode: Mode) -> Self {
         let (members, replicator) = (channel(), channel());
         let cluster = Arc::new(Cluster {
-            visible: Mutex::default(),
+            view: watch::Sender::default(),
             unrestored: Mutex::default(),
             running: AtomicBool::new(false),
+            has_left: AtomicBool::new(false),
             clients_mode: AtomicU8::new(mode.number()),
             peers_mode: AtomicU8::new(Mode::Syncing.number()),
             progress: Mutex::default(),

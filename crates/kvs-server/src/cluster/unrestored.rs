@@ -106,8 +106,9 @@ impl Watch {
         if restored.get(&own) != Some(&self.restored_ms) {
             hand_out(node, own, self.restored_ms);
         }
-        let members = cluster.visible();
-        let left_out: Vec<&Member> = members
+        let view = cluster.view();
+        let left_out: Vec<&Member> = view
+            .visible
             .iter()
             // Its own earlier identities are among the dead.
             .filter(|member| member.node != own && member.status == Status::Alive)

@@ -16,6 +16,7 @@ use crate::cluster::handle::Cluster;
 use crate::cluster::to_members::Forgetting;
 use crate::context::Node;
 use crate::http::body;
+use crate::http::copies::patience_of;
 use crate::http::query::Query;
 use crate::http::reply::{AnswerBody, Reply};
 use crate::http::write::bad_json;
@@ -38,11 +39,11 @@ struct MemberAnswer<'a> {
 /// Answers `GET /members/`.
 pub(crate) fn members(node: &Node, query: Option<&str>) -> Result<Reply, Problem> {
     Query::read(query, &[])?;
-    let members = node.cluster.as_ref().map(|cluster| cluster.visible()).unwrap_or_default();
-    if members.is_empty() {
+    let view = node.cluster.as_ref().map(|cluster| cluster.view()).unwrap_or_default();
+    if view.visible.is_empty() {
         return json(&[alone(node)]);
     }
-    json(&members.iter().map(answer_of).collect::<Vec<_>>())
+    json(&view.visible.iter().map(answer_of).collect::<Vec<_>>())
 }
 
 fn answer_of(member: &Member) -> MemberAnswer<'_> {
@@ -88,7 +89,8 @@ pub(crate) async fn join(
     struct Join {
         address: String,
     }
-    Query::read(query, &[])?;
+    let query = Query::read(query, &["wait"])?;
+    let patience = query.value("wait").map(|text| patience_of("wait", text)).transpose()?;
     body::expect_json(headers)?;
     let cluster = cluster(node)?;
     let body = body::read(headers, body, JOIN_BYTES_MAX, &node.budget).await?;
@@ -101,8 +103,17 @@ pub(crate) async fn join(
     if !has_port || join.address.len() > 255 || join.address.chars().any(char::is_control) {
         return Err(Problem::new(Code::BadJson, "address takes host:port of a node of the cluster"));
     }
-    cluster.join(join.address);
-    Ok(Reply::empty(StatusCode::ACCEPTED))
+    cluster.join(join.address.clone());
+    let Some(patience) = patience else { return Ok(Reply::empty(StatusCode::ACCEPTED)) };
+    match cluster.joined(&join.address, patience).await {
+        Ok(view) => json(&view.visible.iter().map(answer_of).collect::<Vec<_>>()),
+        Err(reason) => {
+            let address = join.address;
+            let detail =
+                format!("no node of a cluster answered at {address}: {reason}; this node goes on trying");
+            Err(Problem::new(Code::NotJoined, detail))
+        }
+    }
 }
 
 /// Answers `POST /members/forget`.

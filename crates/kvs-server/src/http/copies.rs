@@ -46,7 +46,11 @@ impl Copies {
                 Problem::new(Code::BadQuery, "w takes local, majority, all, or how many other nodes")
             })?)),
         };
-        let patience = query.value(TIMEOUT).map(patience_of).transpose()?.unwrap_or(TIMEOUT_DEFAULT);
+        let patience = query
+            .value(TIMEOUT)
+            .map(|text| patience_of(TIMEOUT, text))
+            .transpose()?
+            .unwrap_or(TIMEOUT_DEFAULT);
         Ok(Self { needed, patience })
     }
 
@@ -73,14 +77,15 @@ const fn dot_of(outcome: &Outcome) -> Option<Dot> {
     }
 }
 
-fn patience_of(text: &str) -> Result<Duration, Problem> {
+/// Reads how long to wait, as `500ms` or `5s`.
+pub(crate) fn patience_of(parameter: &str, text: &str) -> Result<Duration, Problem> {
     let parsed = match text.strip_suffix("ms") {
         Some(number) => number.parse().ok().map(Duration::from_millis),
         None => kvs_config::duration::parse_ttl(text).ok().map(Option::unwrap_or_default),
     };
     parsed.filter(|patience| *patience <= COPIES_TIMEOUT_MAX).ok_or_else(|| {
         let detail = format!(
-            "timeout takes a duration such as 500ms or 5s, at most {} s",
+            "{parameter} takes a duration such as 500ms or 5s, at most {} s",
             COPIES_TIMEOUT_MAX.as_secs()
         );
         Problem::new(Code::BadQuery, detail)

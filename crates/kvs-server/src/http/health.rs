@@ -1,10 +1,14 @@
 //! `GET /health` and `GET /ready`: how the node is, for people and for whoever routes traffic to it.
 //!
 //! `/health` always answers 200 and says in its body how things are; `/ready` says it by its status: 503 once the node is
-//! stopping or its disk has failed. A node whose disk is full still serves reads, so it is degraded and ready.
+//! stopping or its disk has failed, and while it has less than its cluster. A node whose disk is full still serves reads, so it
+//! is degraded and ready.
 
 use http::StatusCode;
 use kvs_core::version::JOINED_YOUNGEST_MS;
+use kvs_protocol::membership::contract::SeedReport;
+use kvs_protocol::membership::member::Member;
+use kvs_protocol::mode::Mode;
 use kvs_store::medium::Room;
 use kvs_store::shared::{ClockVerdict, State};
 use serde::Serialize;
@@ -30,11 +34,30 @@ struct Health<'a> {
     disk: Option<Disk>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     unrestored_members: Vec<String>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ghosts: Vec<Ghost>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    unreachable_seeds: Vec<UnreachableSeed>,
     #[serde(skip_serializing_if = "Option::is_none")]
     clock_ahead_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     bootstrap: Option<Progress>,
     backup: LastBackups,
+}
+
+/// What is left of a machine that was replaced.
+#[derive(Serialize)]
+struct Ghost {
+    id: String,
+    uuid: String,
+    address: String,
+}
+
+/// An address of a cluster at which nobody answers.
+#[derive(Serialize)]
+struct UnreachableSeed {
+    address: String,
+    reason: String,
 }
 
 /// How much room a disk has that has too little.
@@ -79,9 +102,26 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
         reasons.push("unreplicated_writes_saved");
     }
     let (mut member_count, mut bootstrap, mut unrestored_members) = (1, None, Vec::new());
+    let (mut ghosts, mut unreachable_seeds) = (Vec::new(), Vec::new());
     let mut clock_ahead_ms = None;
+    let joined_ms = node.vault.identity().joined_ms;
     if let Some(cluster) = &node.cluster {
-        member_count = cluster.visible().len().max(1);
+        let view = cluster.view();
+        member_count = view.living().max(1);
+        ghosts = view.ghosts.iter().map(ghost).collect();
+        if !ghosts.is_empty() {
+            reasons.push("ghost_members");
+        }
+        unreachable_seeds = view.unreachable_seeds().iter().map(unreachable).collect();
+        if !unreachable_seeds.is_empty() {
+            reasons.push("seeds_unreachable");
+        }
+        match cluster.mode() {
+            Mode::Left => reasons.push("left"),
+            Mode::Syncing => {}
+            _ if joined_ms == JOINED_YOUNGEST_MS => reasons.push("not_admitted"),
+            _ => {}
+        }
         bootstrap = cluster.bootstrap().map(|it| Progress { fetched: it.fetched, total: it.total });
         if node.vault.parked() > 0 {
             reasons.push("records_parked");
@@ -101,7 +141,6 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
             reasons.push("tombstone_grace_differs");
         }
     }
-    let joined_ms = node.vault.identity().joined_ms;
     let health = Health {
         status: if reasons.is_empty() { "ok" } else { "degraded" },
         mode: node.mode().name(),
@@ -112,6 +151,8 @@ pub(crate) fn health(node: &Node, query: Option<&str>) -> Result<Reply, Problem>
         reasons,
         disk,
         unrestored_members,
+        ghosts,
+        unreachable_seeds,
         clock_ahead_ms,
         bootstrap,
         backup,
@@ -132,5 +173,21 @@ pub(crate) fn ready(node: &Node, query: Option<&str>) -> Result<Reply, Problem> 
             ..Problem::new(Code::Poisoned, "the disk of the node failed")
         });
     }
+    match node.mode() {
+        Mode::Syncing => {
+            return Err(Problem::new(Code::Syncing, "the node does not hold yet what its cluster holds"));
+        }
+        Mode::Left => return Err(Problem::new(Code::Left, "the node has left its cluster")),
+        Mode::Normal | Mode::ReadOnly | Mode::ClockAhead => {}
+    }
     Ok(Reply::json(StatusCode::OK, AnswerBody::free(bytes::Bytes::from_static(b"{\"ready\":true}"))))
+}
+
+fn ghost(member: &Member) -> Ghost {
+    Ghost { id: member.node_id.clone(), uuid: member.node.to_string(), address: member.address.clone() }
+}
+
+fn unreachable(seed: &SeedReport) -> UnreachableSeed {
+    let reason = seed.failure.clone().unwrap_or_else(|| "there was no answer yet".to_owned());
+    UnreachableSeed { address: seed.address.clone(), reason }
 }

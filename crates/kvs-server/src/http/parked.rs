@@ -78,7 +78,8 @@ pub(crate) async fn list(node: &Arc<Node>, visitor: &Visitor, query: Option<&str
     };
     let after = query.value("after").map(row_key_of).transpose()?;
     let store = Arc::clone(node.vault.whole(&visitor.identity.caller())?);
-    let members = node.cluster.as_ref().map(|cluster| cluster.visible()).unwrap_or_default();
+    let view = node.cluster.as_ref().map(|cluster| cluster.view()).unwrap_or_default();
+    let members = &view.visible;
     let standing = store.standing();
     let origins = standing.parked_dots.iter().take(EPOCHS_MAX).map(|(origin, latest)| {
         let member = members.iter().find(|member| member.node == origin.node);
@@ -136,7 +137,8 @@ pub(crate) async fn discard(
     let of = Uuid::try_parse(&of).map_err(|_| {
         Problem::new(Code::BadJson, "node takes the uuid of a node, as GET /cluster/parked tells it")
     })?;
-    let members = node.cluster.as_ref().map(|cluster| cluster.visible()).unwrap_or_default();
+    let view = node.cluster.as_ref().map(|cluster| cluster.view()).unwrap_or_default();
+    let members = &view.visible;
     let lives = of == store.node()
         || members.iter().any(|member| member.node == of && member.status == Status::Alive);
     if lives {

@@ -96,7 +96,7 @@ pub(crate) fn write_written(out: &mut BytesMut, written: &Written) {
 ///
 /// # Errors
 ///
-/// [`Code::ReadOnly`], [`Code::Syncing`], [`Code::ClockAhead`].
+/// [`Code::ReadOnly`], [`Code::Syncing`], [`Code::ClockAhead`], [`Code::Left`].
 pub(crate) fn expect_writable(node: &Node) -> Result<(), Problem> {
     match node.mode() {
         Mode::Normal => Ok(()),
@@ -109,6 +109,11 @@ pub(crate) fn expect_writable(node: &Node) -> Result<(), Problem> {
             Code::ClockAhead,
             "the clock of this node is ahead of most of its peers' by more than max_clock_skew_ms: it takes no writes until \
              its clock is right; set it, or ask another node",
+        )),
+        Mode::Left => Err(Problem::new(
+            Code::Left,
+            "this node has left its cluster, which would not hear of what is written here; start it again to come back, or \
+             ask another node",
         )),
     }
 }

@@ -13,35 +13,25 @@ use rand::rngs::StdRng;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::commit::after_full::AfterFull;
 use crate::commit::chores::Chores;
 use crate::commit::mark::Mark;
 use crate::commit::plan::{Plan, Planned, Scene, Selfhood};
 use crate::commit::queue::{Job, Woken};
 use crate::commit::reception::Ages;
 use crate::commit::write::{Outcome, Reply, Transaction};
-use crate::engine::contract::{Batch, Engine, EngineError, Sync};
+use crate::engine::contract::{Batch, Engine, Sync};
 use crate::error::StoreError;
 use crate::limits::{
-    CLOCK_EARLIEST_MS, DISK_RESERVE_BYTES, PLACEHOLDER_KEPT_MS, REAP_INTERVAL, RECOVER_INTERVAL,
-    SHORT_OF_ROOM_KEPT, SYNC_INTERVAL,
+    CLOCK_EARLIEST_MS, DISK_RESERVE_BYTES, PLACEHOLDER_KEPT_MS, REAP_INTERVAL, SYNC_INTERVAL,
 };
-use crate::medium::Room;
-use crate::node::{self, Left, NewIdentity};
+use crate::node::{self, Left};
 use crate::observer::{BatchStats, Observer, RecordedEnd};
 use crate::parked;
 use crate::settings::{Durability, Settings};
 use crate::shared::{ClockVerdict, Shared, State};
-use crate::standing::{self, Standing, Sweep};
-use crate::start::{self, Begun, Start};
-
-/// How the engine must be treated before writing goes on after a full disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum AfterFull {
-    /// Nothing was written: it is as it was.
-    GoOn,
-    /// A write was cut short: it must be opened again.
-    Reopen,
-}
+use crate::standing::Sweep;
+use crate::start::Begun;
 
 /// The committer's thread.
 pub(crate) struct Committer {
@@ -49,16 +39,16 @@ pub(crate) struct Committer {
     pub(crate) settings: Settings,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) observer: Arc<dyn Observer>,
-    selfhood: Selfhood,
-    random: StdRng,
-    after_full: AfterFull,
-    recover_at: Duration,
+    pub(super) selfhood: Selfhood,
+    pub(super) random: StdRng,
+    pub(super) after_full: AfterFull,
+    pub(super) recover_at: Duration,
     /// Until when an engine that closed itself is taken to have run out of room.
-    short_until: Duration,
+    pub(super) short_until: Duration,
     /// When unsynced writes must be synced (`durability: interval`).
     sync_at: Option<Duration>,
     /// By how much the clock was set while that could not be noted (ms): an epoch ends with it, so it comes before the next write.
-    clock_set_by_ms: i64,
+    pub(super) clock_set_by_ms: i64,
     chores: Chores,
 }
 
@@ -274,143 +264,6 @@ impl Committer {
             Durability::Always => Sync::Disk,
             Durability::Interval | Durability::Never => Sync::System,
         }
-    }
-
-    /// Refuses writes while the disk is full or the store poisoned; notices a disk that fills up before it is full.
-    fn may_write(&mut self) -> Result<(), StoreError> {
-        if self.shared.state() == State::Full {
-            self.recover_if_due();
-        }
-        match self.shared.state() {
-            State::Open => {}
-            State::Full => return Err(StoreError::Full),
-            State::Poisoned(reason) => return Err(StoreError::Poisoned(reason)),
-        }
-        if self.has_less_than(DISK_RESERVE_BYTES) {
-            self.become_full(AfterFull::GoOn);
-            return Err(StoreError::Full);
-        }
-        Ok(())
-    }
-
-    fn has_less_than(&self, bytes: u64) -> bool {
-        start::has_less_than(&*self.shared.medium, bytes)
-    }
-
-    /// Remembers for a while that the disk was short of room. A flush in the background may have failed for that before
-    /// any write notices, and somebody may have made room meanwhile.
-    fn look_for_room(&mut self) {
-        if self.has_less_than(DISK_RESERVE_BYTES.saturating_mul(2)) {
-            self.short_until = self.clock.monotonic() + SHORT_OF_ROOM_KEPT;
-        }
-    }
-
-    /// Notes what an engine failure means for further writes.
-    fn fail(&mut self, error: EngineError) -> StoreError {
-        self.look_for_room();
-        let was_short = self.clock.monotonic() < self.short_until;
-        match error {
-            EngineError::Full => {
-                self.become_full(AfterFull::Reopen);
-                StoreError::Full
-            }
-            // Nothing was written by us: an earlier failure in the background closed the engine.
-            EngineError::Poisoned if was_short => {
-                self.become_full(AfterFull::Reopen);
-                StoreError::Full
-            }
-            error => {
-                tracing::error!(%error, "a write failed: writes are refused until the node is restarted");
-                self.shared.set_state(State::Poisoned(error.to_string()));
-                StoreError::Poisoned(error.to_string())
-            }
-        }
-    }
-
-    fn become_full(&mut self, after_full: AfterFull) {
-        let place = self.shared.medium.place().map(|place| place.display().to_string()).unwrap_or_default();
-        let Room { free_bytes, needed_bytes } = Room::of(&*self.shared.medium);
-        tracing::error!(
-            path = place,
-            free_bytes,
-            needed_bytes,
-            "disk_full: writes are refused until there is room, reads go on"
-        );
-        self.after_full = after_full;
-        self.recover_at = self.clock.monotonic() + RECOVER_INTERVAL;
-        self.shared.set_state(State::Full);
-    }
-
-    /// Goes on once a full disk has room again.
-    fn recover_if_due(&mut self) {
-        if self.shared.state() != State::Full || self.clock.monotonic() < self.recover_at {
-            return;
-        }
-        self.recover_at = self.clock.monotonic() + RECOVER_INTERVAL;
-        if self.has_less_than(DISK_RESERVE_BYTES + DISK_RESERVE_BYTES / 4) {
-            return;
-        }
-        let recovered = match (self.shared.has_begun(), self.after_full) {
-            (true, AfterFull::GoOn) => Ok(()),
-            (true, AfterFull::Reopen) => self.reopen(),
-            (false, _) => self.begin(),
-        };
-        match recovered {
-            Ok(()) => {
-                tracing::info!("the disk has room again: writes go on");
-                self.after_full = AfterFull::GoOn;
-                self.shared.set_state(State::Open);
-            }
-            Err(error) => tracing::warn!(%error, "the engine cannot be opened again yet"),
-        }
-    }
-
-    /// Makes up the start of a node that found the disk full.
-    fn begin(&mut self) -> Result<(), StoreError> {
-        let engine = match self.after_full {
-            AfterFull::GoOn => self.shared.engine.current()?,
-            AfterFull::Reopen => self.shared.engine.reopen(&*self.shared.medium)?,
-        };
-        // What is read here is a node that was found: it needs no uuid.
-        let random = NewIdentity { node: [0; 16], epoch: rand::RngExt::random(&mut self.random) };
-        let start = Start::read(&*engine, &self.settings, self.clock.now_ms(), random)?;
-        self.after_full = AfterFull::Reopen;
-        start.write(&*engine)?;
-        self.selfhood = start.after;
-        self.shared.publish_standing(&self.selfhood);
-        self.shared.set_begun();
-        Ok(())
-    }
-
-    /// Opens the engine again after a write that was cut short. Numbers given out by that write may be forgotten, so
-    /// a new epoch begins.
-    fn reopen(&mut self) -> Result<(), StoreError> {
-        let engine = self.shared.engine.reopen(&*self.shared.medium)?;
-        let (mut identity, mut counters, _) =
-            node::load(&*engine)?.ok_or_else(|| StoreError::Poisoned("the node table is empty".into()))?;
-        let mut standing = Standing::load(&*engine, standing::load_epochs(&*engine, &identity, &counters)?)?;
-        let before = standing.clone();
-        let random = rand::RngExt::random(&mut self.random);
-        let now_ms = self.clock.now_ms();
-        if self.clock_set_by_ms != 0
-            && let Some(current) = standing.epochs.last_mut()
-        {
-            // This is the epoch that the clock was set in.
-            current.ended_ms = now_ms.saturating_sub_signed(self.clock_set_by_ms);
-        }
-        standing::begin_epoch(&mut identity, &mut counters, &mut standing, now_ms, random);
-        let mut batch = Batch::default();
-        node::put_identity(&mut batch, &identity);
-        node::put_counters(&mut batch, &counters);
-        before.put_changes(&standing, &mut batch);
-        engine.commit(batch, Sync::Disk)?;
-        engine.flush()?;
-        self.clock_set_by_ms = 0;
-        // Nobody knows what became of the batch that was cut short.
-        self.shared.tree.lock().restart();
-        self.selfhood = Selfhood { identity, counters, standing };
-        self.shared.publish_standing(&self.selfhood);
-        Ok(())
     }
 
     fn sync_if_due(&mut self) {

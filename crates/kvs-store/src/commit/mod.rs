@@ -1,10 +1,12 @@
 //! Writing: the one way into the store, from a queued transaction to an answered one.
 
+mod after_full;
 pub mod asker;
 pub mod change;
 pub(crate) mod chores;
 pub(crate) mod committer;
 mod folding;
+mod full_disk;
 pub(crate) mod housekeeping;
 pub(crate) mod key_state;
 pub mod mark;

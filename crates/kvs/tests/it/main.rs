@@ -35,6 +35,7 @@ mod forgotten;
 mod framing;
 mod full_disk;
 mod guards;
+mod joining;
 mod json;
 mod kill9;
 mod members;

@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::support::access::root_token;
 use crate::support::client::{Client, encode_path};
 use crate::support::directory;
-use crate::support::node::Node;
+use crate::support::node::{Node, Spawned};
 use crate::support::sandbox::Sandbox;
 use crate::support::wait::{until, until_true};
 
@@ -149,6 +149,12 @@ impl Cluster {
         let node = Node::try_start(&self.sandbox, &self.places[index].config)?;
         self.keep_address(index, node);
         Ok(())
+    }
+
+    /// Starts a node that must not run, and waits until it has ended: what it said.
+    #[track_caller]
+    pub(crate) fn until_refused(&self, index: usize) -> String {
+        Spawned::until_refused(&self.sandbox, &self.places[index].config)
     }
 
     fn keep_address(&mut self, index: usize, node: Node) {

@@ -163,6 +163,15 @@ impl Spawned {
         Self { child, output }
     }
 
+    /// Starts a node that must not run, and waits until it has ended with an error: what it said.
+    #[track_caller]
+    pub(crate) fn until_refused(sandbox: &Sandbox, config: &Path) -> String {
+        let mut spawned = Self::new(sandbox, config);
+        let status = until("the node to refuse", || spawned.child.try_wait().unwrap());
+        assert_eq!(status.code(), Some(1), "{}", spawned.said());
+        spawned.said()
+    }
+
     /// What it printed so far.
     pub(crate) fn said(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.output).unwrap()).into_owned()
