@@ -272,7 +272,7 @@ impl Ledger {
         if self.had_return || is_restored {
             return Ok(());
         }
-        match self.grave_over(key, after, &|delete| disks.is_void(place, key, delete)) {
+        match self.grave_over(key, after, &|delete| self.is_void_anywhere(key, delete, disks)) {
             Some(grave) if !disks.is_parked(place, key, grave.delete.version.stamp.ms) => Err(format!(
                 "{key:?} on {place}: {after:?} came back after a newer delete was collected: {grave:?}"
             )),
@@ -343,7 +343,12 @@ impl Ledger {
     fn is_in_doubt(&self, key: &Key, version: &Version, disks: &dyn Disks) -> bool {
         let versions = || self.versions.get(key).into_iter().flat_map(BTreeMap::values);
         self.wrong_clocks.were_misjudged_since(self.seen_at(version))
-            && versions().any(|held| self.mirrors.keys().any(|place| disks.is_void(*place, key, held)))
+            && versions().any(|held| self.is_void_anywhere(key, held, disks))
+    }
+
+    /// Whether any machine knows that a version was recalled: what the recall says anew may come to others before itself.
+    fn is_void_anywhere(&self, key: &Key, held: &Held, disks: &dyn Disks) -> bool {
+        self.mirrors.keys().any(|place| disks.is_void(*place, key, held))
     }
 
     /// Whether any machine holds a version as its key's current one. What is stamped ahead and stood for by something that was
