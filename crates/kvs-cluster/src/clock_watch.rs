@@ -74,9 +74,10 @@ impl ClockWatch {
         let is_solved = self.judgement.verdict == ClockVerdict::Agrees;
         for ended in &mut self.leads.unsolved {
             let lead_ms = offset_ms.saturating_sub(ended.set_since_ms);
-            // What peers said while the clock was wrong holds until it agrees with theirs, as theirs may have been wrong.
+            // What peers said while the clock was wrong holds until it agrees with theirs, as theirs may have been wrong; and it
+            // counts only where the clock was then set right by it.
             let is_news = is_wrong(lead_ms.saturating_sub(ended.noted_ms));
-            if is_news && (is_solved || lead_ms > 0) {
+            if is_news && (is_solved || (lead_ms > 0 && !is_wrong(offset_ms))) {
                 ended.noted_ms = lead_ms;
                 news.push((ended.epoch, lead_ms));
             }
@@ -177,10 +178,18 @@ mod tests {
         right.leads.unsolved.push(ended);
         assert_eq!(news(&mut right), [(EARLIER, 40_000)]);
         assert!(right.leads.unsolved.is_empty());
-        let mut half = watch(ClockVerdict::Differs, Some(5_000));
-        half.leads.unsolved.push(ended);
-        assert_eq!(news(&mut half), [(EARLIER, 45_000), (CURRENT, 5_000)]);
-        assert_eq!(half.leads.unsolved.len(), 1);
+        // Set right by what peers said, though they do not agree yet.
+        let mut hoped = watch(ClockVerdict::Differs, Some(0));
+        hoped.leads.unsolved.push(ended);
+        assert_eq!(news(&mut hoped), [(EARLIER, 40_000)]);
+        assert_eq!(hoped.leads.unsolved.len(), 1);
+        // Set to another wrong time: those who found it ahead may have been wrong.
+        for offset_ms in [5_000, -600_000] {
+            let mut half = watch(ClockVerdict::Differs, Some(offset_ms));
+            half.leads.unsolved.push(ended);
+            assert!(news(&mut half).iter().all(|(epoch, _)| *epoch == CURRENT));
+            assert_eq!(half.leads.unsolved.len(), 1);
+        }
     }
 
     #[test]

@@ -88,7 +88,10 @@ impl Replicator {
         if unsolved.len() == UNSOLVED_MAX {
             unsolved.remove(0);
         }
+        // What the store keeps of it: what peers said counts when the clock was set back by as much.
         let noted_ms = self.clock.leads.noted_ms(ended);
+        let is_set_right = noted_ms.saturating_add(set_by_ms).unsigned_abs() <= self.store.clock_skew_ms_max();
+        let noted_ms = if is_set_right { noted_ms } else { 0 };
         self.clock.leads.unsolved.push(Ended { epoch: ended, set_since_ms: set_by_ms, noted_ms });
         self.clock.offset_ms = self.clock.offset_ms.map(|offset_ms| offset_ms.saturating_add(set_by_ms));
         let marks = vec![Mark::ClockSet(set_by_ms)];

@@ -230,6 +230,22 @@ fn a_clock_that_was_found_ahead_and_was_behind_makes_nothing_void() {
 }
 
 #[test]
+fn a_clock_that_was_found_ahead_and_was_not_set_right_by_it_makes_nothing_void() {
+    let (_device, clock, store) = fresh(settings());
+    store.commit(vec![put("a", "2")]).unwrap();
+    let epoch = store.identity().origin.epoch;
+    mark(&store, Mark::Leads(vec![(epoch, HOUR)])).unwrap();
+    // It is set to another time than they said, and the process ends before it is right again.
+    set_clock(&store, &clock, -20 * HOUR);
+    clock.advance_wall(20 * HOUR_MS);
+    store.set_clock_verdict(ClockVerdict::Agrees);
+    mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
+    do_chores(&store, &clock);
+    assert_eq!(rules(&store, "a"), []);
+    assert!(store.standing().recalls.is_empty());
+}
+
+#[test]
 fn what_expired_and_is_taken_back_leaves_a_delete_behind() {
     let (_device, clock, store) = fresh(Settings { tombstone_grace_ms: 1_000 * HOUR_MS, ..settings() });
     store.commit(vec![put("a", "1")]).unwrap();

@@ -67,14 +67,19 @@ impl Plan<'_> {
         news.into_iter().try_for_each(|(epoch, floor_ms)| self.write_recall(Origin { node, epoch }, floor_ms))
     }
 
-    /// Ends the epoch since the clock was set by so much. Where it was set back, that also ends those of earlier processes that
-    /// were found ahead by as much at most: nobody had set it meanwhile.
+    /// Ends the epoch since the clock was set by so much. That peers found it ahead counts when it was set back by as much; where
+    /// it was not, the process must hear first that the clock is right now. Where it was set back, that also ends those of earlier
+    /// processes that were found ahead by as much at most: nobody had set it meanwhile.
     pub(super) fn end_by_clock(&mut self, set_by_ms: i64) {
         let ended_ms = self.scene.now_ms.saturating_sub_signed(set_by_ms);
         let set_back_ms = if set_by_ms < 0 { set_by_ms.unsigned_abs() } else { 0 };
         let skew_ms = self.scene.ages.park_after_ms.saturating_sub(self.scene.now_ms);
         if let Some((current, earlier)) = self.standing_mut().epochs.split_last_mut() {
             current.ended_ms = ended_ms;
+            // Peers said that it was ahead, and were wrong themselves or it is now: it was not set right.
+            if current.lead_ms.abs_diff(set_back_ms) > skew_ms {
+                current.lead_ms = 0;
+            }
             let open = earlier.iter_mut().rev().take_while(|start| start.ended_ms == 0);
             for start in open {
                 if start.lead_ms > 0 && start.lead_ms <= set_back_ms.saturating_add(skew_ms) {
