@@ -55,9 +55,12 @@ impl World {
         // history has an end.
         let known = self.ledger.mirrors.get(&place).map(|mirror| &mirror.known);
         let is_new = |uuid: &Uuid| known.is_none_or(|known| !known.contains(uuid));
-        let superseded = history.iter().filter(|revision| revision.superseded.is_some());
-        let came = superseded.filter(|revision| is_new(&revision.record.version.uuid)).count();
-        let is_pushed_out = (came + 1).try_into().is_ok_and(|came: u32| came >= self.weather.revision_limit);
+        // What was there before may have been current for a moment and be there again: whether it was cannot be seen.
+        let superseded = || history.iter().filter(|revision| revision.superseded.is_some());
+        let is_full =
+            superseded().count().try_into().is_ok_and(|kept: u32| kept >= self.weather.revision_limit);
+        let has_come = history.iter().any(|revision| is_new(&revision.record.version.uuid));
+        let is_pushed_out = is_full && has_come;
         // Its delete may have come and been collected within this step: then nothing is left of the key.
         let delete = self.ledger.writes.newest_delete(key).filter(|delete| delete.version > before.version);
         let is_collected = history.is_empty()
