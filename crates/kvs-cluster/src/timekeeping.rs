@@ -90,7 +90,8 @@ impl Replicator {
         }
         // What the store keeps of it: what peers said counts when the clock was set back by as much.
         let noted_ms = self.clock.leads.noted_ms(ended);
-        let is_set_right = noted_ms.saturating_add(set_by_ms).unsigned_abs() <= self.store.clock_skew_ms_max();
+        let is_set_right =
+            noted_ms.saturating_add(set_by_ms).unsigned_abs() <= self.store.clock_skew_ms_max();
         let noted_ms = if is_set_right { noted_ms } else { 0 };
         self.clock.leads.unsolved.push(Ended { epoch: ended, set_since_ms: set_by_ms, noted_ms });
         self.clock.offset_ms = self.clock.offset_ms.map(|offset_ms| offset_ms.saturating_add(set_by_ms));

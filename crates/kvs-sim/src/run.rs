@@ -141,9 +141,9 @@ fn check_collected(world: &World) -> Result<(), String> {
         .take(TOMBSTONES_TOLD_MAX)
         .collect();
     let Some((_, _, first)) = left.first() else { return Ok(()) };
-    let lacks = world.running().filter(|place| {
-        world.store(*place).is_some_and(|store| !store.vector_held().covers(&first.dot))
-    });
+    let lacks = world
+        .running()
+        .filter(|place| world.store(*place).is_some_and(|store| !store.vector_held().covers(&first.dot)));
     let lacks: Vec<_> = lacks.collect();
     Err(format!("tombstones are left in the end: {left:?}; the first is not covered by {lacks:?}"))
 }

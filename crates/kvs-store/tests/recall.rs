@@ -5,6 +5,8 @@
 mod support;
 
 use kvs_core::log_position::LogPosition;
+use std::time::Duration;
+
 use kvs_core::namespace::Namespace;
 use kvs_core::origin::{Dot, Origin, epoch_at};
 use kvs_core::recall::recall_path;
@@ -136,6 +138,25 @@ fn a_value_and_what_is_left_of_it_wait_beside_each_other() {
     do_chores(&store, &clock);
     assert_eq!(value(&store, "a"), None);
     assert_eq!((store.standing().parked, store.vector_held().seq(&origin())), (0, 5));
+}
+
+#[test]
+fn what_is_void_does_not_wait_when_this_clock_comes_right_together_with_the_recall() {
+    let (_device, clock, store) = fresh(settings());
+    clock.advance_wall(2 * HOUR_MS);
+    let ahead = record_of(&store, 1, START_MS + HOUR_MS);
+    assert_eq!(store.commit(vec![merge("a", ahead)]).unwrap(), [Outcome::Taken]);
+    clock.set_wall(START_MS);
+    store.set_clock_verdict(ClockVerdict::Agrees);
+    // Both chores are due with this commit.
+    clock.advance_monotonic(Duration::from_secs(60));
+    mark(&store, Mark::Discard(vec![origin()])).unwrap();
+    for _ in 0..4 {
+        do_chores(&store, &clock);
+    }
+    assert_eq!(store.standing().parked, 0);
+    assert_eq!(value(&store, "a"), None);
+    assert!(rules(&store, "a").contains(&Rule::Recalled));
 }
 
 #[test]

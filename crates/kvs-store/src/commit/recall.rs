@@ -224,6 +224,10 @@ impl Plan<'_> {
         let Some(ahead) = self.held(key).filter(is_ahead).cloned() else {
             return Ok(Outcome::Absent);
         };
+        if self.recalls().is_void(&ahead) {
+            // It has nothing to wait for, and a sweep that has seen what waits would not come back for it.
+            return self.void(key);
+        }
         self.park(key, &ahead)?;
         let (best, _) = self.past(key)?;
         let until_ms = self.scene.placeholder_until_ms;
