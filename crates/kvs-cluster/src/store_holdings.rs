@@ -1,13 +1,16 @@
 //! The records of a node as a session sees them: the digest for what is compared, the one commit for what comes.
 
+use kvs_core::log_position::LogPosition;
 use kvs_core::origin::Dot;
 use kvs_core::sum_tree::sum::Sum;
 use kvs_core::vector::Vector;
 use kvs_protocol::reconcile::answer::is_worth_telling;
-use kvs_protocol::reconcile::holdings::{Dropped, Holdings, Located, Verdict};
+use kvs_protocol::reconcile::holdings::{Changes, Dropped, Holdings, Located, Verdict};
+use kvs_protocol::reconcile::limits::RECORD_BYTES_TARGET;
 use kvs_protocol::wire::keyed_record::KeyedVersion;
 use kvs_store::commit::write::{Change, Outcome};
 use kvs_store::error::StoreError;
+use kvs_store::read::log::{LogPass, PieceEnd, PieceLimits, changed};
 use kvs_store::store::Store;
 use kvs_store::tree::tombstones::tombstones;
 
@@ -58,6 +61,31 @@ impl Holdings for StoreHoldings<'_> {
 
     fn claim(&mut self) -> Result<Vector, StoreError> {
         Ok(self.store.claim())
+    }
+
+    fn log_end(&mut self) -> Result<LogPosition, StoreError> {
+        let pass = LogPass::begin(self.store.view()?)?;
+        Ok(LogPosition { epoch: pass.origin().epoch, local_seq: pass.end_local_seq() })
+    }
+
+    fn changes(
+        &mut self,
+        since: LogPosition,
+        known: &Vector,
+        limit: usize,
+    ) -> Result<Option<Changes>, StoreError> {
+        if since.epoch != self.store.identity().origin.epoch {
+            return Ok(None);
+        }
+        let limits = PieceLimits { records: limit, bytes: RECORD_BYTES_TARGET };
+        let found = changed(&self.store.view()?, since.local_seq, known, limits)?;
+        let located = found.records.into_iter().map(|(key, record)| Located {
+            namespace: key.namespace,
+            path: key.path,
+            record,
+        });
+        let to = LogPosition { local_seq: found.to_local_seq, ..since };
+        Ok(Some(Changes { records: located.collect(), to, are_all: found.end == PieceEnd::Complete }))
     }
 
     fn sums(&mut self, bounds: &[Vec<u8>]) -> Result<Vec<Sum>, StoreError> {

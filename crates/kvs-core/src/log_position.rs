@@ -10,7 +10,7 @@ use crate::cursor::{Cursor, EndsEarly};
 /// | --- | --- |
 /// | 8 | epoch |
 /// | 8 | local sequence number |
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct LogPosition {
     /// The epoch of the log's owner.
     pub epoch: u64,

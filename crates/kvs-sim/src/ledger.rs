@@ -280,6 +280,14 @@ impl Ledger {
         }
     }
 
+    /// Whether a clock that was behind wrote the key with an older stamp than that of a delete that was collected. Then something
+    /// older is held than what the delete replaced, should that turn up again: it wins, and no rule is about it.
+    fn was_undercut(&self, key: &Key, Grave { delete, at }: &Grave) -> bool {
+        let is_under =
+            |asked: &Asked| asked.is_acknowledged && asked.at.at > *at && asked.held.version < delete.version;
+        self.writes.of(key).iter().any(is_under)
+    }
+
     /// The grave of a delete newer than a value that was there before it was dug, unless the delete is void.
     pub(crate) fn grave_over(
         &self,
@@ -289,8 +297,9 @@ impl Ledger {
     ) -> Option<&Grave> {
         let seen = self.seen_at(&value.version);
         let mut graves = self.graves.get(key)?.iter();
-        graves.find(|Grave { delete, at }| {
-            delete.version > value.version && seen < *at && !self.is_later(value, delete) && !is_void(delete)
+        graves.find(|grave @ Grave { delete, at }| {
+            let is_over = delete.version > value.version && seen < *at && !self.is_later(value, delete);
+            is_over && !is_void(delete) && !self.was_undercut(key, grave)
         })
     }
 

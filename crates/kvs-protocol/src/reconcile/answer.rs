@@ -3,17 +3,19 @@
 use std::collections::BTreeSet;
 
 use kvs_core::item::{END, EXPIRING, floor_key, floor_ms};
+use kvs_core::origin::Dot;
 use kvs_core::record::Kind;
 use kvs_core::record_codec;
+use kvs_core::vector::Vector;
 
 use crate::reconcile::fingerprint::{Secrets, SessionKey, Short};
 use crate::reconcile::holdings::{Holdings, Located, Verdict};
 use crate::reconcile::limits::{
-    ASKED_PIECES_MAX, FAN_OUT, IDS_MAX, LISTED_MAX, LOOKED_AT_MAX, RECORD_BYTES_TARGET, RECORDS_MAX,
-    TOMBSTONES_MAX,
+    ASKED_PIECES_MAX, CHANGES_MAX, FAN_OUT, IDS_MAX, LISTED_MAX, LOOKED_AT_MAX, RECORD_BYTES_TARGET,
+    RECORDS_MAX, TOMBSTONES_MAX,
 };
 use crate::reconcile::reply::{Listed, OfferEnd, Opened, Reply};
-use crate::reconcile::request::{Request, Wanted};
+use crate::reconcile::request::{Request, Wanted, WantedTombstones};
 use crate::reconcile::wire::{Listing, Split};
 
 /// Answers one request of a session.
@@ -30,10 +32,11 @@ pub fn answer<H: Holdings>(holdings: &mut H, secrets: &Secrets, request: Request
     let key = secrets.session(&request.nonce);
     if let Some(now_ms) = request.opened_at_ms {
         // Before anything else is read: what is claimed here must show in everything that is answered later.
+        let log_end = holdings.log_end()?;
         let vector = holdings.claim()?;
         let own_now_ms = holdings.now_ms();
         let root = compared_root(holdings, &key, floor_ms(now_ms, own_now_ms))?;
-        reply.opened = Some(Opened { now_ms: own_now_ms, root, vector });
+        reply.opened = Some(Opened { now_ms: own_now_ms, root, vector, log_end });
     }
     for split in &request.compare {
         compare(holdings, &key, split, &mut reply)?;
@@ -59,8 +62,16 @@ pub fn answer<H: Holdings>(holdings: &mut H, secrets: &Secrets, request: Request
     if !request.dropped.is_empty() {
         holdings.drop_versions(request.dropped)?;
     }
-    if let Some(wanted) = &request.tombstones {
-        add_tombstones(holdings, wanted, &mut reply)?;
+    if let Some(Wanted { tombstones, known, since }) = &request.wanted {
+        let behind = match tombstones {
+            WantedTombstones::All => Some(None),
+            WantedTombstones::Behind(dot) => Some(Some(dot)),
+            WantedTombstones::Nothing => None,
+        };
+        if let Some(behind) = behind {
+            add_tombstones(holdings, behind, known, &mut reply)?;
+        }
+        reply.changes = holdings.changes(*since, known, CHANGES_MAX)?;
     }
     Ok(reply)
 }
@@ -166,8 +177,13 @@ fn list<H: Holdings>(
     Ok(Listed { lacks: listing.ids.iter().map(|id| !held.contains(id)).collect(), resume })
 }
 
-fn add_tombstones<H: Holdings>(holdings: &mut H, wanted: &Wanted, reply: &mut Reply) -> Result<(), H::Error> {
-    let found = holdings.tombstones(wanted.behind.as_ref(), &wanted.known, TOMBSTONES_MAX)?;
+fn add_tombstones<H: Holdings>(
+    holdings: &mut H,
+    behind: Option<&Dot>,
+    known: &Vector,
+    reply: &mut Reply,
+) -> Result<(), H::Error> {
+    let found = holdings.tombstones(behind, known, TOMBSTONES_MAX)?;
     reply.more_tombstones = found.len() >= TOMBSTONES_MAX;
     let mut bytes = 0_usize;
     for tombstone in found {

@@ -1,5 +1,6 @@
 //! What a session asks of the records that a node holds.
 
+use kvs_core::log_position::LogPosition;
 use kvs_core::namespace::Namespace;
 use kvs_core::origin::Dot;
 use kvs_core::path::Path;
@@ -37,6 +38,17 @@ impl Dropped {
         let Located { namespace, path, record } = located;
         Self { namespace: *namespace, path: path.clone(), version: record.version }
     }
+}
+
+/// What changed since a moment.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// What the keys that changed hold now, in the order of their changes.
+    pub records: Vec<Located>,
+    /// Up to where that is.
+    pub to: LogPosition,
+    /// Whether nothing has changed behind it.
+    pub are_all: bool,
 }
 
 /// What became of a record that came from outside.
@@ -80,6 +92,26 @@ pub trait Holdings {
     fn claim(&mut self) -> Result<Vector, Self::Error> {
         self.vector()
     }
+
+    /// The end of the node's log.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    fn log_end(&mut self) -> Result<LogPosition, Self::Error>;
+
+    /// What the keys hold now that changed since the log ended at `since`, tombstones included, but for what `known` covers: the
+    /// first `limit`, or some thousand looked at. `None` when that was another life of the log.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read.
+    fn changes(
+        &mut self,
+        since: LogPosition,
+        known: &Vector,
+        limit: usize,
+    ) -> Result<Option<Changes>, Self::Error>;
 
     /// The sums between neighbours of these bounds, which are in ascending order.
     ///

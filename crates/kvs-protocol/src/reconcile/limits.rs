@@ -33,6 +33,9 @@ pub const RECORDS_MAX: usize = 4096;
 /// Most tombstones in one reply.
 pub const TOMBSTONES_MAX: usize = 1024;
 
+/// Most changed records in one reply.
+pub const CHANGES_MAX: usize = 1024;
+
 /// Most versions that one request asks to be dropped.
 pub const DROPS_MAX: usize = 4096;
 

@@ -2,27 +2,33 @@
 //!
 //! | field | shape |
 //! | --- | --- |
-//! | format | 1 byte, 1 |
-//! | flags | 1 byte: bit 0 opened, bit 1 more tombstones follow, bit 2 another digest key |
-//! | opened | if flagged: clock in ms, 8 bytes; root above the floor, 8 bytes; vector |
+//! | format | 1 byte, 3 |
+//! | flags | 1 byte: bit 0 opened, bit 1 more tombstones follow, bit 2 another digest key, bit 3 changes, bit 4 all of them |
+//! | opened | if flagged: clock in ms, 8 bytes; root above the floor, 8 bytes; vector; end of the log, 16 bytes |
 //! | splits | count, then splits as in the request |
 //! | few | count, then ranges with ids as in the request |
 //! | listed | count; per range asked for: count and bits of ids that are lacking, then 0, or 1 and a bound to go on from |
 //! | verdicts | count, then 1 byte per record offered: 0 settled, 1 drop, 2 failed |
 //! | records | count, then records as in the request |
 //! | tombstones | count, then records |
+//! | changes | if flagged: count, then records; position in the log, 16 bytes |
 
 use bytes::Bytes;
+use kvs_core::log_position::LogPosition;
 use kvs_core::vector::Vector;
 
 use crate::reconcile::fingerprint::Short;
-use crate::reconcile::holdings::Located;
-use crate::reconcile::limits::{IDS_MAX, RANGES_MAX, RECORDS_MAX, REPLY_PIECES_MAX, TOMBSTONES_MAX};
+use crate::reconcile::holdings::{Changes, Located};
+use crate::reconcile::limits::{
+    CHANGES_MAX, IDS_MAX, RANGES_MAX, RECORDS_MAX, REPLY_PIECES_MAX, TOMBSTONES_MAX,
+};
 use crate::reconcile::wire::{Listing, MessageError, Reader, Split, Writer};
 
 const OPENED: u8 = 1;
 const MORE: u8 = 2;
 const OTHER_KEY: u8 = 4;
+const CHANGES: u8 = 8;
+const ALL_CHANGES: u8 = 16;
 
 /// Where the answerer stands: when the session begins, and when tombstones are asked for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -33,6 +39,8 @@ pub struct Opened {
     pub root: Short,
     /// What it held of each origin before it read anything else for this reply.
     pub vector: Vector,
+    /// Where its log ended then.
+    pub log_end: LogPosition,
 }
 
 /// The answer to a listing.
@@ -77,6 +85,8 @@ pub struct Reply {
     pub tombstones: Vec<Located>,
     /// Whether there are more behind the last of them.
     pub more_tombstones: bool,
+    /// What changed, if that was asked for and can be said.
+    pub changes: Option<Changes>,
 }
 
 impl Reply {
@@ -88,12 +98,15 @@ impl Reply {
         writer.out.push(
             flag(self.opened.is_some(), OPENED)
                 | flag(self.more_tombstones, MORE)
-                | flag(self.other_key, OTHER_KEY),
+                | flag(self.other_key, OTHER_KEY)
+                | flag(self.changes.is_some(), CHANGES)
+                | flag(self.changes.as_ref().is_some_and(|changes| changes.are_all), ALL_CHANGES),
         );
         if let Some(opened) = &self.opened {
             writer.out.extend_from_slice(&opened.now_ms.to_be_bytes());
             writer.out.extend_from_slice(&opened.root);
             opened.vector.encode_into(&mut writer.out);
+            opened.log_end.encode_into(&mut writer.out);
         }
         writer.count(self.splits.len());
         self.splits.iter().for_each(|split| writer.split(split));
@@ -117,6 +130,11 @@ impl Reply {
             writer.count(records.len());
             records.iter().for_each(|record| writer.located(record));
         }
+        if let Some(Changes { records, to, .. }) = &self.changes {
+            writer.count(records.len());
+            records.iter().for_each(|record| writer.located(record));
+            to.encode_into(&mut writer.out);
+        }
         writer.out
     }
 
@@ -128,14 +146,17 @@ impl Reply {
     pub fn decode(bytes: &Bytes) -> Result<Self, MessageError> {
         let mut reader = Reader::new(bytes)?;
         let flags = reader.cursor.u8()?;
-        if flags & !(OPENED | MORE | OTHER_KEY) != 0 {
+        let is_known = flags & !(OPENED | MORE | OTHER_KEY | CHANGES | ALL_CHANGES) == 0;
+        if !is_known || flags & (CHANGES | ALL_CHANGES) == ALL_CHANGES {
             return Err(MessageError::Field("flags"));
         }
         let mut reply =
             Self { other_key: flags & OTHER_KEY != 0, more_tombstones: flags & MORE != 0, ..Self::default() };
         if flags & OPENED != 0 {
             let (now_ms, root) = (reader.cursor.u64()?, reader.cursor.array()?);
-            reply.opened = Some(Opened { now_ms, root, vector: Vector::decode(&mut reader.cursor)? });
+            let vector = Vector::decode(&mut reader.cursor)?;
+            let log_end = LogPosition::decode(&mut reader.cursor)?;
+            reply.opened = Some(Opened { now_ms, root, vector, log_end });
         }
         let mut pieces_left = REPLY_PIECES_MAX;
         for _ in 0..reader.count(REPLY_PIECES_MAX, "splits")? {
@@ -165,6 +186,14 @@ impl Reply {
         }
         for _ in 0..reader.count(TOMBSTONES_MAX, "tombstones")? {
             reply.tombstones.push(reader.located()?);
+        }
+        if flags & CHANGES != 0 {
+            let mut changes = Changes { are_all: flags & ALL_CHANGES != 0, ..Changes::default() };
+            for _ in 0..reader.count(CHANGES_MAX, "changes")? {
+                changes.records.push(reader.located()?);
+            }
+            changes.to = LogPosition::decode(&mut reader.cursor)?;
+            reply.changes = Some(changes);
         }
         reader.end()?;
         Ok(reply)

@@ -2,7 +2,7 @@
 //!
 //! | field | shape |
 //! | --- | --- |
-//! | format | 1 byte, 1 |
+//! | format | 1 byte, 3 |
 //! | nonce | 16 bytes |
 //! | fingerprint of the digest key | 8 bytes |
 //! | flags | 1 byte: bit 0 opening, bit 1 tombstones wanted, bit 2 from behind a dot |
@@ -13,8 +13,12 @@
 //! | dropped | count, then namespace, path, version (34 bytes) |
 //! | behind | dot, if flagged |
 //! | known | vector, if tombstones are wanted |
+//! | since | position in the answerer's log, 16 bytes, if tombstones are wanted: what changed behind it is wanted, too |
+//!
+//! Bit 3 of the flags says that no tombstones are wanted any more, but what changed.
 
 use bytes::Bytes;
+use kvs_core::log_position::LogPosition;
 use kvs_core::origin::Dot;
 use kvs_core::stamp::Stamp;
 use kvs_core::vector::Vector;
@@ -26,16 +30,31 @@ use crate::reconcile::limits::{ASKED_PIECES_MAX, DROPS_MAX, IDS_MAX, RANGES_MAX,
 use crate::reconcile::wire::{Listing, MessageError, Reader, Split, Writer};
 
 const OPENING: u8 = 1;
-const TOMBSTONES: u8 = 2;
+const WANTED: u8 = 2;
 const BEHIND: u8 = 4;
+const CHANGES_ALONE: u8 = 8;
 
-/// Which tombstones the asker wants.
+/// What the asker wants last: tombstones, and what changed at the answerer while the session went on.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Wanted {
-    /// Those behind this dot; all when `None`.
-    pub behind: Option<Dot>,
-    /// But none that this covers.
+    /// Which tombstones.
+    pub tombstones: WantedTombstones,
+    /// But nothing that this covers.
     pub known: Vector,
+    /// What changed behind this position in the answerer's log.
+    pub since: LogPosition,
+}
+
+/// Which tombstones the asker wants.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WantedTombstones {
+    /// All.
+    #[default]
+    All,
+    /// Those behind this dot.
+    Behind(Dot),
+    /// None any more.
+    Nothing,
 }
 
 /// One round of the asker.
@@ -55,8 +74,8 @@ pub struct Request {
     pub offered: Vec<Located>,
     /// Live records of the answerer's that were deleted and collected on the asker's side.
     pub dropped: Vec<Dropped>,
-    /// Tombstones wanted, last.
-    pub tombstones: Option<Wanted>,
+    /// Wanted last.
+    pub wanted: Option<Wanted>,
 }
 
 impl Request {
@@ -66,12 +85,18 @@ impl Request {
         let mut writer = Writer::new();
         writer.out.extend_from_slice(&self.nonce);
         writer.out.extend_from_slice(&self.key_fingerprint);
-        let behind = self.tombstones.as_ref().and_then(|wanted| wanted.behind.as_ref());
+        let behind = match self.wanted.as_ref().map(|wanted| wanted.tombstones) {
+            Some(WantedTombstones::Behind(dot)) => Some(dot),
+            _ => None,
+        };
+        let is_changes_alone =
+            self.wanted.as_ref().is_some_and(|wanted| wanted.tombstones == WantedTombstones::Nothing);
         let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
         writer.out.push(
             flag(self.opened_at_ms.is_some(), OPENING)
-                | flag(self.tombstones.is_some(), TOMBSTONES)
-                | flag(behind.is_some(), BEHIND),
+                | flag(self.wanted.is_some(), WANTED)
+                | flag(behind.is_some(), BEHIND)
+                | flag(is_changes_alone, CHANGES_ALONE),
         );
         if let Some(now_ms) = self.opened_at_ms {
             writer.out.extend_from_slice(&now_ms.to_be_bytes());
@@ -92,10 +117,11 @@ impl Request {
             writer.out.extend_from_slice(version.uuid.as_bytes());
         }
         if let Some(behind) = behind {
-            writer.dot(behind);
+            writer.dot(&behind);
         }
-        if let Some(wanted) = &self.tombstones {
+        if let Some(wanted) = &self.wanted {
             wanted.known.encode_into(&mut writer.out);
+            wanted.since.encode_into(&mut writer.out);
         }
         writer.out
     }
@@ -110,7 +136,9 @@ impl Request {
         let nonce = reader.cursor.array()?;
         let key_fingerprint = reader.cursor.array()?;
         let flags = reader.cursor.u8()?;
-        if flags & !(OPENING | TOMBSTONES | BEHIND) != 0 || flags & (TOMBSTONES | BEHIND) == BEHIND {
+        let which = flags & (WANTED | BEHIND | CHANGES_ALONE);
+        let is_known = flags & !(OPENING | WANTED | BEHIND | CHANGES_ALONE) == 0;
+        if !is_known || ![0, WANTED, WANTED | BEHIND, WANTED | CHANGES_ALONE].contains(&which) {
             return Err(MessageError::Field("flags"));
         }
         let opened_at_ms = if flags & OPENING != 0 { Some(reader.cursor.u64()?) } else { None };
@@ -137,9 +165,15 @@ impl Request {
             let version = Version { stamp, origin_joined_ms, uuid: reader.cursor.uuid()? };
             request.dropped.push(Dropped { namespace, path, version });
         }
-        if flags & TOMBSTONES != 0 {
-            let behind = if flags & BEHIND != 0 { Some(reader.dot()?) } else { None };
-            request.tombstones = Some(Wanted { behind, known: Vector::decode(&mut reader.cursor)? });
+        if flags & WANTED != 0 {
+            let tombstones = match which & !WANTED {
+                BEHIND => WantedTombstones::Behind(reader.dot()?),
+                CHANGES_ALONE => WantedTombstones::Nothing,
+                _ => WantedTombstones::All,
+            };
+            let known = Vector::decode(&mut reader.cursor)?;
+            let since = LogPosition::decode(&mut reader.cursor)?;
+            request.wanted = Some(Wanted { tombstones, known, since });
         }
         reader.end()?;
         Ok(request)

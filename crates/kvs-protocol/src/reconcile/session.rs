@@ -8,19 +8,19 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 use kvs_core::item::{END, floor_ms};
-use kvs_core::origin::Dot;
+use kvs_core::log_position::LogPosition;
 use kvs_core::record::Kind;
 
 use crate::reconcile::answer::{compared_root, is_worth_telling, split_range, wire_len};
 use crate::reconcile::fingerprint::{Nonce, Secrets, SessionKey, Short};
-use crate::reconcile::holdings::{Dropped, Holdings, Located, Verdict};
+use crate::reconcile::holdings::{Changes, Dropped, Holdings, Located, Verdict};
 use crate::reconcile::limits::{
     ASKED_PIECES_MAX, DROPS_MAX, FAN_OUT, IDS_MAX, LISTED_MAX, LISTED_TOGETHER_MAX, LOOKED_AT_MAX,
     RANGES_MAX, RECORD_BYTES_TARGET, RECORDS_MAX, ROUNDS_MAX,
 };
 use crate::reconcile::outcome::{Completeness, Outcome, Tally};
 use crate::reconcile::reply::{Listed, OfferEnd, Opened, Reply};
-use crate::reconcile::request::{Request, Wanted};
+use crate::reconcile::request::{Request, Wanted, WantedTombstones};
 use crate::reconcile::wire::{Listing, MessageError, Split};
 
 /// Why a session cannot go on. What was taken so far stays; nothing is claimed.
@@ -62,9 +62,11 @@ struct Give {
     theirs: Vec<Short>,
 }
 
-#[derive(Debug)]
-enum Tombstones {
-    From(Option<Dot>),
+/// What is asked for last.
+#[derive(Debug, Clone, Copy)]
+enum Last {
+    /// These tombstones, and what changed meanwhile.
+    Tombstones(WantedTombstones),
     Done,
 }
 
@@ -74,7 +76,7 @@ struct Asked {
     compared: Vec<Range>,
     listed: Vec<AskedListing>,
     offered: Vec<Dropped>,
-    tombstones: bool,
+    wanted: bool,
 }
 
 #[derive(Debug)]
@@ -98,7 +100,9 @@ pub struct Session {
     /// Own tombstones that it lacks.
     deletions: VecDeque<Located>,
     drops: VecDeque<Dropped>,
-    tombstones: Tombstones,
+    last: Last,
+    /// Up to where the other node's log is known to have changed nothing that is lacking here; from its end at the opening.
+    changed_to: LogPosition,
     asked: Asked,
     completeness: Completeness,
     tally: Tally,
@@ -119,7 +123,8 @@ impl Session {
             offers: VecDeque::new(),
             deletions: VecDeque::new(),
             drops: VecDeque::new(),
-            tombstones: Tombstones::From(None),
+            last: Last::Tombstones(WantedTombstones::All),
+            changed_to: LogPosition::default(),
             asked: Asked::default(),
             completeness: Completeness::Complete,
             tally: Tally::default(),
@@ -154,14 +159,15 @@ impl Session {
                 || !self.offers.is_empty()
                 || !self.deletions.is_empty()
                 || !self.drops.is_empty();
-            if let (Tombstones::From(behind), false) = (&self.tombstones, is_left) {
-                request.tombstones = Some(Wanted { behind: *behind, known: holdings.vector()? });
+            if let (Last::Tombstones(tombstones), false) = (self.last, is_left) {
+                let (known, since) = (holdings.vector()?, self.changed_to);
+                request.wanted = Some(Wanted { tombstones, known, since });
                 // The other node may have gone back to an earlier copy since, or let something wait.
                 request.opened_at_ms = Some(holdings.now_ms());
-                self.asked.tombstones = true;
+                self.asked.wanted = true;
             }
             let is_empty = request.offered.is_empty() && request.dropped.is_empty();
-            if is_empty && !is_left && request.tombstones.is_none() {
+            if is_empty && !is_left && request.wanted.is_none() {
                 return Ok(None);
             }
         }
@@ -189,11 +195,12 @@ impl Session {
         }
         let records: usize = reply.records.iter().chain(&reply.tombstones).map(wire_len).sum();
         self.tally.bytes_without_records += bytes.len().saturating_sub(records) as u64;
-        self.tally.received += (reply.records.len() + reply.tombstones.len()) as u64;
+        let changed = reply.changes.iter().map(|changes| changes.records.len()).sum::<usize>();
+        self.tally.received += (reply.records.len() + reply.tombstones.len() + changed) as u64;
         let asked = std::mem::take(&mut self.asked);
         if let Some((opened, _)) = &mut self.opened {
             let claims = reply.opened.map(|again| again.vector);
-            if asked.tombstones {
+            if asked.wanted {
                 let claims = claims.ok_or(SessionError::Unfit("it does not say what it claims"))?;
                 opened.vector = opened.vector.meet(&claims);
             }
@@ -202,6 +209,7 @@ impl Session {
             let floor_ms = floor_ms(holdings.now_ms(), opened.now_ms);
             let root = compared_root(holdings, &self.key, floor_ms).map_err(SessionError::Holdings)?;
             let began_equal = root == opened.root;
+            self.changed_to = opened.log_end;
             self.opened = Some((opened, began_equal));
         }
         for split in reply.splits {
@@ -235,13 +243,38 @@ impl Session {
             holdings.drop_versions(dropped).map_err(SessionError::Holdings)?;
         }
         self.take_records(holdings, reply.records).map_err(SessionError::Holdings)?;
-        if asked.tombstones {
-            self.tombstones = match reply.tombstones.last() {
-                Some(last) if reply.more_tombstones => Tombstones::From(Some(last.record.dot)),
-                _ => Tombstones::Done,
-            };
-            self.take_records(holdings, reply.tombstones).map_err(SessionError::Holdings)?;
+        if asked.wanted {
+            self.take_last(holdings, reply.tombstones, reply.more_tombstones, reply.changes)
+                .map_err(SessionError::Holdings)?;
         }
+        Ok(())
+    }
+
+    /// Takes tombstones, and what changed at the other node since the session began. A key that changes while ranges are walked may be
+    /// missed by the walk, above all one that is deleted and written again: what it held at the opening would be claimed, though
+    /// neither that nor anything newer is here.
+    fn take_last<H: Holdings>(
+        &mut self,
+        holdings: &mut H,
+        tombstones: Vec<Located>,
+        are_more: bool,
+        changes: Option<Changes>,
+    ) -> Result<(), H::Error> {
+        let behind = tombstones.last().map(|last| last.record.dot).filter(|_| are_more);
+        self.take_records(holdings, tombstones)?;
+        let Some(Changes { records, to, are_all }) = changes else {
+            // Its log began again.
+            self.completeness = Completeness::Partial;
+            self.last = Last::Done;
+            return Ok(());
+        };
+        self.changed_to = to;
+        self.take_records(holdings, records)?;
+        self.last = match behind {
+            Some(dot) => Last::Tombstones(WantedTombstones::Behind(dot)),
+            None if are_all => Last::Done,
+            None => Last::Tombstones(WantedTombstones::Nothing),
+        };
         Ok(())
     }
 
@@ -249,8 +282,7 @@ impl Session {
     #[must_use]
     pub fn outcome(&self) -> Option<Outcome> {
         let (opened, began_equal) = self.opened.as_ref()?;
-        let is_complete =
-            self.completeness == Completeness::Complete && matches!(self.tombstones, Tombstones::Done);
+        let is_complete = self.completeness == Completeness::Complete && matches!(self.last, Last::Done);
         Some(Outcome {
             completeness: if is_complete { Completeness::Complete } else { Completeness::Partial },
             raise_to: is_complete.then(|| opened.vector.clone()),

@@ -302,3 +302,60 @@ fn only_what_the_other_claims_at_both_ends_of_a_session_is_claimed() {
     assert_eq!(claimed.seq(&origin(7)), 0);
     assert_eq!(claimed, lives[0].vector);
 }
+
+/// A session in which the other node changes between the round trips, by the number of those that were made.
+fn session_with(left: &mut Node, right: &mut Node, mut change: impl FnMut(&mut Node, u32)) -> Outcome {
+    let secrets = Secrets::of(&keys());
+    let mut session = Session::new(&secrets, [1; 16]);
+    let mut rounds = 0;
+    while let Ok(Some(request)) = session.ask(left) {
+        let Ok(reply) = answer(right, &secrets, Request::decode(&Bytes::from(request)).unwrap());
+        session.take_reply(left, &Bytes::from(reply.encode())).unwrap();
+        rounds += 1;
+        change(right, rounds);
+    }
+    session.outcome().unwrap()
+}
+
+#[test]
+fn a_key_that_is_deleted_and_written_again_during_a_session_is_not_missed() {
+    // Above all: a value when ranges are compared, a tombstone when it would be listed, a value when tombstones are asked for.
+    for (deleted_at, written_at) in (1..6).flat_map(|first| (first..7).map(move |then| (first, then))) {
+        let (mut left, mut right) = twins(2_000);
+        right.merge(&path(5_000), record(5, 1, 20, Kind::Value, 0));
+        right.merge(&path(900), record(5, 2, 20, Kind::Value, 0));
+        let outcome = session_with(&mut left, &mut right, |right, rounds| {
+            if rounds == deleted_at {
+                right.merge(&path(5_000), record(5, 3, 30, Kind::Tombstone, 0));
+            }
+            if rounds == written_at {
+                right.merge(&path(5_000), record(5, 4, 40, Kind::Value, 0));
+            }
+        });
+        let claimed = outcome.raise_to.expect("it is complete");
+        assert_eq!(claimed.seq(&origin(5)), 2, "what the session began with");
+        let held = left.records.get(&path(5_000)).expect("it is held, or something newer is");
+        assert_eq!(held.dot.origin, origin(5), "deleted after {deleted_at}, written after {written_at}");
+    }
+}
+
+#[test]
+fn what_changes_faster_than_it_is_told_is_not_claimed_and_what_stops_changing_is() {
+    let (mut left, mut right) = twins(100);
+    right.merge(&path(7), record(5, 1, 20, Kind::Value, 0));
+    // A page of changes and a half, in the middle.
+    let outcome = session_with(&mut left, &mut right, |right, rounds| {
+        if rounds == 1 {
+            for number in 0..1_500 {
+                right.merge(&path(10_000 + number), record(6, u64::from(number) + 1, 30, Kind::Value, 0));
+            }
+        }
+    });
+    assert_eq!(outcome.completeness, Completeness::Complete);
+    assert_eq!(left.records, right.records);
+    // Its log begins again.
+    let mut again = Node::new();
+    let outcome = session_with(&mut again, &mut right, |right, _| right.epoch = 2);
+    assert_eq!(outcome.completeness, Completeness::Partial);
+    assert_eq!(outcome.raise_to, None);
+}

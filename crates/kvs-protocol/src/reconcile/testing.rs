@@ -8,6 +8,7 @@ use bytes::Bytes;
 use kvs_core::cluster_keys::ClusterKeys;
 use kvs_core::digest::ContentDigest;
 use kvs_core::item::{DigestKey, item, tree_key};
+use kvs_core::log_position::LogPosition;
 use kvs_core::merge::{Merge, merge};
 use kvs_core::namespace::Namespace;
 use kvs_core::origin::{Dot, Origin};
@@ -24,7 +25,7 @@ use uuid::Uuid;
 
 use crate::reconcile::answer::{answer, is_worth_telling};
 use crate::reconcile::fingerprint::Secrets;
-use crate::reconcile::holdings::{Dropped, Holdings, Located, Verdict};
+use crate::reconcile::holdings::{Changes, Dropped, Holdings, Located, Verdict};
 use crate::reconcile::outcome::Outcome;
 use crate::reconcile::request::Request;
 use crate::reconcile::session::Session;
@@ -55,6 +56,10 @@ pub(crate) struct Node {
     pub(crate) items: Items,
     pub(crate) vector: Vector,
     pub(crate) now_ms: u64,
+    /// Which key changed at which number.
+    log: BTreeMap<u64, Path>,
+    changed_at: BTreeMap<Path, u64>,
+    pub(crate) epoch: u64,
     tree: SumTree,
     digest_key: DigestKey,
 }
@@ -93,6 +98,9 @@ impl Node {
             items: Items::default(),
             vector: Vector::default(),
             now_ms: 1_000,
+            log: BTreeMap::new(),
+            changed_at: BTreeMap::new(),
+            epoch: 1,
             tree: SumTree::default(),
             digest_key: DigestKey::of(&keys()),
         }
@@ -100,6 +108,11 @@ impl Node {
 
     /// Puts a record in the place of whatever is there.
     pub(crate) fn set(&mut self, path: &Path, record: Option<Record>) {
+        let number = self.log.last_key_value().map_or(1, |(number, _)| number + 1);
+        if let Some(before) = self.changed_at.insert(path.clone(), number) {
+            self.log.remove(&before);
+        }
+        self.log.insert(number, path.clone());
         let old = match record.clone() {
             Some(record) => self.records.insert(path.clone(), record),
             None => self.records.remove(path),
@@ -163,6 +176,32 @@ impl Holdings for Node {
 
     fn vector(&mut self) -> Result<Vector, Infallible> {
         Ok(self.vector.clone())
+    }
+
+    fn log_end(&mut self) -> Result<LogPosition, Infallible> {
+        let local_seq = self.log.last_key_value().map_or(0, |(number, _)| *number);
+        Ok(LogPosition { epoch: self.epoch, local_seq })
+    }
+
+    fn changes(
+        &mut self,
+        since: LogPosition,
+        known: &Vector,
+        limit: usize,
+    ) -> Result<Option<Changes>, Infallible> {
+        if since.epoch != self.epoch {
+            return Ok(None);
+        }
+        let mut changes = Changes { to: since, are_all: true, ..Changes::default() };
+        for (number, path) in self.log.range(since.local_seq + 1..) {
+            if changes.records.len() == limit {
+                changes.are_all = false;
+                break;
+            }
+            changes.to.local_seq = *number;
+            changes.records.extend(self.located(path).filter(|it| !known.covers(&it.record.dot)));
+        }
+        Ok(Some(changes))
     }
 
     fn sums(&mut self, bounds: &[Vec<u8>]) -> Result<Vec<Sum>, Infallible> {

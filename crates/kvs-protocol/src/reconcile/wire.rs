@@ -16,7 +16,7 @@ use crate::reconcile::holdings::Located;
 use crate::reconcile::limits::BOUND_BYTES_MAX;
 
 /// The format that this code speaks.
-pub(crate) const FORMAT: u8 = 2;
+pub(crate) const FORMAT: u8 = 3;
 /// A record's fixed fields and names beside its payload, generously.
 const RECORD_OVERHEAD_MAX: usize = 1024;
 

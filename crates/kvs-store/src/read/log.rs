@@ -8,6 +8,8 @@ use std::ops::Bound;
 
 use bytes::Bytes;
 use kvs_core::origin::Origin;
+use kvs_core::record::Record;
+use kvs_core::record_codec;
 use kvs_core::vector::Vector;
 
 use crate::engine::contract::Order;
@@ -41,6 +43,46 @@ pub struct LogPiece {
     pub to_local_seq: u64,
     /// Where it ends.
     pub end: PieceEnd,
+}
+
+/// What the keys hold now that changed since a moment, whoever wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Changed {
+    /// Keys and their records, values and tombstones, in the order of their changes.
+    pub records: Vec<(Key, Record)>,
+    /// Up to where the log was read.
+    pub to_local_seq: u64,
+    /// Where it ends.
+    pub end: PieceEnd,
+}
+
+/// What the keys hold at the view's moment that changed behind `after`, but for what `known` covers.
+///
+/// # Errors
+///
+/// A row cannot be read.
+pub fn changed(view: &View, after: u64, known: &Vector, limits: PieceLimits) -> Result<Changed, StoreError> {
+    let mut changed = Changed { records: Vec::new(), to_local_seq: after, end: PieceEnd::Complete };
+    let mut bytes = 0;
+    let from = Bound::Excluded(log_key(after));
+    let rows = view.range(Table::Log, (from, Bound::Unbounded), Order::Ascending);
+    for (seen, row) in rows.enumerate() {
+        if seen == PIECE_ROWS_MAX || changed.records.len() == limits.records || bytes >= limits.bytes {
+            changed.end = PieceEnd::More;
+            break;
+        }
+        let (log_row, value) = row?;
+        let corrupt = || StoreError::corrupt(Table::Log.name(), &log_row, "it cannot be read");
+        changed.to_local_seq = read_log_key(&log_row).ok_or_else(corrupt)?;
+        let (_, key) = read_log_value(&value).ok_or_else(corrupt)?;
+        let Some(row) = view.row(key.namespace, &key.path)? else { continue };
+        if row.record.kind.is_placeholder() || known.covers(&row.record.dot) {
+            continue;
+        }
+        bytes += record_codec::encoded_len(&row.record) + key.path.as_bytes().len();
+        changed.records.push((key, row.record));
+    }
+    Ok(changed)
 }
 
 /// Where a piece ends.
