@@ -365,7 +365,7 @@ for name in conflict1 conflict2; do
     check "$name counts the conflict" \
         eventually answer_has 'kvs_conflicts_resolved_total{rule="older_node"} 1' "$(at "$name")/metrics"
     check "$name tells it in its log" \
-        eventually grep -q 'a conflict was resolved' "$HOME/.kvs/logs/kvs_$name.yaml.log"
+        eventually grep -q 'conflicts were resolved' "$HOME/.kvs/logs/kvs_$name.yaml.log"
 done
 check "both hold the same: equal roots" eventually roots_are_equal conflict1 conflict2
 

@@ -23,3 +23,4 @@ pub mod secret;
 mod setting;
 pub mod template;
 mod value;
+pub mod variables;

@@ -9,6 +9,7 @@ use crate::error::{ConfigError, Place, echo};
 use crate::keys::{KEYS, Key, find, nearest};
 use crate::template::default_text;
 use crate::value::{self, Value, Wrong};
+use crate::variables::{SERVICE_LINK_HINT, is_service_link};
 
 /// The value of one key.
 #[derive(Debug)]
@@ -76,8 +77,15 @@ impl Settings {
             let name = setting.key.variable();
             let Some(text) = env(&name) else { continue };
             let place = Place::Variable(name);
-            setting.value = value::read(&setting.key.kind, &crate::document::Raw::Variable(text))
-                .map_err(|wrong| refused(setting.key, place.clone(), wrong))?;
+            let is_service_link = is_service_link(&text);
+            setting.value =
+                value::read(&setting.key.kind, &crate::document::Raw::Variable(text)).map_err(|wrong| {
+                    let mut error = refused(setting.key, place.clone(), wrong);
+                    if let (true, ConfigError::Value { got, .. }) = (is_service_link, &mut error) {
+                        got.push_str(SERVICE_LINK_HINT);
+                    }
+                    error
+                })?;
             setting.place = place;
         }
         Ok(())

@@ -161,6 +161,32 @@ fn an_identity_whose_name_and_address_another_has_is_retired_within_a_minute() {
 }
 
 #[test]
+fn who_was_at_an_address_that_another_calls_from_is_failed_at_once_and_who_has_moved_is_not() {
+    let (mut network, _) = cluster(10, LOOPBACK, 4);
+    // Nobody notices that it went: no connection is refused, since another process is there.
+    network.lose(2);
+    network.heal();
+    let mut wiped = settings(9, &[0]);
+    (wiped.node_id, wiped.address) = ("node-2".to_owned(), address(2));
+    let place = network.start(wiped, None);
+    let failed = |network: &Network| network.status(2, 0) == Some(Status::Failed);
+    assert!(network.run_until(secs(2), failed).is_some());
+    assert!(network.all_know(&[0, 1, 3, place]));
+    // A machine moves, and another one begins where it was, in one moment.
+    let joined = joined_ms(&network, 3);
+    network.kill(3);
+    let mut moved = again(settings(3, &[0]), 2, joined);
+    moved.address = address(30);
+    let moved = network.start(moved, None);
+    let mut after = settings(31, &[1]);
+    after.address = address(3);
+    let after = network.start(after, None);
+    network.run_for(secs(10));
+    assert!(network.all_know(&[0, 1, place, moved, after]));
+    assert_eq!(network.false_deaths(), 0);
+}
+
+#[test]
 fn neither_the_name_nor_the_address_alone_retires_anybody() {
     let (mut network, _) = cluster(9, LOOPBACK, 4);
     network.kill(2);

@@ -22,6 +22,7 @@ use crate::budget::Budget;
 use crate::clock::SystemClock;
 use crate::cluster::handle::Cluster;
 use crate::cluster::wake::Wake;
+use crate::conflict_log::ConflictLog;
 use crate::connection::registry::Registry;
 use crate::metrics::Metrics;
 use crate::peer::gate::Gate;
@@ -72,6 +73,8 @@ pub(crate) struct Node {
     pub(crate) guard: Arc<Guard>,
     /// The audit trail.
     pub(crate) recorder: Arc<Recorder>,
+    /// Conflicts that the log will tell of.
+    pub(crate) conflicts: Arc<ConflictLog>,
     /// Limits how much one caller asks; `None` where that is off.
     pub(crate) limiter: Option<RateLimiter>,
     /// Framed answers.
@@ -140,6 +143,8 @@ pub(crate) struct CommitObserver {
     pub(crate) follower: Arc<Follower>,
     /// The audit trail.
     pub(crate) recorder: Arc<Recorder>,
+    /// Conflicts that the log will tell of.
+    pub(crate) conflicts: Arc<ConflictLog>,
 }
 
 impl Observer for CommitObserver {
@@ -167,14 +172,10 @@ impl Observer for CommitObserver {
     }
 
     fn resolved(&self, resolutions: &[Resolution]) {
-        for Resolution { key, rule, winner, loser } in resolutions {
-            self.metrics.count_resolution(*rule);
-            let rule = rule.name();
-            tracing::info!(
-                path = %key.path, rule, winner = %winner.uuid, loser = %loser.uuid,
-                "a conflict was resolved; the losing version is in the history"
-            );
+        for resolution in resolutions {
+            self.metrics.count_resolution(resolution.rule);
         }
+        self.conflicts.note(resolutions);
     }
 }
 

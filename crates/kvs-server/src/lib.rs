@@ -15,6 +15,7 @@ pub mod client_address;
 pub mod clock;
 mod cluster;
 mod conditions;
+mod conflict_log;
 mod connection;
 mod context;
 pub mod error;

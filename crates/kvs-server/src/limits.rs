@@ -273,3 +273,6 @@ pub const SCHEDULE_LOOK_INTERVAL: Duration = Duration::from_secs(30);
 
 /// Longest time that a writer may wait for copies of its write.
 pub(crate) const COPIES_TIMEOUT_MAX: Duration = Duration::from_secs(60);
+
+/// Between two lines of the log about conflicts.
+pub(crate) const CONFLICTS_TOLD_INTERVAL: Duration = Duration::from_secs(5);

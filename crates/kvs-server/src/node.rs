@@ -43,6 +43,7 @@ use crate::cluster::part::{Part, Waiting, ended_by_cluster};
 use crate::cluster::start::{self as cluster, Queues};
 use crate::cluster::unrestored;
 use crate::cluster::wake::Wake;
+use crate::conflict_log::ConflictLog;
 use crate::connection::activity::Order;
 use crate::connection::registry::Registry;
 use crate::context::{CommitObserver, DoorSettings, HostPolicy, Node};
@@ -275,12 +276,14 @@ async fn open(
     let follower = Follower::new(Arc::clone(&guard), Arc::clone(&presence), Arc::clone(&answers), clock);
     let follower = Arc::new(follower);
     let recorder = Arc::new(Recorder::new(clock));
+    let conflicts = Arc::new(ConflictLog::default());
     let observer = Arc::new(CommitObserver {
         answers: Arc::clone(&answers),
         metrics: Arc::clone(&metrics),
         wake,
         follower: Arc::clone(&follower),
         recorder: Arc::clone(&recorder),
+        conflicts: Arc::clone(&conflicts),
     });
     let (data_dir, settings) = (config.data_dir.clone(), store_settings(config, &cache, keyring.as_ref()));
     let (accounts_of, trail) = (Arc::clone(&guard), config.tamper_logging_enabled);
@@ -321,6 +324,7 @@ async fn open(
         vault: Vault::new(store, Arc::clone(&answers), presence, Arc::clone(&guard)),
         guard,
         recorder,
+        conflicts,
         limiter: limiter_of(config),
         answers,
         metrics,
@@ -425,6 +429,7 @@ async fn sweep(node: Arc<Node>) {
         let now_ms = u64::try_from(node.clock.monotonic().as_millis()).unwrap_or(u64::MAX);
         node.registry.sweep(now_ms);
         node.guard_cache();
+        node.conflicts.tell(node.clock.monotonic());
     }
 }
 

@@ -142,6 +142,7 @@ impl Swim {
             tracing::warn!(%asker, "the member list is full; a node waits outside");
             return self.respond(reply_to, Answer::Later.encode());
         }
+        self.doubt_displaced_by(asker);
         let is_admitted = self.is_admitted();
         let admitted_ms = if asks_admission && waits && is_admitted { self.next_joined_ms() } else { 0 };
         let is_equal = theirs == self.hash;

@@ -15,6 +15,7 @@ use crate::membership::hint_state::Hint;
 use crate::membership::life::Life;
 use crate::membership::message::{Answer, Ask, Finding};
 use crate::membership::record::Standing;
+use crate::membership::registry::Peer;
 use crate::membership::settings::{EXCHANGE_TIMEOUT, RECONNECT_PAUSE, SUSPICION_REFUSED};
 use crate::membership::swim::{Alarm, Purpose, Swim};
 
@@ -110,11 +111,28 @@ impl Swim {
         }
     }
 
+    /// A node was heard at its address: whoever was held for alive there before is not there any more, and is suspected unless it
+    /// speaks up from elsewhere.
+    pub(crate) fn doubt_displaced_by(&mut self, node: Uuid) {
+        let Some(address) = self.registry.peer(&node).map(|peer| peer.record.address.clone()) else { return };
+        let is_displaced = |peer: &&Peer| {
+            peer.record.node != node
+                && peer.record.address == address
+                && peer.standing == Standing::Alive
+                && peer.is_active()
+        };
+        let displaced: Vec<Uuid> =
+            self.registry.peers().filter(is_displaced).map(|peer| peer.record.node).collect();
+        for node in displaced {
+            self.begin_short_suspicion(node);
+        }
+    }
+
     fn begin_short_suspicion(&mut self, node: Uuid) {
         self.hints.remove(&node);
         let Some(peer) = self.registry.peer(&node).filter(|peer| peer.is_active()) else { return };
         let (life, incarnation) = (peer.life(), peer.incarnation);
-        tracing::info!(%node, "a member's address refuses connections; it is suspected");
+        tracing::debug!(%node, "a member is not at its address; it is suspected");
         self.declare(life, incarnation, State::Suspect);
         self.alarm_in(SUSPICION_REFUSED, Alarm::Condemn { life, incarnation });
     }

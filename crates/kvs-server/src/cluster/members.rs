@@ -18,6 +18,7 @@ use kvs_store::store::Store;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
+use super::changes::{self, SeedLog};
 use super::handle::{Cluster, End, View};
 use super::to_members::{Command, Forgetting};
 use super::to_replicator;
@@ -40,6 +41,11 @@ pub(super) struct Members {
     pub(super) runtime: Handle,
     pub(super) own: Sender<Command>,
     pub(super) end: mpsc::UnboundedSender<End>,
+    /// The members as they were when something was last said about them.
+    pub(super) told: Vec<Member>,
+    pub(super) seed_log: SeedLog,
+    /// When handlers were last told.
+    pub(super) published_at: Duration,
 }
 
 fn lives(member: &Member) -> bool {
@@ -94,7 +100,7 @@ impl Members {
             }
             // Whoever gave up waits no more.
             requests.retain(|_, answer: &mut oneshot::Sender<Bytes>| !answer.is_closed());
-            self.publish();
+            self.publish_if_due();
         }
     }
 
@@ -120,6 +126,8 @@ impl Members {
                 }
                 Effect::MembersChanged => {
                     let members = self.swim.members();
+                    changes::log(&changes::changes(&self.told, &members));
+                    self.told.clone_from(&members);
                     self.publish();
                     self.tell_replicator(ReplicatorEvent::Members(members));
                 }
@@ -153,7 +161,16 @@ impl Members {
         forgetting
     }
 
-    fn publish(&self) {
+    /// Tells handlers what is new: seeds at once, when members were seen last now and then.
+    fn publish_if_due(&mut self) {
+        let is_due = self.clock.monotonic().saturating_sub(self.published_at) >= PATIENCE_MAX;
+        if is_due || self.cluster.view.borrow().seeds != self.swim.seeds() {
+            self.publish();
+        }
+    }
+
+    fn publish(&mut self) {
+        self.published_at = self.clock.monotonic();
         let (now, members) = (self.now(), self.swim.members());
         let living: Vec<&Member> = members.iter().filter(|member| lives(member)).collect();
         let is_replaced = |member: &&Member| {
@@ -162,7 +179,9 @@ impl Members {
             member.status == Status::Failed && !member.is_forgotten && living.iter().any(has_place)
         };
         let ghosts = members.iter().filter(is_replaced).cloned().collect();
-        let view = View { visible: self.swim.visible_members(now), ghosts, seeds: self.swim.seeds() };
+        let seeds = self.swim.seeds();
+        self.seed_log.log(&seeds);
+        let view = View { visible: self.swim.visible_members(now), ghosts, seeds };
         self.cluster.view.send_replace(Arc::new(view));
     }
 

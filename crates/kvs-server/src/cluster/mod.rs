@@ -4,6 +4,7 @@
 //! waits for the disk. Each takes events from a queue, and what it wants done is done on the runtime.
 
 mod address;
+mod changes;
 mod copies;
 pub(crate) mod forgotten;
 pub(crate) mod handle;

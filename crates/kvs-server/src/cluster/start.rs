@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use kvs_cluster::replicator::Replicator;
 use kvs_cluster::settings::{Begins, ReplicatorSettings, Writing};
@@ -22,6 +23,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use super::address::advertised;
+use super::changes::SeedLog;
 use super::copies::Copies;
 use super::handle::{Cluster, End};
 use super::members::Members;
@@ -160,6 +162,9 @@ pub(crate) fn start(
         runtime: runtime.clone(),
         own: members.0,
         end: end_sender,
+        told: Vec::new(),
+        seed_log: SeedLog::default(),
+        published_at: Duration::ZERO,
     };
     let replication = Replication {
         replicator: machine,

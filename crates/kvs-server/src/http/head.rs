@@ -12,6 +12,7 @@ use crate::connection::activity::Activity;
 use crate::context::HostPolicy;
 use crate::host;
 use crate::limits::{HEADERS_MAX, TARGET_BYTES_MAX};
+use crate::peer::marks::PEER_PREFIX;
 use crate::problem::{Code, Problem};
 
 /// What one pass over the fields of a head finds.
@@ -81,7 +82,8 @@ impl<'a> Head<'a> {
             return Err(bad("the only Transfer-Encoding understood is chunked, once"));
         }
         let authority = self.authority(request)?;
-        policy.check(authority)?;
+        // Nodes call each other by any name and prove who they are, which no page of a browser can.
+        policy.check(authority, request.uri().path().starts_with(PEER_PREFIX))?;
         match self.origin {
             Some(origin) if policy.policy == HostPolicy::LoopbackOnly => {
                 check_origin(request.method(), origin)
@@ -133,13 +135,16 @@ impl HostCheck {
     }
 
     /// Empty is the name of HTTP/1.0 without `Host`: there is no browser behind that, those speak HTTP/1.1 and later.
-    fn check(&self, authority: &[u8]) -> Result<(), Problem> {
+    fn check(&self, authority: &[u8], is_of_peer: bool) -> Result<(), Problem> {
         if authority.is_empty() || self.good.get().is_some_and(|good| **good == *authority) {
             return Ok(());
         }
         let allowed = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+;=:[]%".contains(byte);
         if !authority.iter().all(allowed) {
             return Err(bad("the Host is not well-formed"));
+        }
+        if is_of_peer {
+            return Ok(());
         }
         if self.policy == HostPolicy::LoopbackOnly && !host::is_loopback(authority) {
             return Err(Problem::new(
@@ -239,6 +244,18 @@ mod tests {
         let request = request("GET", "/", Version::HTTP_11, &[("host", "kv.example:80")]);
         assert_eq!(verdict_of(&request, HostPolicy::LoopbackOnly), Err(Code::BadHost));
         assert_eq!(verdict_of(&request, HostPolicy::Any), Ok(()));
+    }
+
+    #[test]
+    fn nodes_may_call_by_any_name_and_open_nothing_by_that() {
+        let check = HostCheck::new(HostPolicy::LoopbackOnly);
+        let activity = Activity::new(Arc::new(CoarseClock::default()));
+        let fields = [("host", "my-machine:8081")];
+        let by_peer = request("POST", "/peer/v1/swim", Version::HTTP_11, &fields);
+        assert!(Head::read(&by_peer).check(&by_peer, &check, &activity).is_ok());
+        let by_page = request("GET", "/kv/a", Version::HTTP_11, &fields);
+        let refused = Head::read(&by_page).check(&by_page, &check, &activity);
+        assert_eq!(refused.map_err(|problem| problem.code), Err(Code::BadHost));
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use anyhow::Result;
 use kvs_config::config::Config;
+use kvs_config::variables::unknown;
 use kvs_daemon::error::DaemonError;
 use kvs_daemon::pidfile::PidFile;
 use kvs_daemon::session::detach;
@@ -44,6 +45,10 @@ pub(super) fn daemon(config: &Path) -> Result<Exit> {
 }
 
 fn run(config: &Config, mut pid_file: Option<PidFile>) -> Result<Exit> {
+    let names: Vec<String> = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok()).collect();
+    for wrong in unknown(names.iter().map(String::as_str)) {
+        printer::note(&wrong);
+    }
     run_until_signal(config, |address| {
         if let Some(pid_file) = &mut pid_file
             && let Err(error) = pid_file.announce(address, &config.node_id)

@@ -191,6 +191,30 @@ fn variables_override_keys_and_a_wrong_one_is_named() {
         let finished = Finished::of(run(&[(name, value)]), b"");
         assert_refused(&sandbox, &finished, &[name, value]);
     }
+    // Kubernetes sets this one for a service called kvs.
+    let finished = Finished::of(run(&[("KVS_PORT", "tcp://10.96.0.17:8080")]), b"");
+    assert_refused(&sandbox, &finished, &["KVS_PORT", "enableServiceLinks"]);
+}
+
+#[test]
+fn a_misspelt_variable_is_named_and_the_node_runs() {
+    let sandbox = Sandbox::new();
+    let config = sandbox.configure("config.yaml", &[]);
+    let mut command = sandbox.kvs(&["config.yaml"]);
+    command.env("KVS_REED_ONLY", "true");
+    let output = sandbox.folder().join("said");
+    let file = std::fs::File::create(&output).unwrap();
+    let mut child = command
+        .stdin(std::process::Stdio::null())
+        .stdout(std::process::Stdio::null())
+        .stderr(file)
+        .spawn()
+        .unwrap();
+    until("the node to listen", || sandbox.pid_file(&config)?.address);
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let said = std::fs::read_to_string(output).unwrap();
+    assert!(said.contains("KVS_REED_ONLY") && said.contains("KVS_READ_ONLY was probably meant"), "{said}");
 }
 
 #[test]

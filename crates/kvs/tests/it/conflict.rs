@@ -75,7 +75,7 @@ fn two_nodes_that_disagree_end_with_the_older_nodes_value_and_keep_the_other() {
         });
         until("the log to tell it", || {
             let said = node.said();
-            let line = said.lines().find(|line| line.contains("a conflict was resolved"))?;
+            let line = said.lines().find(|line| line.contains("conflicts were resolved"))?;
             assert!(line.contains(KEY) && line.contains("older_node"), "{line}");
             Some(())
         });

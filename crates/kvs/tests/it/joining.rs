@@ -207,6 +207,83 @@ fn a_node_that_has_left_says_so_and_takes_no_writes() {
     until_true("the other one to count one", || health(&mut cluster.client(0))["member_count"] == 1);
 }
 
+/// How many lines of a node's log say all of this.
+fn lines(cluster: &Cluster, index: usize, parts: &[&str]) -> usize {
+    let said = cluster.node(index).said();
+    said.lines().filter(|line| parts.iter().all(|part| line.contains(part))).count()
+}
+
+#[test]
+fn what_happens_to_members_is_one_line_each_by_name() {
+    let mut cluster = Cluster::formed(3, &[]);
+    let told = |cluster: &Cluster, parts: &[&str]| {
+        until_true(&format!("the log to say {parts:?}"), || lines(cluster, 0, parts) == 1);
+    };
+    told(&cluster, &["INFO", "a node is in the cluster", "node_id=\"n2\""]);
+    cluster.kill(2);
+    told(&cluster, &["WARN", "a member does not answer", "n2"]);
+    // While it is away, nothing more is said of it, however often it is called.
+    let before = cluster.node(0).said().lines().count();
+    std::thread::sleep(Duration::from_secs(3));
+    assert!(cluster.node(0).said().lines().count() <= before + 1, "{}", cluster.node(0).said());
+    cluster.start(2);
+    cluster.until_known();
+    told(&cluster, &["INFO", "a member answers again", "n2"]);
+    cluster.client(1).send("POST", "/members/leave", &[], b"").expect(202);
+    told(&cluster, &["INFO", "a member left the cluster", "n1"]);
+    let address = crate::support::cluster::own_address().to_string();
+    cluster.stop(2);
+    cluster.set(2, "bind_address", &address);
+    cluster.start(2);
+    told(&cluster, &["INFO", "a member moved", "n2", &address]);
+    cluster.kill(2);
+    until_true("n2 to be forgotten", || {
+        cluster.client(0).post("/members/forget", &json!({"id": "n2"})).status == 204
+    });
+    told(&cluster, &["WARN", "a member is forgotten", "n2"]);
+}
+
+#[test]
+fn a_seed_that_is_not_reached_is_one_line_with_the_reason() {
+    let mut cluster = Cluster::empty();
+    cluster.add(&[("seed_nodes", "[\"127.0.0.1:9\", \"no-such-host.invalid:8080\"]")]);
+    for address in ["127.0.0.1:9", "no-such-host.invalid:8080"] {
+        until_true("the log to say so", || {
+            lines(&cluster, 0, &["WARN", "a seed is not reached", address]) == 1
+        });
+    }
+    std::thread::sleep(Duration::from_secs(3));
+    assert_eq!(lines(&cluster, 0, &["a seed is not reached"]), 2, "{}", cluster.node(0).said());
+}
+
+#[test]
+fn nodes_on_loopback_call_each_other_by_the_names_of_the_machine() {
+    let Some(name) = loopback_name() else {
+        eprintln!("skipped: this machine has no name of its own on loopback");
+        return;
+    };
+    let mut cluster = Cluster::empty();
+    // Names of this machine lead to these addresses.
+    let first = cluster.add(&[("bind_address", "127.0.0.1")]);
+    let port = cluster.address(first).port();
+    cluster.add(&[("seed_nodes", &format!("[\"{name}:{port}\"]"))]);
+    cluster.until_known();
+    cluster.client(1).put("/kv/a?w=all", "1").expect(201);
+}
+
+/// A name that leads to 127.0.0.1 and is not `localhost`.
+fn loopback_name() -> Option<String> {
+    let names = ["ip6-localhost", "localhost.localdomain", "loopback", "localhost4"].map(str::to_owned);
+    let own = std::fs::read_to_string("/etc/hostname").ok().map(|name| name.trim().to_owned());
+    let leads_here = |name: &String| {
+        use std::net::ToSocketAddrs;
+        (name.as_str(), 1)
+            .to_socket_addrs()
+            .is_ok_and(|mut found| found.any(|found| found.ip() == std::net::Ipv4Addr::LOCALHOST))
+    };
+    names.into_iter().chain(own).find(leads_here)
+}
+
 #[test]
 fn a_restart_at_a_new_address_is_no_copy_of_itself() {
     let mut cluster = Cluster::formed(3, &[]);
