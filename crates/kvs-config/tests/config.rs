@@ -217,7 +217,7 @@ fn a_wrong_variable_is_named_instead_of_a_line() {
     let env = |name: &str| (name == "KVS_PORT").then(|| "tcp://10.0.0.1:80".to_owned());
     assert_eq!(
         read_with("port: 1", &env).unwrap_err(),
-        "environment variable KVS_PORT: port: expected a whole number from 0 to 65535 (got \"tcp://10.0.0.1:80\")"
+        "environment variable KVS_PORT: port: expected a whole number from 0 to 65535 (got \"tcp://10.0.0.1:80\"; Kubernetes sets this variable for a service of the name kvs: say 'enableServiceLinks: false' in the pod, or give the service another name)"
     );
     let env = |name: &str| (name == "KVS_GOSSIP_INTERVAL_MAX").then(|| "5".to_owned());
     assert_eq!(
