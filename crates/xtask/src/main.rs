@@ -26,6 +26,7 @@ use crate::bench::bare_hyper;
 use crate::bench::bound_exec;
 use crate::bench::cluster::options::ClusterOptions;
 use crate::bench::cluster::{idle, simulated};
+use crate::bench::fleet::options::FleetOptions;
 use crate::bench::options::NodeOptions;
 use crate::torture::options::TortureOptions;
 
@@ -62,6 +63,9 @@ enum Task {
     /// The measuring process of `bench auth`
     #[command(hide = true)]
     BenchAuthWorker(AuthOptions),
+    /// The measuring process of `bench fleet`
+    #[command(hide = true)]
+    BenchFleetWorker(FleetOptions),
     /// Idle nodes in a network namespace; started by the measuring process
     #[command(hide = true)]
     BenchClusterIdle(idle::Options),
@@ -81,6 +85,8 @@ enum Bench {
     Cluster(ClusterOptions),
     /// What accounts, the audit trail, the limit of requests and TLS cost, and how fast a revocation travels
     Auth(AuthOptions),
+    /// Fleets of up to a hundred nodes on this machine; some twenty minutes
+    Fleet(FleetOptions),
 }
 
 fn main() -> ExitCode {
@@ -96,11 +102,13 @@ fn main() -> ExitCode {
         Task::Bench(Bench::Auth(options)) => {
             options.check().and_then(|()| bench::launch::run("bench-auth-worker", &[]))
         }
+        Task::Bench(Bench::Fleet(_)) => bench::launch::run("bench-fleet-worker", &[]),
         Task::Torture(options) => torture::run::run(&options),
         Task::BenchWorker(options) => bench::worker::run(&options),
         Task::BareHyper(options) => bare_hyper::run(&options),
         Task::BenchClusterWorker(options) => bench::cluster::worker::run(&options),
         Task::BenchAuthWorker(options) => bench::auth::worker::run(&options),
+        Task::BenchFleetWorker(options) => bench::fleet::worker::run(&options),
         Task::BenchClusterIdle(options) => idle::run_inside(&options),
         Task::BoundExec(options) => bound_exec::run(&options),
     };

@@ -4,7 +4,7 @@
 //! (`process`, `peers`, `node`); the load is `load` with the request bytes of `dialect` and the answer readers
 //! `http_reader` and `resp_reader`, over a `transport`; the measured parts are `throughput`, `residence` and `disk`; what comes out goes
 //! through `figures`, `goals` and `table` to the terminal and to the document. `cluster` is `cargo xtask bench cluster` and
-//! `auth` is `cargo xtask bench auth`, with parts of their own on the same ground.
+//! `auth` is `cargo xtask bench auth`, `fleet` is `cargo xtask bench fleet`, with parts of their own on the same ground.
 
 pub(crate) mod answer;
 pub(crate) mod auth;
@@ -18,6 +18,7 @@ pub(crate) mod dialect;
 pub(crate) mod disk;
 pub(crate) mod document;
 pub(crate) mod figures;
+pub(crate) mod fleet;
 pub(crate) mod goals;
 pub(crate) mod histogram;
 pub(crate) mod http_reader;

@@ -72,6 +72,21 @@ fn parse_status(text: &str, name: &str) -> Option<u64> {
     Some(kibibytes * 1024)
 }
 
+/// A process's own memory in bytes, and its share of what several processes map (PSS).
+///
+/// # Errors
+///
+/// The process is gone, or belongs to somebody else.
+pub(crate) fn share_bytes(pid: u32) -> anyhow::Result<u64> {
+    let path = format!("/proc/{pid}/smaps_rollup");
+    let text = std::fs::read_to_string(&path).with_context(|| format!("{path} cannot be read"))?;
+    let line = text.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let kib: u64 = line
+        .and_then(|line| line.split_ascii_whitespace().next()?.parse().ok())
+        .with_context(|| format!("{path} has no Pss"))?;
+    Ok(kib * 1024)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

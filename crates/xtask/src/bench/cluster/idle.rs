@@ -88,7 +88,12 @@ pub(crate) fn run_inside(options: &Options) -> anyhow::Result<()> {
     group.stop()
 }
 
-fn loopback_bytes() -> anyhow::Result<u64> {
+/// The bytes that this network's loopback device has sent.
+///
+/// # Errors
+///
+/// There is none.
+pub(crate) fn loopback_bytes() -> anyhow::Result<u64> {
     let text = std::fs::read_to_string("/proc/net/dev").context("/proc/net/dev cannot be read")?;
     parse(&text).context("/proc/net/dev has no loopback device")
 }

@@ -1,0 +1,46 @@
+//! The options of `cargo xtask bench fleet`.
+
+use std::time::Duration;
+
+/// The options of a run.
+#[derive(clap::Args, Debug, Clone)]
+pub(crate) struct FleetOptions {
+    /// Short measurements, and no hundred nodes: for looking, not for the document
+    #[arg(long, conflicts_with = "write")]
+    pub(crate) quick: bool,
+    /// Write the section "Fleet" of docs/benchmarks.md
+    #[arg(long)]
+    pub(crate) write: bool,
+}
+
+impl FleetOptions {
+    /// Sizes of the fleets that are formed.
+    pub(crate) fn sizes(&self) -> &'static [usize] {
+        if self.quick { &[25] } else { &[50, 100] }
+    }
+
+    /// Nodes of the fleet that everything else is measured with.
+    pub(crate) fn nodes(&self) -> usize {
+        if self.quick { 25 } else { 50 }
+    }
+
+    /// How long idle nodes are watched.
+    pub(crate) fn idle(&self) -> Duration {
+        Duration::from_secs(if self.quick { 15 } else { 60 })
+    }
+
+    /// How long nodes are watched while other work takes one core.
+    pub(crate) fn beside_work(&self) -> Duration {
+        Duration::from_secs(if self.quick { 30 } else { 600 })
+    }
+
+    /// Writes that are followed to every node.
+    pub(crate) fn followed(&self) -> u64 {
+        if self.quick { 50 } else { 200 }
+    }
+
+    /// Sizes of the fleets in which the CPU of a write is taken.
+    pub(crate) fn costed(&self) -> &'static [usize] {
+        if self.quick { &[10, 25] } else { &[10, 25, 50, 100] }
+    }
+}
