@@ -248,10 +248,12 @@ impl Ledger {
         {
             let Some(held) = mirror.keys.get(key) else { continue };
             let is_older = held.is_value() && held.version < before.version;
-            // Where the delete is known to be void, or waits, an older value is as it should be.
+            // Where the delete is known to be void, or waits, an older value is as it should be; so it is where something newer
+            // stood for the delete and was recalled. A session with whoever has nothing takes the value away.
             let is_excused = disks.is_void(*other, key, &before)
                 || disks.is_parked(*other, key, before.version.stamp.ms)
-                || self.is_later(held, &before);
+                || self.is_later(held, &before)
+                || self.gave_way(*other, key, &before.version, disks);
             if is_older && !self.had_return && !is_excused {
                 return Err(format!(
                     "{key:?}: {place} collected {before:?} while {other} still holds {held:?}"
