@@ -18,6 +18,7 @@ pub mod held;
 pub mod ledger;
 pub mod lives;
 pub mod losses;
+pub mod members;
 pub mod network;
 pub mod node;
 pub mod parked;

@@ -1,14 +1,13 @@
 //! Who is in the cluster: failure detection by SWIM (`foca`), and around it lists, admission and patience.
 //!
-//! `contract.rs` holds what goes in and out, `swim.rs` the machine; `network.rs` is a small network under virtual time
-//! in which machines are tried. The design document `docs/design/membership.md` tells why each part is there.
+//! `contract.rs` holds what goes in and out, `swim.rs` the machine. `kvs-sim` has a small network under virtual time in which
+//! machines are tried. The design document `docs/design/membership.md` tells why each part is there.
 //!
 //! Left out: sockets and authentication (a call that arrives here is authentic), the clock, and what members are for.
 
 pub mod contract;
 pub mod legible;
 pub mod member;
-pub mod network;
 pub mod settings;
 pub mod swim;
 

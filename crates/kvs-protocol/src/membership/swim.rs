@@ -177,6 +177,18 @@ impl Swim {
         }
     }
 
+    /// How often others have suspected this node since its life began; it said each time that it lives.
+    #[must_use]
+    pub const fn suspected(&self) -> u16 {
+        self.incarnation
+    }
+
+    /// How often this process was taken for dead and began another life.
+    #[must_use]
+    pub fn rejoined(&self) -> u32 {
+        self.foca.identity().rejoins
+    }
+
     /// How long this process takes part.
     pub(crate) const fn uptime(&self) -> Duration {
         self.now.monotonic.saturating_sub(self.started)

@@ -12,7 +12,7 @@ use crate::bench::scratch::Scratch;
 use crate::workspace::cargo;
 
 const DIGEST: Example = ("kvs-store", "digest_figures");
-const MEMBERSHIP: Example = ("kvs-protocol", "membership_figures");
+const MEMBERSHIP: Example = ("kvs-sim", "membership_figures");
 
 /// The test that holds sessions over a million keys and tells what they cost.
 const SESSIONS: &str = "differences_of_1_000_000_keys_are_found_in_few_round_trips_and_bytes";

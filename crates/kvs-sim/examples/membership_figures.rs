@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use kvs_core::version::JOINED_YOUNGEST_MS;
-use kvs_protocol::membership::network::{EPOCH_MS, Links, Network};
 use kvs_protocol::membership::settings::MembershipSettings;
 use kvs_protocol::mode::Mode;
+use kvs_sim::members::{EPOCH_MS, Links, Network};
 use uuid::Uuid;
 
 const LOOPBACK: Links = Links { delay: Duration::from_millis(1), jitter: Duration::ZERO, lost_of_1000: 0 };

@@ -10,15 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
+use kvs_protocol::call::{CallFailure, CallId, CallKind, Now};
+use kvs_protocol::membership::contract::{Effect, Event, Membership};
+use kvs_protocol::membership::member::Status;
+use kvs_protocol::membership::settings::MembershipSettings;
+use kvs_protocol::membership::swim::Swim;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
-
-use crate::call::{CallFailure, CallId, CallKind, Now};
-use crate::membership::contract::{Effect, Event, Membership};
-use crate::membership::member::Status;
-use crate::membership::settings::MembershipSettings;
-use crate::membership::swim::Swim;
 
 /// What the head of an HTTP request costs, in bytes.
 pub const REQUEST_HEAD_BYTES: u64 = 250;

@@ -5,7 +5,7 @@ mod support;
 
 use kvs_protocol::membership::contract::{Event, Membership};
 use kvs_protocol::membership::member::Status;
-use kvs_protocol::membership::network::{Links, Network};
+use kvs_sim::members::{Links, Network};
 use uuid::Uuid;
 
 use support::{LOOPBACK, address, again, cluster, joined_ms, ms, secs, settings};

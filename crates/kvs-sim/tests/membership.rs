@@ -9,8 +9,8 @@ mod support;
 use kvs_core::version::JOINED_YOUNGEST_MS;
 use kvs_protocol::membership::contract::{Event, Membership};
 use kvs_protocol::membership::member::Status;
-use kvs_protocol::membership::network::{EPOCH_MS, Network};
 use kvs_protocol::mode::Mode;
+use kvs_sim::members::{EPOCH_MS, Links, Network};
 
 use support::{LOOPBACK, LOSSY, address, again, cluster, joined_ms, ms, secs, settings};
 
@@ -405,4 +405,16 @@ fn garbage_from_a_peer_changes_nothing() {
     let after = network.machine(0).unwrap().members();
     assert_eq!(before.len(), after.len());
     assert!(network.all_know(&places));
+}
+
+#[test]
+fn who_refutes_a_suspicion_in_time_goes_on_with_its_life() {
+    let mut network = Network::new(1, Links { lost_of_1000: 200, ..LOSSY });
+    let places: Vec<usize> =
+        (0..3).map(|n| network.start(settings(n, if n == 0 { &[] } else { &[0] }), None)).collect();
+    network.run_for(secs(1200));
+    let machines = || places.iter().filter_map(|place| network.machine(*place));
+    assert!(machines().any(|machine| machine.suspected() > 0), "nobody was suspected at all");
+    assert_eq!(network.false_deaths(), 0);
+    assert!(machines().all(|machine| machine.rejoined() == 0));
 }
