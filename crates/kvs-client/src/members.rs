@@ -48,6 +48,9 @@ pub struct Standing {
     pub clock_offset_ms: Option<i64>,
     /// Records that the peer has parked because they are stamped too far ahead.
     pub parked: u64,
+    /// What keeps the peer from holding what the asked node holds: `an_answer`, `its_bootstrap`, `the_log`, `a_right_clock`,
+    /// `parked_records`, `a_comparison`.
+    pub waits_for: Vec<String>,
 }
 
 /// A line of `/members/`.
@@ -65,14 +68,14 @@ struct Listed {
 /// What is read of `/cluster/convergence`.
 #[derive(Debug, Deserialize)]
 struct Convergence {
-    node_id: String,
+    uuid: String,
     peers: Vec<Peer>,
 }
 
 /// A peer there.
 #[derive(Debug, Deserialize)]
 struct Peer {
-    id: String,
+    uuid: String,
     #[serde(flatten)]
     standing: Standing,
 }
@@ -94,12 +97,13 @@ fn read<T: DeserializeOwned>(http: &Http, resource: &str) -> Result<T, ClientErr
 }
 
 fn join(listed: Vec<Listed>, convergence: Convergence) -> Vec<Member> {
-    let Convergence { node_id, peers } = convergence;
+    let Convergence { uuid: own, peers } = convergence;
+    // Two members may have one name, as one that was replaced does.
     let mut standings: BTreeMap<String, Standing> =
-        peers.into_iter().map(|peer| (peer.id, peer.standing)).collect();
+        peers.into_iter().map(|peer| (peer.uuid, peer.standing)).collect();
     let member = |listed: Listed| {
         let Listed { id, uuid, address, last_seen, joined_timestamp, status, mode } = listed;
-        let (asked, standing) = (id == node_id, standings.remove(&id));
+        let (asked, standing) = (uuid == own, standings.remove(&uuid));
         Member { id, uuid, address, asked, status, mode, last_seen, joined_timestamp, standing }
     };
     listed.into_iter().map(member).collect()
@@ -112,7 +116,7 @@ mod tests {
     fn listed(ids: &[&str]) -> Vec<Listed> {
         let line = |id: &&str| {
             format!(
-                r#"{{"id":"{id}","uuid":"u","address":"a:1","last_seen":7,"joined_timestamp":null,
+                r#"{{"id":"n","uuid":"{id}","address":"a:1","last_seen":7,"joined_timestamp":null,
                     "status":"alive","mode":"normal"}}"#
             )
         };
@@ -121,11 +125,11 @@ mod tests {
     }
 
     #[test]
-    fn each_member_gets_the_standing_of_its_name_and_the_asked_node_none() {
+    fn each_member_gets_the_standing_of_its_uuid_and_the_asked_node_none() {
         let convergence: Convergence = serde_json::from_str(
-            r#"{"node_id":"a","mode":"normal","parked":0,"sessions":{},"peers":[{"id":"b","address":"a:1",
+            r#"{"node_id":"n","uuid":"a","mode":"normal","parked":0,"sessions":{},"peers":[{"id":"n","uuid":"b","address":"a:1",
                 "status":"alive","mode":"normal","reachable":true,"equal":true,"lag_ms":3,"lag_records":2,
-                "clock_offset_ms":-4,"parked":1}]}"#,
+                "clock_offset_ms":-4,"parked":1,"waits_for":["the_log","parked_records"]}]}"#,
         )
         .expect("a convergence");
         let members = join(listed(&["a", "b", "c"]), convergence);
@@ -137,6 +141,7 @@ mod tests {
             lag_records: Some(2),
             clock_offset_ms: Some(-4),
             parked: 1,
+            waits_for: vec!["the_log".to_owned(), "parked_records".to_owned()],
         };
         let standings: Vec<_> = members.into_iter().map(|member| member.standing).collect();
         assert_eq!(standings, [None, Some(standing), None]);

@@ -2,10 +2,12 @@
 
 use http::StatusCode;
 use hyper::body::Incoming;
+use kvs_cluster::report::PeerReport;
 use kvs_core::item::root;
 use kvs_core::namespace::Namespace;
 use kvs_core::version::JOINED_YOUNGEST_MS;
-use kvs_protocol::membership::member::Member;
+use kvs_protocol::membership::member::{Member, Status};
+use kvs_protocol::mode::Mode;
 use kvs_store::clock::Clock;
 use kvs_store::error::StoreError;
 use serde::{Deserialize, Serialize};
@@ -205,6 +207,7 @@ fn unread(error: StoreError) -> Problem {
 #[derive(Serialize)]
 struct PeerAnswer {
     id: String,
+    uuid: String,
     address: String,
     status: &'static str,
     mode: &'static str,
@@ -214,6 +217,25 @@ struct PeerAnswer {
     lag_records: Option<u64>,
     clock_offset_ms: Option<i64>,
     parked: u64,
+    waits_for: Vec<&'static str>,
+}
+
+/// What keeps a peer from holding what this node holds, in words for programs: nothing for one that does.
+fn waits_for(peer: &PeerReport, skew_ms: u64) -> Vec<&'static str> {
+    let mut words = Vec::new();
+    let mut add = |is_so: bool, word: &'static str| {
+        if is_so {
+            words.push(word);
+        }
+    };
+    let answers = matches!(peer.status, Status::Alive | Status::Suspect) && peer.lag_records.is_some();
+    add(!answers, "an_answer");
+    add(peer.mode == Mode::Syncing, "its_bootstrap");
+    add(answers && peer.lag_records.is_some_and(|records| records > 0), "the_log");
+    add(peer.clock_offset_ms.is_some_and(|offset| offset.unsigned_abs() > skew_ms), "a_right_clock");
+    add(peer.parked > 0, "parked_records");
+    add(answers && peer.equal == Some(false), "a_comparison");
+    words
 }
 
 /// Answers `GET /cluster/convergence`.
@@ -234,6 +256,7 @@ pub(crate) async fn convergence(node: &Node, query: Option<&str>) -> Result<Repl
     #[derive(Serialize)]
     struct Convergence {
         node_id: String,
+        uuid: String,
         mode: &'static str,
         parked: u64,
         peers: Vec<PeerAnswer>,
@@ -246,10 +269,12 @@ pub(crate) async fn convergence(node: &Node, query: Option<&str>) -> Result<Repl
         Some(cluster) => cluster.report().await.ok_or_else(stopping)?,
         None => kvs_cluster::report::Report::default(),
     };
+    let skew_ms = node.vault.own().clock_skew_ms_max();
     let peers = report.peers.into_iter().map(|peer| PeerAnswer {
-        reachable: peer.lag_records.is_some()
-            && peer.status == kvs_protocol::membership::member::Status::Alive,
+        reachable: peer.lag_records.is_some() && peer.status == Status::Alive,
+        waits_for: waits_for(&peer, skew_ms),
         id: peer.node_id,
+        uuid: peer.node.to_string(),
         address: peer.address,
         status: peer.status.name(),
         mode: peer.mode.name(),
@@ -262,6 +287,7 @@ pub(crate) async fn convergence(node: &Node, query: Option<&str>) -> Result<Repl
     let sessions = report.sessions;
     json(&Convergence {
         node_id: node.settings.node_id.clone(),
+        uuid: node.vault.identity().origin.node.to_string(),
         mode: node.mode().name(),
         parked: node.vault.parked(),
         peers: peers.collect(),

@@ -16,7 +16,9 @@ pub(super) fn members(args: MembersArgs, printer: &Printer) -> Result<Exit> {
         printer.json(&members)?;
     } else {
         let rows: Vec<Vec<String>> = members.iter().map(row).collect();
-        printer.rows(&["node", "address", "status", "mode", "lag", "records behind", "equal"], &rows)?;
+        let heads =
+            ["node", "address", "status", "mode", "lag", "records behind", "equal", "clock", "waits for"];
+        printer.rows(&heads, &rows)?;
     }
     Ok(Exit::Done)
 }
@@ -36,5 +38,7 @@ fn row(member: &Member) -> Vec<String> {
         known(standing.and_then(|it| it.lag_ms).map(|ms| format!("{ms} ms"))),
         known(standing.and_then(|it| it.lag_records).map(|records| records.to_string())),
         known(equal),
+        known(standing.and_then(|it| it.clock_offset_ms).map(|ms| format!("{ms:+} ms"))),
+        known(standing.map(|it| it.waits_for.join(", ").replace('_', " ")).filter(|it| !it.is_empty())),
     ]
 }

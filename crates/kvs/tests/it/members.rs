@@ -35,12 +35,13 @@ fn the_members_and_how_far_they_are_can_be_seen_from_the_command_line() {
         assert!(member["joined_timestamp"].is_u64() && member["uuid"].is_string(), "{member}");
     }
     assert_eq!(named(&members, "first")["standing"], Value::Null);
-    // A line per node for programs: name, address, status, mode, lag, records behind, equal.
+    // A line per node for programs: name, address, status, mode, lag, records behind, equal, clock, what it waits for.
     let printed = sandbox.run(&["members", "--url", &first.url()]).expect(0).stdout;
     let rows: Vec<Vec<&str>> = printed.lines().map(|line| line.split('\t').collect()).collect();
     assert_eq!(rows.len(), 2, "{printed}");
     let row = rows.iter().find(|row| row[0] == "second").unwrap();
-    assert_eq!((row.len(), row[1], row[6]), (7, &*second.address().to_string(), "yes"));
+    assert_eq!((row.len(), row[1], row[6], row[8]), (9, &*second.address().to_string(), "yes", "-"));
+    assert!(row[7].ends_with(" ms"), "{printed}");
     assert_eq!(rows.iter().find(|row| row[0] == "first").unwrap()[6], "(asked)");
 }
 

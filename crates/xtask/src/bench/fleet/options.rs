@@ -8,6 +8,9 @@ pub(crate) struct FleetOptions {
     /// Short measurements, and no hundred nodes: for looking, not for the document
     #[arg(long, conflicts_with = "write")]
     pub(crate) quick: bool,
+    /// For how many minutes living nodes are watched beside other work
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=60))]
+    beside_minutes: u64,
     /// Write the section "Fleet" of docs/benchmarks.md
     #[arg(long)]
     pub(crate) write: bool,
@@ -31,7 +34,12 @@ impl FleetOptions {
 
     /// How long nodes are watched while other work takes one core.
     pub(crate) fn beside_work(&self) -> Duration {
-        Duration::from_secs(if self.quick { 30 } else { 600 })
+        Duration::from_secs(if self.quick { 30 } else { self.beside_minutes * 60 })
+    }
+
+    /// The command line of these options, as it stands in the document.
+    pub(crate) fn command_line(&self) -> String {
+        format!("cargo xtask bench fleet --beside-minutes {} --write", self.beside_minutes)
     }
 
     /// Writes that are followed to every node.

@@ -58,7 +58,8 @@ pub(crate) fn run(options: &FleetOptions) -> anyhow::Result<()> {
         let path = root().join("docs/benchmarks.md");
         let list: String = description.iter().map(|line| format!("- {line}\n")).collect();
         let text = format!(
-            "## Fleet\n\nWritten by `cargo xtask bench fleet --write`.\n\n{list}\n{METHOD}\n\n{}",
+            "## Fleet\n\nWritten by `{}`.\n\n{list}\n{METHOD}\n\n{}",
+            options.command_line(),
             table.markdown()
         );
         document::write_section(&path, SECTION, &text).context("the table was not written down")?;
