@@ -62,8 +62,10 @@ impl Swim {
                 }
                 let theirs = self.take_frames(&body, node);
                 self.take_stock();
-                if theirs.is_some_and(|hash| hash != self.hash) {
-                    self.exchange_for_unequal(node);
+                match theirs {
+                    Some(hash) if hash == self.hash => self.pace.found_equal(),
+                    Some(_) => self.exchange_for_unequal(node),
+                    None => {}
                 }
             }
             Err(CallFailure::Refused) => self.on_hint(node),

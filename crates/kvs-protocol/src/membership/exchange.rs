@@ -62,8 +62,13 @@ impl Swim {
             self.on_exchange_failed(target, reason, &CallFailure::Unreachable("no address".to_owned()));
             return;
         };
-        if reason == Reason::Rumor {
-            self.rumors += 1;
+        match reason {
+            Reason::Rumor => self.rumors += 1,
+            Reason::Unequal => {
+                let percent = self.rng.random_range(50..=150);
+                self.pace.begin(self.now.monotonic, percent);
+            }
+            _ => {}
         }
         let exchange = self.own_exchange(carried);
         let body = Ask::Exchange { asks_admission: !self.is_admitted(), exchange }.encode();
@@ -75,7 +80,8 @@ impl Swim {
     pub(crate) fn exchange_for_unequal(&mut self, node: Uuid) {
         let Some(peer) = self.registry.peer(&node) else { return };
         let since = peer.exchanged_at.map(|at| self.now.monotonic.saturating_sub(at));
-        if since.is_none_or(|since| since >= EXCHANGE_PAUSE) {
+        let may = self.pace.may_begin(self.now.monotonic);
+        if may && since.is_none_or(|since| since >= EXCHANGE_PAUSE) {
             self.exchange(Target::Node(node), Reason::Unequal, Carried::List);
         }
     }
@@ -246,9 +252,13 @@ impl Swim {
         carried: Carried,
         result: Result<Bytes, CallFailure>,
     ) {
-        if reason == Reason::Rumor {
-            self.rumors = self.rumors.saturating_sub(1);
-            self.tell_soon();
+        match reason {
+            Reason::Rumor => {
+                self.rumors = self.rumors.saturating_sub(1);
+                self.tell_soon();
+            }
+            Reason::Unequal => self.pace.end(),
+            _ => {}
         }
         let answer = result
             .and_then(|body| Answer::decode(&body).map_err(|error| CallFailure::Rejected(error.to_string())));
@@ -336,6 +346,7 @@ impl Swim {
     fn after_exchange(&mut self, node: Uuid, carried: Carried, theirs: u64) {
         let hash = self.registry.hash(&self.own_row());
         if hash == theirs {
+            self.pace.found_equal();
             self.calm = self.calm.saturating_add(1);
         } else {
             self.calm = 0;

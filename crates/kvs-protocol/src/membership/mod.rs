@@ -22,6 +22,7 @@ mod hint;
 mod hint_state;
 mod life;
 mod message;
+mod pace;
 mod record;
 mod registry;
 mod reprobe;

@@ -94,6 +94,15 @@ pub(crate) const RUMORS_MAX: u32 = 2;
 /// Two exchanges with one member for unequal hashes are at least this far apart.
 pub(crate) const EXCHANGE_PAUSE: Duration = Duration::from_millis(100);
 
+/// Most exchanges under way that a frame asked for, since its sender has another list.
+pub(crate) const UNEQUAL_MAX: u32 = 2;
+
+/// The first pause between two of them; doubled while lists stay different, up to [`UNEQUAL_PAUSE_MAX`].
+pub(crate) const UNEQUAL_PAUSE: Duration = Duration::from_millis(50);
+
+/// The longest pause between two of them.
+pub(crate) const UNEQUAL_PAUSE_MAX: Duration = Duration::from_secs(2);
+
 /// A changed list is handed out to be kept after this time.
 pub(crate) const PERSIST_PAUSE: Duration = Duration::from_millis(100);
 

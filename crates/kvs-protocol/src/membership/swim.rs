@@ -28,6 +28,7 @@ use crate::membership::hint_state::Hint;
 use crate::membership::life::Life;
 use crate::membership::member::{Member, Status};
 use crate::membership::message::Exchange;
+use crate::membership::pace::Pace;
 use crate::membership::record::{Record, Row, Standing};
 use crate::membership::registry::{Peer, Registry};
 use crate::membership::schedule::Schedule;
@@ -122,6 +123,7 @@ pub struct Swim {
     rumor_is_set: bool,
     /// Exchanges under way that tell a change on.
     pub(crate) rumors: u32,
+    pub(crate) pace: Pace,
     persist_is_set: bool,
     pub(crate) statuses: Vec<Status>,
 }
@@ -172,6 +174,7 @@ impl Swim {
             next_call: settings.first_call,
             rumor_is_set: false,
             rumors: 0,
+            pace: Pace::new(),
             persist_is_set: false,
             statuses: Vec::new(),
         }
