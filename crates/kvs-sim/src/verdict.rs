@@ -67,7 +67,7 @@ impl Ledger {
                 Order::Either | Order::Time if is_lenient && self.was_anew(key, first) => {}
                 // Nobody can know it: see there.
                 Order::Either | Order::Time
-                    if self.was_recalled_wrongly(key) || self.was_ahead_unseen(key) => {}
+                    if self.was_recalled_wrongly(key) || self.was_ahead_unseen(key, first) => {}
                 Order::Either | Order::Time => self.check_latest(key, first)?,
             }
         }
@@ -118,8 +118,11 @@ impl Ledger {
 
     /// Whether a write that was stamped ahead came to be held which nobody was left to take back, or could know to be ahead: it
     /// wins over what was written later, may have ended since, and may have been written over.
-    fn was_ahead_unseen(&self, key: &Key) -> bool {
+    fn was_ahead_unseen(&self, key: &Key, value: Option<&Held>) -> bool {
         self.writes.of(key).iter().any(|asked| {
+            // Of one whose end no client was told only what is found in the end says how it was stamped.
+            let found = value.filter(|value| !asked.is_acknowledged && asked.is_said_by(value));
+            let asked = &Asked { held: found.copied().unwrap_or(asked.held), ..*asked };
             let version = &asked.held.version;
             let was_held = || self.mirrors.values().any(|mirror| mirror.known.contains(&version.uuid));
             self.is_ahead(version)
