@@ -301,7 +301,11 @@ impl Ledger {
         let mut graves = self.graves.get(key)?.iter();
         graves.find(|grave @ Grave { delete, at }| {
             let is_over = delete.version > value.version && seen < *at && !self.is_later(value, delete);
-            is_over && !is_void(delete) && !self.was_undercut(key, grave)
+            is_over
+                && !is_void(delete)
+                && !self.was_undercut(key, grave)
+                // What is written anew is dated by clocks that fell back together.
+                && !self.was_recalled_wrongly(key)
         })
     }
 

@@ -110,7 +110,7 @@ impl Ledger {
     }
 
     /// Whether any version of a key was taken back though a right clock had stamped it.
-    fn was_recalled_wrongly(&self, key: &Key) -> bool {
+    pub(crate) fn was_recalled_wrongly(&self, key: &Key) -> bool {
         let held = self.versions.get(key).into_iter().flat_map(BTreeMap::values);
         let mut all = held.chain(self.writes.of(key).iter().map(|asked| &asked.held));
         all.any(|held| self.wrong_clocks.was_recalled_wrongly(held))
