@@ -236,12 +236,20 @@ fn clustered(lines: &[(&str, &str)]) -> World {
 
 #[test]
 fn every_route_answers_every_kind_of_caller_as_the_table_says() {
-    let strict = clustered(&[]);
-    let open = clustered(&[("allow_anonymous_read", "true"), ("allow_anonymous_write", "true")]);
     let keys = ClusterKeys::derive(SECRET.as_bytes());
-    let peer = Peer::new(strict.node().address(), &keys, Uuid::from_u128(0xfeed));
+    let begin = || {
+        let strict = clustered(&[]);
+        let open = clustered(&[("allow_anonymous_read", "true"), ("allow_anonymous_write", "true")]);
+        let peer = Peer::new(strict.node().address(), &keys, Uuid::from_u128(0xfeed));
+        (strict, open, peer)
+    };
+    let (mut strict, mut open, mut peer) = begin();
     let mut wrong = Vec::new();
     for row in rows() {
+        if row.route == "/members/leave" {
+            // A node that has left takes no writes any more, so each of these has nodes of its own.
+            (strict, open, peer) = begin();
+        }
         let (cast, open_cast) = (Cast::new(&strict), Cast::new(&open));
         for caller in TRIED {
             let (_, expected) = row.statuses.iter().find(|(column, _)| *column == caller).unwrap();
