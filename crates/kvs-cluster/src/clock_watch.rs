@@ -10,7 +10,7 @@ use kvs_store::shared::ClockVerdict;
 use kvs_store::store::Store;
 
 use crate::clocks::{Judgement, Watch};
-use crate::limits::UNHEARD_PATIENCE;
+use crate::limits::{UNHEARD_PATIENCE, UNSOLVED_MAX};
 
 /// This node's clock, as far as replication cares.
 #[derive(Debug)]
@@ -33,9 +33,33 @@ pub(crate) struct Leads {
     pub(crate) unsolved: Vec<Ended>,
     /// What was noted last of the current epoch: by how much the clock is ahead in it.
     noted: Option<(u64, i64)>,
+    /// The epochs in which this process has been since the clock was last set, the current one last. Others than the last one
+    /// ended for another reason, as when the disk was full.
+    epochs: Vec<u64>,
 }
 
 impl Leads {
+    /// The current epoch is this one.
+    pub(crate) fn see_epoch(&mut self, epoch: u64) {
+        if self.epochs.last() != Some(&epoch) {
+            self.epochs.push(epoch);
+            if self.epochs.len() > UNSOLVED_MAX {
+                self.epochs.remove(0);
+            }
+        }
+    }
+
+    /// The clock was set, which ended an epoch, and as far as the clock is concerned those before it that were not ended by that.
+    pub(crate) fn end(&mut self, ended: Ended) {
+        let earlier = std::mem::take(&mut self.epochs);
+        let earlier = earlier.into_iter().filter(|epoch| *epoch != ended.epoch);
+        // Whatever was noted of them is told again, with their end.
+        self.unsolved.extend(earlier.map(|epoch| Ended { epoch, noted_ms: 0, ..ended }));
+        self.unsolved.push(ended);
+        let too_many = self.unsolved.len().saturating_sub(UNSOLVED_MAX);
+        self.unsolved.drain(..too_many);
+    }
+
     /// What was noted last of an epoch that is or was the current one.
     pub(crate) fn noted_ms(&self, epoch: u64) -> i64 {
         self.noted.filter(|(noted, _)| *noted == epoch).map_or(0, |(_, lead_ms)| lead_ms)
@@ -60,7 +84,7 @@ impl ClockWatch {
             watch: Watch::new(now),
             unheard_until: Some(now.monotonic.saturating_add(UNHEARD_PATIENCE)),
             offset_ms: None,
-            leads: Leads { unsolved: Vec::new(), noted: None },
+            leads: Leads { unsolved: Vec::new(), noted: None, epochs: Vec::new() },
             recall_at: Duration::ZERO,
         }
     }
@@ -190,6 +214,24 @@ mod tests {
             assert!(news(&mut half).iter().all(|(epoch, _)| *epoch == CURRENT));
             assert_eq!(half.leads.unsolved.len(), 1);
         }
+    }
+
+    #[test]
+    fn an_epoch_that_ended_for_another_reason_before_the_clock_was_set_is_ahead_too() {
+        let mut watch = watch(ClockVerdict::Differs, Some(40_000));
+        // As when the disk was full in between, and then the clock was set to another wrong time.
+        watch.leads.see_epoch(EARLIER - 1);
+        watch.leads.see_epoch(EARLIER);
+        watch.leads.end(Ended { epoch: EARLIER, set_since_ms: 20_000, noted_ms: 0 });
+        watch.leads.see_epoch(CURRENT);
+        for ended in &mut watch.leads.unsolved {
+            ended.set_since_ms -= 60_000;
+        }
+        judge(&mut watch, ClockVerdict::Agrees, Some(0));
+        assert_eq!(news(&mut watch), [(EARLIER - 1, 40_000), (EARLIER, 40_000)]);
+        // The next setting ends none of them again.
+        watch.leads.end(Ended { epoch: CURRENT, set_since_ms: 9_000, noted_ms: 0 });
+        assert_eq!(watch.leads.unsolved.len(), 1);
     }
 
     #[test]

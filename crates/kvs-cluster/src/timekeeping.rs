@@ -12,12 +12,13 @@ use kvs_store::shared::ClockVerdict;
 
 use crate::clock_watch::Ended;
 use crate::clocks::judge;
-use crate::limits::{RECALL_PAUSE, UNHEARD_PATIENCE, UNSOLVED_MAX};
+use crate::limits::{RECALL_PAUSE, UNHEARD_PATIENCE};
 use crate::replicator::Replicator;
 
 impl Replicator {
     /// Notices that the wall clock was set: what peers said of it before means nothing any more.
     pub(crate) fn watch_clock(&mut self) {
+        self.clock.leads.see_epoch(self.store.identity().origin.epoch);
         let set_by_ms = self.clock.watch.look(self.now, self.store.clock_skew_ms_max());
         if let Some(set_by_ms) = set_by_ms {
             tracing::warn!(set_by_ms, "this node's clock was set");
@@ -85,15 +86,12 @@ impl Replicator {
         for Ended { set_since_ms, .. } in unsolved.iter_mut() {
             *set_since_ms = set_since_ms.saturating_add(set_by_ms);
         }
-        if unsolved.len() == UNSOLVED_MAX {
-            unsolved.remove(0);
-        }
         // What the store keeps of it: what peers said counts when the clock was set back by as much.
         let noted_ms = self.clock.leads.noted_ms(ended);
         let is_set_right =
             noted_ms.saturating_add(set_by_ms).unsigned_abs() <= self.store.clock_skew_ms_max();
         let noted_ms = if is_set_right { noted_ms } else { 0 };
-        self.clock.leads.unsolved.push(Ended { epoch: ended, set_since_ms: set_by_ms, noted_ms });
+        self.clock.leads.end(Ended { epoch: ended, set_since_ms: set_by_ms, noted_ms });
         self.clock.offset_ms = self.clock.offset_ms.map(|offset_ms| offset_ms.saturating_add(set_by_ms));
         let marks = vec![Mark::ClockSet(set_by_ms)];
         if let Err(error) = self.store.commit(Transaction { writes: Vec::new(), marks }) {
@@ -110,7 +108,8 @@ impl Replicator {
         if leads.is_empty() {
             return;
         }
-        let marks = vec![Mark::Leads(leads)];
+        let ended = leads.iter().map(|(epoch, _)| *epoch).filter(|epoch| *epoch != current).collect();
+        let marks = vec![Mark::EndedByClock(ended), Mark::Leads(leads)];
         if let Err(error) = self.store.commit(Transaction { writes: Vec::new(), marks }) {
             tracing::warn!(%error, "by how much the clock is ahead could not be noted yet");
             self.clock.leads = before;
@@ -142,13 +141,17 @@ impl Replicator {
         forgotten.sort_unstable();
         forgotten.dedup();
         // What was stamped ahead is wrong even where its time has come meanwhile.
-        let is_ahead = |start: &EpochStart| {
+        let is_ahead = |(index, start): (usize, &EpochStart)| {
             let known_ms = standing.recalls.until_ms(&Origin { node: self.own, epoch: start.epoch });
+            let before = index.checked_sub(1).and_then(|before| standing.epochs.get(before));
             start
-                .ahead_from_ms(skew_ms)
+                .ahead_from_ms(before, skew_ms)
                 .is_some_and(|from_ms| known_ms.is_none_or(|known_ms| known_ms > from_ms))
         };
-        if self.store.top_ms() <= limit_ms && forgotten.is_empty() && !standing.epochs.iter().any(is_ahead) {
+        if self.store.top_ms() <= limit_ms
+            && forgotten.is_empty()
+            && !standing.epochs.iter().enumerate().any(is_ahead)
+        {
             return;
         }
         self.clock.recall_at = self.now.monotonic + RECALL_PAUSE;

@@ -33,8 +33,9 @@ impl EpochStart {
     /// The stamp (ms since 1970) above which everything in this epoch was stamped by a clock that was ahead by more than
     /// `skew_ms`; `None` where that is not known of it. Peers' word about the clock is not enough, as they may have been wrong
     /// together: the clock must have been set since. Nor may it have drifted there, as most of what it stamped was right then.
+    /// `before` is the epoch before it.
     #[must_use]
-    pub const fn ahead_from_ms(&self, skew_ms: u64) -> Option<u64> {
+    pub fn ahead_from_ms(&self, before: Option<&Self>, skew_ms: u64) -> Option<u64> {
         let born_ms = born_s(self.epoch).saturating_mul(1000);
         let drift_ms = self.ended_ms.saturating_sub(born_ms) / CLOCK_DRIFT_PART;
         if self.lead_ms <= skew_ms.saturating_add(drift_ms) || self.ended_ms == 0 || self.last_seq == 0 {
@@ -44,7 +45,43 @@ impl EpochStart {
             return Some(born_ms.saturating_sub(1));
         }
         // It is born later than its clock said, as the one before it was. What was stamped between the setting of the clock and
-        // its notice is right.
-        Some(self.ended_ms.saturating_sub(self.lead_ms).saturating_add(skew_ms))
+        // its notice is right, unless the epoch lasted for so long that its first stamps look like that, too.
+        let right_until_ms = self.ended_ms.saturating_sub(self.lead_ms).saturating_add(skew_ms);
+        let set_at_ms = before.filter(|before| before.ended_ms > 0);
+        let set_at_ms = set_at_ms.map(|before| before.ended_ms.saturating_sub(before.lead_ms));
+        let from_ms = set_at_ms.map(|set_at_ms| set_at_ms.saturating_add(self.lead_ms).saturating_sub(1));
+        Some(from_ms.map_or(right_until_ms, |from_ms| from_ms.min(right_until_ms)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::EpochStart;
+    use kvs_core::origin::epoch_at;
+
+    const SKEW_MS: u64 = 100;
+
+    /// An epoch that began in the second `born_s` by its number, in which the clock was 18 s ahead.
+    fn ended(born_s: u32, ended_ms: u64) -> EpochStart {
+        EpochStart { last_seq: 1, lead_ms: 18_000, ended_ms, ..EpochStart::new(epoch_at(born_s, 7), 0) }
+    }
+
+    #[test]
+    fn an_epoch_is_ahead_from_its_beginning() {
+        assert_eq!(ended(80, 99_000).ahead_from_ms(None, SKEW_MS), Some(79_999));
+        assert_eq!(EpochStart { ended_ms: 0, ..ended(80, 0) }.ahead_from_ms(None, SKEW_MS), None);
+        assert_eq!(EpochStart { lead_ms: 100, ..ended(80, 99_000) }.ahead_from_ms(None, SKEW_MS), None);
+    }
+
+    #[test]
+    fn one_that_is_born_later_than_its_clock_said_is_ahead_beyond_what_was_right_at_its_end() {
+        let right_until_ms = Some(99_000 - 18_000 + SKEW_MS);
+        assert_eq!(ended(4000, 99_000).ahead_from_ms(None, SKEW_MS), right_until_ms);
+        let before = |ended_ms| EpochStart { ended_ms, ..EpochStart::new(epoch_at(4000, 6), 0) };
+        // It lasted for less time than the clock was ahead by.
+        assert_eq!(ended(4000, 99_000).ahead_from_ms(Some(&before(79_000)), SKEW_MS), right_until_ms);
+        // For more: the clock read 81 s as it began, and so it does again when it is right.
+        assert_eq!(ended(4000, 99_000).ahead_from_ms(Some(&before(62_000)), SKEW_MS), Some(79_999));
+        assert_eq!(ended(4000, 99_000).ahead_from_ms(Some(&before(0)), SKEW_MS), right_until_ms);
     }
 }

@@ -59,6 +59,9 @@ pub enum Mark {
     },
     /// This node's clock was set by so much (ms), so that a new epoch begins: in each the clock is wrong by one amount.
     ClockSet(i64),
+    /// The clock was set after these epochs of this node, which ended for another reason in the same process, and not between
+    /// them.
+    EndedByClock(Vec<u64>),
     /// By how much (ms) this node's clock was or is ahead in these epochs of its own; less than 0 where it was behind.
     Leads(Vec<(u64, i64)>),
     /// Takes back what these epochs of other nodes stamped later than the commit's clock says, at an operator's word. None of

@@ -220,6 +220,7 @@ impl Plan<'_> {
             Mark::Renew(folded_before_s) => self.renew(folded_before_s)?,
             Mark::Recall { forgotten } => self.recall(&forgotten)?,
             Mark::ClockSet(set_by_ms) => self.end_by_clock(set_by_ms),
+            Mark::EndedByClock(epochs) => self.end_earlier_by_clock(&epochs),
             Mark::Leads(leads) => self.note_leads(&leads),
             Mark::Discard(origins) => self.discard(&origins)?,
             Mark::Swept(sweep) => {

@@ -47,14 +47,16 @@ impl Plan<'_> {
         let skew_ms = self.scene.ages.park_after_ms.saturating_sub(now_ms);
         let mut floors: BTreeMap<u64, u64> =
             forgotten.iter().filter(|epoch| **epoch != own).map(|epoch| (*epoch, now_ms)).collect();
+        let mut before = None;
         for start in &self.standing().epochs {
             if start.top_ms > now_ms {
                 floors.insert(start.epoch, now_ms);
             }
-            if let Some(floor_ms) = start.ahead_from_ms(skew_ms) {
+            if let Some(floor_ms) = start.ahead_from_ms(before, skew_ms) {
                 let held_ms = floors.get(&start.epoch).copied().unwrap_or(u64::MAX);
                 floors.insert(start.epoch, held_ms.min(floor_ms));
             }
+            before = Some(start);
         }
         for start in &mut self.standing_mut().epochs {
             start.top_ms = start.top_ms.min(now_ms);
@@ -88,6 +90,17 @@ impl Plan<'_> {
             }
         }
         self.begin_epoch();
+    }
+
+    /// These epochs ended for another reason before the clock was set, in the process in which it was set: its setting ended them,
+    /// too, as far as the clock is concerned.
+    pub(super) fn end_earlier_by_clock(&mut self, epochs: &[u64]) {
+        let current = self.identity.origin.epoch;
+        for start in &mut self.standing_mut().epochs {
+            if start.epoch != current && start.ended_ms == 0 && epochs.contains(&start.epoch) {
+                start.ended_ms = start.top_ms;
+            }
+        }
     }
 
     /// Notes by how much the clock was ahead in epochs of this node. Where it was behind, what was stamped over a later stamp
