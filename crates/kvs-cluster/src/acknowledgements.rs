@@ -6,13 +6,20 @@ use kvs_core::origin::Dot;
 use kvs_core::recall::Recalls;
 use kvs_core::vector::Vector;
 
-use crate::contract::{Effect, Needed};
+use crate::contract::Needed;
 use crate::limits::WAITING_MAX;
 
 #[derive(Debug, Clone, Copy)]
 struct Wait {
     dot: Dot,
     needed: Needed,
+}
+
+/// A wait that is over, and on how many other nodes the write is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ended {
+    pub(crate) ticket: u64,
+    pub(crate) count: u32,
 }
 
 /// Who waits.
@@ -40,13 +47,13 @@ impl Acknowledgements {
         self.0.is_empty()
     }
 
-    /// Adds a wait; one too many is refused.
-    pub(crate) fn add(&mut self, ticket: u64, dot: Dot, needed: Needed) -> Option<Effect> {
-        if self.0.len() >= WAITING_MAX {
-            return Some(Effect::TooManyWait { ticket });
+    /// Adds a wait; answers whether it was taken on, as one too many is not.
+    pub(crate) fn add(&mut self, ticket: u64, dot: Dot, needed: Needed) -> bool {
+        let is_taken = self.0.len() < WAITING_MAX;
+        if is_taken {
+            self.0.insert(ticket, Wait { dot, needed });
         }
-        self.0.insert(ticket, Wait { dot, needed });
-        None
+        is_taken
     }
 
     /// Ends a wait with what there is. What was recalled is nowhere, whatever vectors cover.
@@ -55,27 +62,28 @@ impl Acknowledgements {
         ticket: u64,
         vectors: impl Iterator<Item = &'a Vector>,
         recalls: &Recalls,
-    ) -> Option<Effect> {
+    ) -> Option<Ended> {
         let wait = self.0.remove(&ticket)?;
-        Some(Effect::Replicated { ticket, count: count(&wait.dot, vectors, recalls) })
+        Some(Ended { ticket, count: count(&wait.dot, vectors, recalls) })
     }
 
-    /// Ends the waits that have what they wait for.
+    /// Ends the waits that have what they wait for; answers what is to be told.
     pub(crate) fn settle<'a>(
         &mut self,
         others: Others,
         vectors: impl Iterator<Item = &'a Vector> + Clone,
         recalls: &Recalls,
-        effects: &mut Vec<Effect>,
-    ) {
+    ) -> Vec<Ended> {
+        let mut ended = Vec::new();
         self.0.retain(|ticket, wait| {
             let count = count(&wait.dot, vectors.clone(), recalls);
             let is_done = count >= wait.needed.of(others);
             if is_done {
-                effects.push(Effect::Replicated { ticket: *ticket, count });
+                ended.push(Ended { ticket: *ticket, count });
             }
             !is_done
         });
+        ended
     }
 }
 
@@ -90,8 +98,8 @@ fn count<'a>(dot: &Dot, vectors: impl Iterator<Item = &'a Vector>, recalls: &Rec
 
 #[cfg(test)]
 mod tests {
-    use super::Acknowledgements;
-    use crate::contract::{Effect, Needed};
+    use super::{Acknowledgements, Ended};
+    use crate::contract::Needed;
     use crate::limits::WAITING_MAX;
     use kvs_core::origin::{Dot, Origin};
     use kvs_core::recall::Recalls;
@@ -104,17 +112,16 @@ mod tests {
         seqs.iter().map(|seq| [(ORIGIN, *seq)].into_iter().collect()).collect()
     }
 
-    fn settled(needed: Needed, seqs: &[u64]) -> Vec<Effect> {
+    fn settled(needed: Needed, seqs: &[u64]) -> Vec<Ended> {
         let mut waiting = Acknowledgements::default();
-        assert_eq!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, needed), None);
-        let (vectors, mut effects) = (vectors(seqs), Vec::new());
-        waiting.settle(u32::try_from(seqs.len()).unwrap(), vectors.iter(), &Recalls::default(), &mut effects);
-        effects
+        assert!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, needed));
+        let vectors = vectors(seqs);
+        waiting.settle(u32::try_from(seqs.len()).unwrap(), vectors.iter(), &Recalls::default())
     }
 
     #[test]
     fn a_wait_ends_when_enough_nodes_have_the_write() {
-        let done = |count| vec![Effect::Replicated { ticket: 7, count }];
+        let done = |count| vec![Ended { ticket: 7, count }];
         assert_eq!(settled(Needed::AtLeast(1), &[4, 5]), done(1));
         assert_eq!(settled(Needed::AtLeast(2), &[4, 5]), []);
         assert_eq!(settled(Needed::All, &[5, 6]), done(2));
@@ -123,7 +130,7 @@ mod tests {
 
     #[test]
     fn a_majority_counts_this_node_too() {
-        let done = |count| vec![Effect::Replicated { ticket: 7, count }];
+        let done = |count| vec![Ended { ticket: 7, count }];
         // Three nodes: one other makes two of three.
         assert_eq!(settled(Needed::Majority, &[5, 0]), done(1));
         assert_eq!(settled(Needed::Majority, &[0, 0]), []);
@@ -137,11 +144,11 @@ mod tests {
     #[test]
     fn whoever_gives_up_is_told_what_there_is() {
         let mut waiting = Acknowledgements::default();
-        assert_eq!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, Needed::All), None);
+        assert!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, Needed::All));
         let vectors = vectors(&[5, 0]);
         assert_eq!(
             waiting.give_up(7, vectors.iter(), &Recalls::default()),
-            Some(Effect::Replicated { ticket: 7, count: 1 })
+            Some(Ended { ticket: 7, count: 1 })
         );
         assert_eq!(waiting.give_up(7, vectors.iter(), &Recalls::default()), None);
     }
@@ -149,15 +156,11 @@ mod tests {
     #[test]
     fn a_write_that_was_recalled_is_nowhere() {
         let mut waiting = Acknowledgements::default();
-        assert_eq!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, Needed::AtLeast(1)), None);
-        let (vectors, mut effects, mut recalls) = (vectors(&[9, 9]), Vec::new(), Recalls::default());
+        assert!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, Needed::AtLeast(1)));
+        let (vectors, mut recalls) = (vectors(&[9, 9]), Recalls::default());
         recalls.add(ORIGIN, 1000);
-        waiting.settle(2, vectors.iter(), &recalls, &mut effects);
-        assert_eq!(effects, []);
-        assert_eq!(
-            waiting.give_up(7, vectors.iter(), &recalls),
-            Some(Effect::Replicated { ticket: 7, count: 0 })
-        );
+        assert_eq!(waiting.settle(2, vectors.iter(), &recalls), []);
+        assert_eq!(waiting.give_up(7, vectors.iter(), &recalls), Some(Ended { ticket: 7, count: 0 }));
     }
 
     #[test]
@@ -165,9 +168,9 @@ mod tests {
         let mut waiting = Acknowledgements::default();
         let dot = Dot { origin: ORIGIN, seq: 5 };
         for ticket in 0..u64::try_from(WAITING_MAX).unwrap() {
-            assert_eq!(waiting.add(ticket, dot, Needed::All), None);
+            assert!(waiting.add(ticket, dot, Needed::All));
         }
-        assert_eq!(waiting.add(u64::MAX, dot, Needed::All), Some(Effect::TooManyWait { ticket: u64::MAX }));
+        assert!(!waiting.add(u64::MAX, dot, Needed::All));
         assert_eq!(waiting.give_up(u64::MAX, std::iter::empty(), &Recalls::default()), None);
     }
 }

@@ -87,8 +87,11 @@ struct Source {
 /// What a reply brought.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// There is more.
-    GoesOn,
+    /// There is more. The next page is asked for at once where this one held nothing.
+    GoesOn {
+        /// Whether it held nothing.
+        is_empty: bool,
+    },
     /// Everything is there.
     Done,
 }
@@ -101,6 +104,7 @@ struct Place {
 }
 
 /// A bootstrap under way.
+#[derive(Clone)]
 pub(crate) struct Bootstrap {
     source: Option<Source>,
     /// Whether the fetching began with this source; only then is its log read up to where it was.
@@ -197,26 +201,32 @@ impl Bootstrap {
         PageRequest { of, moment_ms, after }
     }
 
+    /// Takes a page as it came. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be read or committed, as a sentence; nothing of it was taken.
+    pub(crate) fn take_bytes(&mut self, store: &Store, page: &Bytes, now: Duration) -> Result<Step, String> {
+        let page = PageReply::decode(page).map_err(|error| error.to_string())?;
+        self.take(store, page, now).map_err(|error| error.to_string())
+    }
+
     /// Takes a page.
     ///
     /// # Errors
     ///
     /// It cannot be committed; nothing of it was.
-    pub(crate) fn take(
-        &mut self,
-        store: &Store,
-        reply: PageReply,
-        now: Duration,
-    ) -> Result<Step, StoreError> {
+    fn take(&mut self, store: &Store, reply: PageReply, now: Duration) -> Result<Step, StoreError> {
         self.in_flight = None;
-        let Some(source) = &mut self.source else { return Ok(Step::GoesOn) };
+        let mut done = Step::GoesOn { is_empty: reply.records.is_empty() };
+        let Some(source) = &mut self.source else { return Ok(done) };
         self.total = reply.keys;
         if source.log_end.is_none() {
             source.log_end = Some(reply.log_end);
             // Whoever was asked before had received less or other things: only what both had may be claimed.
             self.claim =
                 Some(self.claim.as_ref().map_or(reply.vector.clone(), |before| before.meet(&reply.vector)));
-            return Ok(Step::GoesOn);
+            return Ok(done);
         }
         let (node, log_end) = (source.node, source.log_end);
         // The source may have gone back to an older copy, or let something wait, since the page before: only what it held
@@ -241,7 +251,6 @@ impl Bootstrap {
             self.claim = Some(Vector::default());
             self.is_whole = false;
         }
-        let mut done = Step::GoesOn;
         if !reply.last.is_empty() && !self.pass.is_behind(&reply.last) {
             next.after = reply.last;
         } else if let Some(pass) = self.pass.next() {
@@ -364,7 +373,8 @@ mod tests {
         let mut bootstrap = Bootstrap::recall(&store, 0).unwrap().unwrap();
         bootstrap.choose(SOURCE);
         let steps = pages.map(|page| bootstrap.take(&store, page, Duration::ZERO).unwrap());
-        assert_eq!(steps, [Step::GoesOn, Step::GoesOn, Step::GoesOn, Step::Done]);
+        let goes_on = Step::GoesOn { is_empty: true };
+        assert_eq!(steps, [goes_on, goes_on, goes_on, Step::Done]);
         (store.vector(), store.standing().cursors.get(&SOURCE).copied())
     }
 

@@ -9,6 +9,8 @@ use kvs_protocol::membership::member::Member;
 use kvs_protocol::mode::Mode;
 use uuid::Uuid;
 
+use crate::work::{Work, Worked};
+
 /// On how many other nodes a write must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Needed {
@@ -36,6 +38,8 @@ pub enum Event {
         /// Its answer, or why there is none.
         result: Result<Bytes, CallFailure>,
     },
+    /// A piece of work was done.
+    Worked(Worked),
     /// Somebody waits for a write to reach other nodes.
     Await {
         /// Names the wait in the answer.
@@ -53,7 +57,7 @@ pub enum Event {
 }
 
 /// What the driver is to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Effect {
     /// Call a peer and bring the answer as [`Event::Reply`], in every case.
     Call {
@@ -70,6 +74,8 @@ pub enum Effect {
         /// After this time it is [`CallFailure::Unreachable`].
         timeout: Duration,
     },
+    /// Do this beside the replicator, after all such work before it, and bring what came of it as [`Event::Worked`].
+    Work(Work),
     /// This node's mode is this one now.
     Mode {
         /// For its clients.

@@ -6,17 +6,22 @@
 //! Left out: rules that need no store (`kvs-protocol`), and how a record is committed (`kvs-store`).
 
 pub mod acknowledgements;
+mod backoff;
 pub mod bootstrap;
 mod clock_watch;
 pub mod clocks;
+mod context;
 pub mod contract;
 pub mod error;
 mod fetching;
+pub mod floors;
 mod folding;
-mod held_session;
+mod lag;
 pub mod limits;
 mod lives;
+mod outbox;
 mod peer;
+mod peers;
 mod receive;
 mod repair;
 pub mod replicator;
@@ -28,3 +33,4 @@ mod shipping;
 pub mod store_holdings;
 mod streams;
 mod timekeeping;
+pub mod work;

@@ -31,6 +31,9 @@ pub const STATUS_INTERVAL: Duration = Duration::from_secs(2);
 /// How often a peer is asked that still fetches everything.
 pub const SYNCING_STATUS_INTERVAL: Duration = Duration::from_millis(100);
 
+/// How soon a peer with another root is asked again.
+pub const UNEQUAL_STATUS_INTERVAL: Duration = Duration::from_millis(400);
+
 /// The turn of one peer among many.
 pub const STATUS_TURN: Duration = Duration::from_secs(1);
 
@@ -64,6 +67,10 @@ pub const SOURCE_PATIENCE: Duration = Duration::from_secs(1);
 
 /// How often a bootstrap tells the log how far it is.
 pub const PROGRESS_INTERVAL: Duration = Duration::from_secs(2);
+
+/// Pieces of work that the replicator wants at once, at the most: one for a session, one for a bootstrap, one for what is to be
+/// forgotten, one for each sort of note.
+pub const WORK_MAX: usize = 16;
 
 /// Moments of the log that are remembered to tell how late a peer is.
 pub const MOMENTS_MAX: usize = 512;

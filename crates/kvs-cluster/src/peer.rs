@@ -8,7 +8,7 @@ use kvs_protocol::call::CallId;
 use kvs_protocol::membership::member::{Member, Status};
 use kvs_protocol::mode::Mode;
 
-use crate::limits::{RETRY_PAUSE, RETRY_PAUSE_MAX};
+use crate::backoff::Backoff;
 use crate::shipping::Shipping;
 
 /// Whether the last comparison found the same root.
@@ -37,8 +37,12 @@ pub(crate) struct Peer {
     pub(crate) shipping: Shipping,
     pub(crate) status_call: Option<StatusCall>,
     pub(crate) status_at: Duration,
-    pub(crate) retry_at: Duration,
-    failures: u32,
+    /// Parts of the log that did not get it any further. Whether it answers other calls says nothing of that.
+    pub(crate) shipping_pause: Backoff,
+    /// Other calls that it did not answer.
+    pub(crate) calling_pause: Backoff,
+    /// Whether versions are being forgotten at its word; until then it is sent nothing.
+    pub(crate) is_being_obeyed: bool,
     pub(crate) equality: Equality,
     /// Since when its root has been another one, whether or not its log moved meanwhile.
     pub(crate) unequal_since: Option<Duration>,
@@ -69,8 +73,9 @@ impl Peer {
             shipping: Shipping::default(),
             status_call: None,
             status_at: Duration::ZERO,
-            retry_at: Duration::ZERO,
-            failures: 0,
+            shipping_pause: Backoff::default(),
+            calling_pause: Backoff::default(),
+            is_being_obeyed: false,
             equality: Equality::Unknown,
             unequal_since: None,
             told: None,
@@ -100,16 +105,39 @@ impl Peer {
         self.clock_offset_ms.is_some_and(|offset_ms| offset_ms.unsigned_abs() <= skew_ms)
     }
 
-    /// A call failed: pause, longer each time.
-    pub(crate) fn note_failure(&mut self, now: Duration) {
-        let pause = RETRY_PAUSE.saturating_mul(1 << self.failures.min(6)).min(RETRY_PAUSE_MAX);
-        self.failures = self.failures.saturating_add(1);
-        self.retry_at = now + pause;
-        self.status_at = self.retry_at;
+    /// How it stands among the members changed.
+    pub(crate) fn become_member(&mut self, member: Member) {
+        let was_reachable = self.is_reachable();
+        let is_restarted = self.member.generation != member.generation;
+        self.member = member;
+        if is_restarted || (self.is_reachable() && !was_reachable) {
+            // It may stand elsewhere than it did, and have another clock.
+            self.shipping.lose();
+            self.clock_offset_ms = None;
+            self.told = None;
+            self.shipping_pause = Backoff::default();
+            self.calling_pause = Backoff::default();
+            self.status_at = Duration::ZERO;
+        }
     }
 
-    /// A call succeeded.
-    pub(crate) fn note_success(&mut self) {
-        self.failures = 0;
+    /// Whether a part of the log may be sent now. A peer that fetches everything anyway gets the rest afterwards.
+    pub(crate) fn takes_log(&self, now: Duration) -> bool {
+        self.is_reachable()
+            && self.mode != Mode::Syncing
+            && !self.is_being_obeyed
+            && now >= self.shipping_pause.until()
+    }
+
+    /// A part of the log did not get it any further.
+    pub(crate) fn note_unshipped(&mut self, now: Duration) {
+        self.shipping_pause.fail(now);
+        self.status_at = self.shipping_pause.until();
+    }
+
+    /// Another call failed.
+    pub(crate) fn note_unanswered(&mut self, now: Duration) {
+        self.calling_pause.fail(now);
+        self.status_at = self.calling_pause.until();
     }
 }

@@ -12,141 +12,210 @@ use kvs_protocol::mode::Mode;
 use kvs_protocol::reconcile::outcome::{Completeness, Outcome};
 use kvs_protocol::reconcile::session::Session;
 use kvs_store::commit::mark::Mark;
-use kvs_store::commit::write::Transaction;
 use rand::RngExt;
 use uuid::Uuid;
 
-use crate::held_session::Held;
+use crate::context::Context;
 use crate::limits::{REPAIR_TIMEOUT, SESSION_PAUSE, SESSION_PAUSE_MAX, UNEQUAL_PATIENCE};
+use crate::outbox::{Outbox, Purpose};
 use crate::peer::Equality;
-use crate::replicator::{Purpose, Replicator};
-use crate::store_holdings::StoreHoldings;
+use crate::peers::Peers;
+use crate::report::SessionReport;
+use crate::work::{Job, Noted};
 
-impl Replicator {
-    /// Goes on with the session under way, or begins one that is due.
-    pub(crate) fn hold_sessions(&mut self) {
-        if self.repair.held.is_none() {
-            self.choose_session();
-        }
-        self.ask_round();
+/// A session under way.
+struct Held {
+    node: Uuid,
+    stage: Stage,
+}
+
+/// What a session waits for.
+enum Stage {
+    /// For its next round, which is due at this moment.
+    Pause(Box<Session>, Duration),
+    /// For the answer to a call.
+    Call(Box<Session>, CallId),
+    /// For the disk, which has the session.
+    Disk,
+}
+
+/// Sessions.
+pub(crate) struct Repair {
+    held: Option<Held>,
+    /// When the next full session is due.
+    full_at: Duration,
+    /// When a peer that waits for its session is looked at again.
+    look_at: Option<Duration>,
+    report: SessionReport,
+}
+
+impl Repair {
+    /// The first full session is due at this moment.
+    pub(crate) fn new(full_at: Duration) -> Self {
+        Self { held: None, full_at, look_at: None, report: SessionReport::default() }
     }
 
-    fn choose_session(&mut self) {
-        let now = self.now.monotonic;
-        self.repair.look_at = None;
-        if self.bootstrap.is_some() {
-            // Everything is being fetched: there is nothing to compare yet.
+    /// How sessions have gone.
+    pub(crate) const fn report(&self) -> SessionReport {
+        self.report
+    }
+
+    /// Versions were dropped at a peer's word.
+    pub(crate) fn count_dropped(&mut self, dropped: usize) {
+        self.report.dropped += dropped as u64;
+    }
+
+    /// When something is due.
+    pub(crate) fn deadline(&self) -> Option<Duration> {
+        match self.held.as_ref().map(|held| &held.stage) {
+            Some(Stage::Call(..) | Stage::Disk) => None,
+            Some(Stage::Pause(_, until)) => Some(*until),
+            None => Some(self.look_at.map_or(self.full_at, |at| at.min(self.full_at))),
+        }
+    }
+
+    /// Goes on with the session under way, or begins one that is due.
+    pub(crate) fn hold_sessions(&mut self, context: &mut Context, peers: &mut Peers, outbox: &mut Outbox) {
+        if self.held.is_none() {
+            self.choose_session(context, peers);
+        }
+        let now = context.now.monotonic;
+        let Some(Held { node, stage: Stage::Pause(_, until) }) = &self.held else { return };
+        if now < *until {
             return;
         }
+        if !peers.is_reachable(node) {
+            self.end_failed(peers, now, "the peer is gone");
+            return;
+        }
+        if let Some(held) = self.held.as_mut()
+            && let Stage::Pause(session, _) = std::mem::replace(&mut held.stage, Stage::Disk)
+        {
+            outbox.work(Job::Ask(session));
+        }
+    }
+
+    fn choose_session(&mut self, context: &mut Context, peers: &Peers) {
+        let now = context.now.monotonic;
+        self.look_at = None;
         let mut chosen = None;
-        let mut look_at: Option<Duration> = None;
-        for (node, peer) in &self.peers {
+        for (node, peer) in peers.iter() {
             let Equality::Unequal(since) = peer.equality else { continue };
             if !peer.is_reachable() || peer.mode == Mode::Syncing {
                 continue;
             }
             let at_the_latest =
-                peer.unequal_since.map_or(since, |first| first + self.settings.catchup_interval);
+                peer.unequal_since.map_or(since, |first| first + context.settings.catchup_interval);
             let due_at = (since + UNEQUAL_PATIENCE).min(at_the_latest).max(peer.session_at);
             if due_at <= now {
                 chosen = Some(*node);
                 break;
             }
-            look_at = Some(look_at.map_or(due_at, |at| at.min(due_at)));
+            self.look_at = Some(self.look_at.map_or(due_at, |at| at.min(due_at)));
         }
-        self.repair.look_at = look_at;
-        if chosen.is_none() && now >= self.repair.full_at {
-            self.repair.full_at = now + self.settings.sync_interval;
-            let reachable: Vec<Uuid> = self
-                .peers
+        if chosen.is_none() && now >= self.full_at {
+            self.full_at = now + context.settings.sync_interval;
+            let reachable: Vec<Uuid> = peers
                 .iter()
                 .filter(|(_, peer)| peer.is_reachable() && peer.mode != Mode::Syncing)
                 .map(|(node, _)| *node)
                 .collect();
             if !reachable.is_empty() {
-                chosen = reachable.get(self.random.random_range(0..reachable.len())).copied();
+                chosen = reachable.get(context.random.random_range(0..reachable.len())).copied();
             }
         }
         if let Some(node) = chosen {
-            let nonce: [u8; 16] = self.random.random();
-            let session = Session::new(&self.settings.secrets, nonce);
-            self.repair.held = Some(Held { node, session, in_flight: None, next_at: now });
+            let nonce: [u8; 16] = context.random.random();
+            let session = Box::new(Session::new(&context.settings.secrets, nonce));
+            self.held = Some(Held { node, stage: Stage::Pause(session, now) });
         }
     }
 
-    fn ask_round(&mut self) {
-        let now = self.now.monotonic;
-        let Some(held) = self.repair.held.as_mut() else { return };
-        if held.in_flight.is_some() || now < held.next_at {
-            return;
-        }
-        if !self.peers.get(&held.node).is_some_and(crate::peer::Peer::is_reachable) {
-            self.end_failed("the peer is gone");
-            return;
-        }
-        let mut holdings = StoreHoldings::new(&self.store, self.now.wall_ms);
-        match held.session.ask(&mut holdings) {
-            Ok(Some(body)) => {
-                let node = held.node;
-                let call = self.new_call();
-                if let Some(held) = self.repair.held.as_mut() {
-                    held.in_flight = Some(call);
+    /// The session says what it asks next.
+    pub(crate) fn take_asked(
+        &mut self,
+        context: &Context,
+        peers: &mut Peers,
+        outbox: &mut Outbox,
+        session: Box<Session>,
+        asked: Result<Option<Vec<u8>>, String>,
+    ) {
+        let Some(held) = self.held.as_mut() else { return };
+        match asked {
+            Ok(Some(body)) => match peers.get(&held.node).filter(|peer| peer.is_reachable()) {
+                Some(peer) => {
+                    let call = outbox.new_call();
+                    held.stage = Stage::Call(session, call);
+                    outbox.call(peer, Purpose::Session, call, body, REPAIR_TIMEOUT);
                 }
-                self.call(node, Purpose::Session, call, body, REPAIR_TIMEOUT);
-            }
-            Ok(None) => self.end(),
-            Err(error) => {
-                let reason = error.to_string();
-                self.end_failed(&reason);
-            }
+                None => self.end_failed(peers, context.now.monotonic, "the peer is gone"),
+            },
+            Ok(None) => self.end(context, peers, outbox, &session),
+            Err(reason) => self.end_failed(peers, context.now.monotonic, &reason),
         }
     }
 
     /// Takes what a peer answered to a round.
-    pub(crate) fn take_round(&mut self, node: Uuid, call: CallId, result: Result<Bytes, CallFailure>) {
-        let (now, throttle) = (self.now.monotonic, self.settings.throttle_delay);
-        let Some(held) = self.repair.held.as_mut().filter(|held| held.in_flight == Some(call)) else {
-            return;
-        };
-        debug_assert_eq!(held.node, node, "a call is answered by whom it was made to");
-        held.in_flight = None;
-        held.next_at = now + throttle;
-        let mut holdings = StoreHoldings::new(&self.store, self.now.wall_ms);
-        let taken = result.map_err(|failure| failure.to_string()).and_then(|bytes| {
-            held.session.take_reply(&mut holdings, &bytes).map_err(|error| error.to_string())
-        });
-        if let Err(reason) = taken {
-            self.end_failed(&reason);
+    pub(crate) fn take_reply(
+        &mut self,
+        context: &Context,
+        peers: &mut Peers,
+        outbox: &mut Outbox,
+        call: CallId,
+        result: Result<Bytes, CallFailure>,
+    ) {
+        let Some(held) = self.held.as_mut() else { return };
+        match std::mem::replace(&mut held.stage, Stage::Disk) {
+            Stage::Call(session, asked) if asked == call => match result {
+                Ok(bytes) => outbox.work(Job::Take(session, bytes)),
+                Err(failure) => self.end_failed(peers, context.now.monotonic, &failure.to_string()),
+            },
+            // An answer to an earlier session.
+            other => held.stage = other,
         }
     }
 
-    fn end(&mut self) {
-        let Some(held) = self.repair.held.take() else { return };
-        let now = self.now.monotonic;
-        let Some(Outcome { completeness, raise_to, began_equal, tally, .. }) = held.session.outcome() else {
+    /// What a peer answered was taken, or could not be.
+    pub(crate) fn take_taken(
+        &mut self,
+        context: &Context,
+        peers: &mut Peers,
+        session: Box<Session>,
+        taken: Result<(), String>,
+    ) {
+        let now = context.now.monotonic;
+        match (taken, self.held.as_mut()) {
+            (Ok(()), Some(held)) => {
+                held.stage = Stage::Pause(session, now + context.settings.throttle_delay);
+            }
+            (Err(reason), Some(_)) => self.end_failed(peers, now, &reason),
+            (_, None) => {}
+        }
+    }
+
+    fn end(&mut self, context: &Context, peers: &mut Peers, outbox: &mut Outbox, session: &Session) {
+        let Some(Held { node, .. }) = self.held.take() else { return };
+        let now = context.now.monotonic;
+        let Some(Outcome { completeness, raise_to, began_equal, tally, .. }) = session.outcome() else {
             return;
         };
-        self.sessions.held += 1;
-        self.sessions.records += tally.received;
-        self.sessions.dropped += tally.dropped;
+        self.report.held += 1;
+        self.report.records += tally.received;
+        self.report.dropped += tally.dropped;
         let found = tally.received + tally.offered + tally.dropped;
         // Tombstones and late changes come again and again where nothing differs.
         if found > 0 && (!began_equal || tally.dropped > 0) {
-            self.sessions.repaired += 1;
+            self.report.repaired += 1;
             tracing::info!(
-                node = %held.node, rounds = tally.rounds, received = tally.received, offered = tally.offered,
+                %node, rounds = tally.rounds, received = tally.received, offered = tally.offered,
                 dropped = tally.dropped, is_complete = completeness == Completeness::Complete,
                 "a session repaired differences"
             );
         }
         if let Some(vector) = raise_to {
-            let marks = vec![Mark::Raise(vector)];
-            match self.store.commit(Transaction { writes: Vec::new(), marks }) {
-                Ok(_) => self.adopt(held.node),
-                Err(error) => tracing::error!(%error, "what a session found could not be noted"),
-            }
+            outbox.work(Job::Note(Noted::Claim(node), vec![Mark::Raise(vector)]));
         }
-        let Some(peer) = self.peers.get_mut(&held.node) else { return };
+        let Some(peer) = peers.get_mut(&node) else { return };
         // Its root is asked for at once: the session says what was, not what is.
         peer.status_at = now;
         if !began_equal {
@@ -157,14 +226,14 @@ impl Replicator {
         peer.equality = Equality::Unknown;
     }
 
-    fn end_failed(&mut self, reason: &str) {
-        let Some(held) = self.repair.held.take() else { return };
-        self.sessions.failed += 1;
-        tracing::info!(node = %held.node, reason, "a session was given up");
-        if let Some(peer) = self.peers.get_mut(&held.node) {
+    fn end_failed(&mut self, peers: &mut Peers, now: Duration, reason: &str) {
+        let Some(Held { node, .. }) = self.held.take() else { return };
+        self.report.failed += 1;
+        tracing::info!(%node, reason, "a session was given up");
+        if let Some(peer) = peers.get_mut(&node) {
             peer.session_failures = peer.session_failures.saturating_add(1);
             let pause = session_pause(peer.session_failures.max(2));
-            peer.session_at = self.now.monotonic + pause;
+            peer.session_at = now + pause;
         }
     }
 }

@@ -7,7 +7,6 @@ use kvs_store::error::StoreError;
 use kvs_store::keys::{read_dot_key, read_time_key};
 use kvs_store::table::Table;
 
-use crate::bootstrap::Bootstrap;
 use crate::clocks::Judgement;
 use crate::limits::TOMBSTONES_LOOKED_AT_MAX;
 use crate::peer::{Equality, Peer};
@@ -21,32 +20,32 @@ impl Replicator {
         Report {
             peers: self.peers.values().map(|peer| self.report_of(peer)).collect(),
             bootstrap: self.bootstrap_report(),
-            sessions: self.sessions,
+            sessions: self.repair.report(),
         }
     }
 
     /// How far the bootstrap is; `None` when there is none under way.
     #[must_use]
     pub fn bootstrap_report(&self) -> Option<BootstrapReport> {
-        self.bootstrap.as_ref().filter(|it| it.source().is_some()).map(Bootstrap::report)
+        self.fetching.report()
     }
 
     /// What peers' clocks say of this node's.
     #[must_use]
     pub const fn clock(&self) -> Judgement {
-        self.clock.judgement
+        self.time.judgement()
     }
 
     /// Whether a member keeps its tombstones for another time than this node.
     #[must_use]
     pub fn graces_differ(&self) -> bool {
-        let own_ms = self.store.tombstone_grace_ms();
+        let own_ms = self.context.store.tombstone_grace_ms();
         self.peers.values().filter_map(|peer| peer.grace_ms).any(|grace_ms| grace_ms != own_ms)
     }
 
     fn report_of(&self, peer: &Peer) -> PeerReport {
         let read = peer.shipping.is_told().then(|| peer.shipping.read_local_seq());
-        let last = self.store.last_local_seq();
+        let last = self.context.store.last_local_seq();
         PeerReport {
             node: peer.member.node,
             node_id: peer.member.node_id.clone(),
@@ -58,19 +57,12 @@ impl Replicator {
                 Equality::Equal => Some(true),
                 Equality::Unequal(_) => Some(false),
             },
-            lag_ms: read.map(|read| self.lag_ms(read)),
+            lag_ms: read.map(|read| self.moments.lag_ms(read, self.context.now.monotonic)),
             lag_records: read.map(|read| last.saturating_sub(read)),
             clock_offset_ms: peer.clock_offset_ms,
             parked: peer.parked,
             grace_ms: peer.grace_ms,
         }
-    }
-
-    /// For how long the log has been longer than `read`.
-    fn lag_ms(&self, read: u64) -> u64 {
-        let since = self.moments.iter().find(|moment| moment.local_seq > read).map(|moment| moment.at);
-        let lag = since.map_or_else(Default::default, |at| self.now.monotonic.saturating_sub(at));
-        u64::try_from(lag.as_millis()).unwrap_or(u64::MAX)
     }
 
     /// The tombstones of this node and who keeps them. Reads from the disk, within a bound.
@@ -80,9 +72,8 @@ impl Replicator {
     /// A row cannot be read.
     pub fn tombstones(&self) -> Result<TombstoneReport, StoreError> {
         let mut report = TombstoneReport::default();
-        let mut blockers: Vec<(&Peer, u64)> =
-            self.peers.values().filter(|peer| peer.counts()).map(|peer| (peer, 0)).collect();
-        let view = self.store.view()?;
+        let mut blockers: Vec<(&Peer, u64)> = self.peers.counting().map(|peer| (peer, 0)).collect();
+        let view = self.context.store.view()?;
         let rows = view.range(Table::Tombstones, (Bound::Unbounded, Bound::Unbounded), Order::Ascending);
         for row in rows.take(TOMBSTONES_LOOKED_AT_MAX) {
             let (row_key, value) = row?;

@@ -4,47 +4,81 @@
 use std::time::Duration;
 
 use kvs_core::origin::Origin;
+use kvs_protocol::call::Now;
 use kvs_store::commit::mark::{Mark, Note};
 use kvs_store::commit::write::Transaction;
 use kvs_store::epoch_start::EpochStart;
+use kvs_store::error::StoreError;
 use kvs_store::limits::CLOCK_EARLIEST_MS;
 use kvs_store::shared::ClockVerdict;
+use kvs_store::store::Store;
 
-use crate::clock_watch::Ended;
-use crate::clocks::judge;
+use crate::clock_watch::{ClockWatch, Ended, noted_grace_ms};
+use crate::clocks::{Judgement, judge};
+use crate::context::Context;
 use crate::limits::{RECALL_PAUSE, UNHEARD_PATIENCE};
-use crate::replicator::Replicator;
+use crate::outbox::Outbox;
+use crate::peers::Peers;
+use crate::work::{Job, Noted};
 
-impl Replicator {
+/// What this node knows of its clock, and of its peers' graces.
+pub(crate) struct Timekeeping {
+    clock: ClockWatch,
+    /// The shortest grace of tombstones that is known of any member, as noted.
+    shortest_grace_ms: u64,
+    is_noting_grace: bool,
+}
+
+impl Timekeeping {
+    /// What a node that starts knows.
+    ///
+    /// # Errors
+    ///
+    /// The notes of an earlier process cannot be read.
+    pub(crate) fn recall(store: &Store, now: Now) -> Result<Self, StoreError> {
+        let (clock, shortest_grace_ms) = (ClockWatch::new(now), noted_grace_ms(store)?);
+        Ok(Self { clock, shortest_grace_ms, is_noting_grace: false })
+    }
+
+    /// What peers' clocks say of this node's.
+    pub(crate) const fn judgement(&self) -> Judgement {
+        self.clock.judgement
+    }
+
+    /// When it must be judged anew although nothing happens.
+    pub(crate) const fn due_at(&self) -> Option<Duration> {
+        self.clock.due_at()
+    }
+
     /// Notices that the wall clock was set: what peers said of it before means nothing any more.
-    pub(crate) fn watch_clock(&mut self) {
-        self.clock.leads.see_epoch(self.store.identity().origin.epoch);
-        let set_by_ms = self.clock.watch.look(self.now, self.store.clock_skew_ms_max());
+    pub(crate) fn watch_clock(&mut self, context: &Context, peers: &mut Peers) {
+        self.clock.leads.see_epoch(context.store.identity().origin.epoch);
+        let set_by_ms = self.clock.watch.look(context.now, context.store.clock_skew_ms_max());
         if let Some(set_by_ms) = set_by_ms {
             tracing::warn!(set_by_ms, "this node's clock was set");
-            self.end_epoch_by_clock(set_by_ms);
-            for peer in self.peers.values_mut() {
+            self.end_epoch_by_clock(context, set_by_ms);
+            for peer in peers.values_mut() {
                 peer.clock_offset_ms = None;
                 peer.status_at = Duration::ZERO;
             }
-            self.clock.unheard_until = Some(self.now.monotonic + UNHEARD_PATIENCE);
-            self.judge_clock();
-        } else if self.clock.unheard_until.is_some_and(|until| self.now.monotonic >= until) {
+            self.clock.unheard_until = Some(context.now.monotonic + UNHEARD_PATIENCE);
+            self.judge_clock(context, peers);
+        } else if self.clock.unheard_until.is_some_and(|until| context.now.monotonic >= until) {
             self.clock.unheard_until = None;
-            self.judge_clock();
+            self.judge_clock(context, peers);
         }
     }
 
     /// Judges this node's clock by its peers', and tells the store.
-    pub(crate) fn judge_clock(&mut self) {
-        let skew_ms = self.store.clock_skew_ms_max();
-        let reachable = self.peers.values().filter(|peer| peer.is_reachable());
+    pub(crate) fn judge_clock(&mut self, context: &Context, peers: &Peers) {
+        let skew_ms = context.store.clock_skew_ms_max();
+        let reachable = peers.values().filter(|peer| peer.is_reachable());
         // A clock that was never set says nothing of this one.
         let is_set =
-            |offset_ms: &i64| self.now.wall_ms.saturating_add_signed(*offset_ms) >= CLOCK_EARLIEST_MS;
+            |offset_ms: &i64| context.now.wall_ms.saturating_add_signed(*offset_ms) >= CLOCK_EARLIEST_MS;
         let offsets = reachable.filter_map(|peer| peer.clock_offset_ms).filter(is_set);
-        let mut judgement = judge(offsets, self.now.wall_ms, skew_ms);
-        let is_unheard = self.clock.unheard_until.is_some() && self.peers.values().any(|peer| peer.counts());
+        let mut judgement = judge(offsets, context.now.wall_ms, skew_ms);
+        let is_unheard = self.clock.unheard_until.is_some() && peers.counting().next().is_some();
         if judgement.verdict == ClockVerdict::Unknown && is_unheard {
             judgement.verdict = ClockVerdict::Differs;
         }
@@ -56,7 +90,7 @@ impl Replicator {
             self.clock.offset_ms = i64::try_from(judgement.ahead_ms).ok();
         }
         let before = std::mem::replace(&mut self.clock.judgement, judgement);
-        self.note_leads();
+        self.note_leads(context);
         if before.is_ahead != judgement.is_ahead {
             if judgement.is_ahead {
                 let ahead_ms = judgement.ahead_ms;
@@ -75,13 +109,13 @@ impl Replicator {
                 "this node's clock differs from most of its peers': nothing is judged by its age until it agrees"
             );
         }
-        self.store.set_clock_verdict(judgement.verdict);
+        context.store.set_clock_verdict(judgement.verdict);
     }
 
     /// Begins an epoch since the clock was set: in each the clock is wrong by one amount, so that what was stamped in it can be
     /// stamped right as soon as that is known.
-    fn end_epoch_by_clock(&mut self, set_by_ms: i64) {
-        let ended = self.store.identity().origin.epoch;
+    fn end_epoch_by_clock(&mut self, context: &Context, set_by_ms: i64) {
+        let ended = context.store.identity().origin.epoch;
         let unsolved = &mut self.clock.leads.unsolved;
         for Ended { set_since_ms, .. } in unsolved.iter_mut() {
             *set_since_ms = set_since_ms.saturating_add(set_by_ms);
@@ -89,50 +123,49 @@ impl Replicator {
         // What the store keeps of it: what peers said counts when the clock was set back by as much.
         let noted_ms = self.clock.leads.noted_ms(ended);
         let is_set_right =
-            noted_ms.saturating_add(set_by_ms).unsigned_abs() <= self.store.clock_skew_ms_max();
+            noted_ms.saturating_add(set_by_ms).unsigned_abs() <= context.store.clock_skew_ms_max();
         let noted_ms = if is_set_right { noted_ms } else { 0 };
         self.clock.leads.end(Ended { epoch: ended, set_since_ms: set_by_ms, noted_ms });
         self.clock.offset_ms = self.clock.offset_ms.map(|offset_ms| offset_ms.saturating_add(set_by_ms));
         let marks = vec![Mark::ClockSet(set_by_ms)];
-        if let Err(error) = self.store.commit(Transaction { writes: Vec::new(), marks }) {
+        if let Err(error) = context.store.commit(Transaction { writes: Vec::new(), marks }) {
             tracing::warn!(%error, "that the clock was set is noted with the next write");
         }
-        self.note_leads();
+        self.note_leads(context);
     }
 
     /// Notes by how much the clock is ahead, and was in the epochs that ended when it was set, once that is known.
-    fn note_leads(&mut self) {
-        let current = self.store.identity().origin.epoch;
+    fn note_leads(&mut self, context: &Context) {
+        let current = context.store.identity().origin.epoch;
         let before = self.clock.leads.clone();
-        let leads = self.clock.news_of_leads(current, self.store.clock_skew_ms_max());
+        let leads = self.clock.news_of_leads(current, context.store.clock_skew_ms_max());
         if leads.is_empty() {
             return;
         }
         let ended = leads.iter().map(|(epoch, _)| *epoch).filter(|epoch| *epoch != current).collect();
         let marks = vec![Mark::EndedByClock(ended), Mark::Leads(leads)];
-        if let Err(error) = self.store.commit(Transaction { writes: Vec::new(), marks }) {
+        if let Err(error) = context.store.commit(Transaction { writes: Vec::new(), marks }) {
             tracing::warn!(%error, "by how much the clock is ahead could not be noted yet");
             self.clock.leads = before;
         }
     }
 
     /// Takes back what this node stamped while its clock was ahead, once peers say that it is right again.
-    pub(crate) fn recall_if_due(&mut self) {
+    pub(crate) fn recall_if_due(&mut self, context: &Context, peers: &Peers) {
         // A clock that was never set agrees with nobody, so one that fell back to 1970 recalls nothing.
         let is_right = self.clock.judgement.verdict == ClockVerdict::Agrees;
-        if !is_right || self.now.monotonic < self.clock.recall_at {
+        if !is_right || context.now.monotonic < self.clock.recall_at {
             return;
         }
-        let skew_ms = self.store.clock_skew_ms_max();
-        let limit_ms = self.now.wall_ms.saturating_add(skew_ms);
-        let standing = self.store.standing();
+        let skew_ms = context.store.clock_skew_ms_max();
+        let limit_ms = context.now.wall_ms.saturating_add(skew_ms);
+        let standing = context.store.standing();
         let is_known = |epoch: u64, latest_ms: u64| {
-            let until_ms = standing.recalls.until_ms(&Origin { node: self.own, epoch });
+            let until_ms = standing.recalls.until_ms(&Origin { node: context.own, epoch });
             until_ms.is_some_and(|until_ms| until_ms < latest_ms)
         };
         // Of lives that this directory has forgotten only peers can tell.
-        let mut forgotten: Vec<u64> = self
-            .peers
+        let mut forgotten: Vec<u64> = peers
             .values()
             .flat_map(|peer| &peer.parked_epochs)
             .filter(|(epoch, latest_ms)| *latest_ms > limit_ms && !is_known(*epoch, *latest_ms))
@@ -142,35 +175,36 @@ impl Replicator {
         forgotten.dedup();
         // What was stamped ahead is wrong even where its time has come meanwhile.
         let is_ahead = |(index, start): (usize, &EpochStart)| {
-            let known_ms = standing.recalls.until_ms(&Origin { node: self.own, epoch: start.epoch });
+            let known_ms = standing.recalls.until_ms(&Origin { node: context.own, epoch: start.epoch });
             let before = index.checked_sub(1).and_then(|before| standing.epochs.get(before));
             start
                 .ahead_from_ms(before, skew_ms)
                 .is_some_and(|from_ms| known_ms.is_none_or(|known_ms| known_ms > from_ms))
         };
-        if self.store.top_ms() <= limit_ms
+        if context.store.top_ms() <= limit_ms
             && forgotten.is_empty()
             && !standing.epochs.iter().enumerate().any(is_ahead)
         {
             return;
         }
-        self.clock.recall_at = self.now.monotonic + RECALL_PAUSE;
+        self.clock.recall_at = context.now.monotonic + RECALL_PAUSE;
         tracing::warn!(
             lives = forgotten.len(),
             "this node's clock was ahead and is right again: what it stamped too late is recalled everywhere and \
              written anew"
         );
+        // At once: by the time that work beside this thread is done, the clock may say something else.
         let marks = vec![Mark::Recall { forgotten }];
-        if let Err(error) = self.store.commit(Transaction { writes: Vec::new(), marks }) {
+        if let Err(error) = context.store.commit(Transaction { writes: Vec::new(), marks }) {
             tracing::error!(%error, "what this node stamped ahead could not be recalled");
         }
     }
 
     /// Tells the store the shortest grace of all members: what is younger cannot have been collected anywhere.
-    pub(crate) fn compare_graces(&mut self) {
-        let mut shortest_ms = self.store.tombstone_grace_ms();
+    pub(crate) fn compare_graces(&mut self, context: &Context, peers: &Peers, outbox: &mut Outbox) {
+        let mut shortest_ms = context.store.tombstone_grace_ms();
         let mut all_told = true;
-        for peer in self.peers.values().filter(|peer| peer.counts()) {
+        for peer in peers.counting() {
             match peer.grace_ms {
                 Some(grace_ms) => shortest_ms = shortest_ms.min(grace_ms),
                 None => all_told = false,
@@ -180,14 +214,20 @@ impl Replicator {
             // Whoever has not told yet may be the one that had the shortest.
             shortest_ms = shortest_ms.min(self.shortest_grace_ms);
         }
-        self.store.set_shortest_grace_ms(shortest_ms);
-        if shortest_ms == self.shortest_grace_ms {
+        context.store.set_shortest_grace_ms(shortest_ms);
+        if shortest_ms == self.shortest_grace_ms || self.is_noting_grace {
             return;
         }
-        let marks = vec![Mark::Note(Note::ShortestGrace, shortest_ms.to_be_bytes().to_vec())];
-        match self.store.commit(Transaction { writes: Vec::new(), marks }) {
-            Ok(_) => self.shortest_grace_ms = shortest_ms,
-            Err(error) => tracing::warn!(%error, "the shortest grace of all members could not be noted"),
+        self.is_noting_grace = true;
+        let mark = Mark::Note(Note::ShortestGrace, shortest_ms.to_be_bytes().to_vec());
+        outbox.work(Job::Note(Noted::Grace(shortest_ms), vec![mark]));
+    }
+
+    /// The shortest grace was noted, or could not be.
+    pub(crate) fn grace_noted(&mut self, shortest_ms: u64, is_noted: bool) {
+        self.is_noting_grace = false;
+        if is_noted {
+            self.shortest_grace_ms = shortest_ms;
         }
     }
 }

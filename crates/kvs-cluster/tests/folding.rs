@@ -171,9 +171,16 @@ impl World {
             let now = self.now();
             let event = self.nodes[index].inbox.remove(0);
             for effect in self.nodes[index].replicator.handle(event, now) {
-                if let Effect::Call { call, node, kind, body, .. } = effect {
-                    let result = self.answer(index, node, kind, &body, now);
-                    self.nodes[index].inbox.push(Event::Reply { call, result });
+                match effect {
+                    Effect::Call { call, node, kind, body, .. } => {
+                        let result = self.answer(index, node, kind, &body, now);
+                        self.nodes[index].inbox.push(Event::Reply { call, result });
+                    }
+                    Effect::Work(work) => {
+                        let node = &mut self.nodes[index];
+                        node.inbox.push(Event::Worked(work.perform(&node.store, now)));
+                    }
+                    _ => {}
                 }
             }
         }

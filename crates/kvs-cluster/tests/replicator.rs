@@ -11,6 +11,7 @@ use kvs_cluster::contract::{Effect, Event, Needed};
 use kvs_cluster::replicator::Replicator;
 use kvs_cluster::serve::serve;
 use kvs_cluster::settings::{Begins, ReplicatorSettings, Writing};
+use kvs_cluster::work::Work;
 use kvs_core::cluster_keys::ClusterKeys;
 use kvs_core::item::DigestKey;
 use kvs_core::namespace::Namespace;
@@ -57,6 +58,8 @@ struct Node {
     modes: (Mode, Mode),
     replicated: Vec<(u64, u32)>,
     calls: Vec<CallKind>,
+    /// Work that its disk does not get to, while it is stuck.
+    stuck: Option<Vec<Work>>,
 }
 
 struct World {
@@ -144,6 +147,7 @@ impl World {
             modes: (Mode::Normal, Mode::Syncing),
             replicated: Vec::new(),
             calls: Vec::new(),
+            stuck: None,
         });
         self.nodes.len() - 1
     }
@@ -219,6 +223,14 @@ impl World {
                 self.nodes[index].calls.push(kind);
                 let result = self.answer(index, node, kind, &body, now);
                 self.nodes[index].inbox.push(Event::Reply { call, result });
+            }
+            Effect::Work(work) => {
+                let node = &mut self.nodes[index];
+                if let Some(stuck) = &mut node.stuck {
+                    stuck.push(work);
+                    return;
+                }
+                node.inbox.push(Event::Worked(work.perform(&node.store, now)));
             }
             Effect::Mode { clients, peers } => self.nodes[index].modes = (clients, peers),
             Effect::Replicated { ticket, count } => self.nodes[index].replicated.push((ticket, count)),
@@ -297,6 +309,43 @@ fn a_write_is_on_every_node_without_any_time_passing() {
     world.all_have("a", Some("2"));
     world.assert_equal_roots();
     assert_eq!(world.nodes[0].store.vector(), world.nodes[2].store.vector());
+}
+
+#[test]
+fn a_disk_that_is_stuck_holds_up_no_shipping() {
+    let mut world = World::of(3);
+    world.nodes[0].stuck = Some(Vec::new());
+    // A full session is due, and which own writes the others have is to be noted.
+    world.put(0, "a", "1");
+    world.run(Duration::from_secs(310));
+    assert_eq!(world.nodes[0].stuck.as_ref().map(Vec::len), Some(2), "one of each sort");
+    world.put(0, "a", "2");
+    world.put(1, "b", "2");
+    world.settle();
+    world.all_have("a", Some("2"));
+    world.all_have("b", Some("2"));
+    let held = world.nodes[0].replicator.report().sessions.held;
+    let now = world.now();
+    let node = &mut world.nodes[0];
+    for work in node.stuck.take().unwrap() {
+        node.inbox.push(Event::Worked(work.perform(&node.store, now)));
+    }
+    world.run(Duration::from_secs(1));
+    assert!(world.nodes[0].replicator.report().sessions.held > held, "the session goes on");
+}
+
+#[test]
+fn a_peer_that_takes_no_log_is_tried_less_and_less_often_though_it_answers_otherwise() {
+    let mut world = World::of(2);
+    world.cut = Some(CallKind::Replicate);
+    world.put(0, "a", "1");
+    world.nodes[0].calls.clear();
+    world.run(Duration::from_secs(20));
+    let tried = world.nodes[0].calls.iter().filter(|kind| **kind == CallKind::Replicate).count();
+    assert!((10..=18).contains(&tried), "tried {tried} times in 20 s");
+    world.cut = None;
+    world.run(Duration::from_secs(3));
+    world.all_have("a", Some("1"));
 }
 
 #[test]

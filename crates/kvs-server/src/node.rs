@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use kvs_auth::caller::AnonymousRights;
 use kvs_auth::token::keys::TokenKeys;
-use kvs_cluster::replicator::acknowledged;
+use kvs_cluster::floors::acknowledged;
 use kvs_config::choice::Durability;
 use kvs_config::config::Config;
 use kvs_core::item::DigestKey;

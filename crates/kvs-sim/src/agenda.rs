@@ -72,6 +72,7 @@ impl World {
                 }
                 _ => Ok(()),
             },
+            Step::Work { place, process } => self.work(place, process),
             Step::Turn { place, process } => {
                 if let Some(process) = self.process_mut(place, process) {
                     process.store.turn();

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kvs_cluster::contract::{Effect as ReplicationEffect, Event as ReplicationEvent};
 use kvs_cluster::serve::serve;
+use kvs_cluster::work::Work;
 use kvs_protocol::call::{CallFailure, CallId, CallKind};
 use kvs_protocol::membership::contract::{
     Effect as MembershipEffect, Event as MembershipEvent, Membership as _,
@@ -96,6 +97,7 @@ impl World {
                 ReplicationEffect::Call { call, node, to, kind, body, timeout } => {
                     self.call(place, call, Some(node), &to, (kind, body), timeout);
                 }
+                ReplicationEffect::Work(work) => self.queue_work(place, work),
                 ReplicationEffect::Mode { clients, peers } => {
                     self.tell(|| {
                         format!("{place} is {} for clients, {} for peers", clients.name(), peers.name())
@@ -116,6 +118,40 @@ impl World {
             }
         }
         Ok(())
+    }
+
+    /// Puts work beside the replicator behind what waits already.
+    fn queue_work(&mut self, place: usize, work: Work) {
+        let Some(process) = self.nodes.get_mut(place).and_then(|node| node.process.as_mut()) else { return };
+        process.work.push_back(work);
+        if process.work.len() == 1 {
+            self.plan_work(place);
+        }
+    }
+
+    /// The first piece of work is done in a while.
+    fn plan_work(&mut self, place: usize) {
+        let Some(node) = self.nodes.get(place) else { return };
+        let Some(process) = node.process.as_ref().map(|process| process.number) else { return };
+        let pause = node.disk_delay + Duration::from_micros(self.random.random_range(0..2_000));
+        self.after(pause, Step::Work { place, process });
+    }
+
+    /// Does the first piece of work, and hands over what came of it.
+    ///
+    /// # Errors
+    ///
+    /// The promise that is broken by it.
+    pub(crate) fn work(&mut self, place: usize, process: u64) -> Result<(), String> {
+        let Some(now) = self.nodes.get(place).map(|node| node.clock.read()) else { return Ok(()) };
+        let Some(process) = self.process_mut(place, process) else { return Ok(()) };
+        let Some(work) = process.work.pop_front() else { return Ok(()) };
+        let worked = work.perform(&process.store, now);
+        if !process.work.is_empty() {
+            self.plan_work(place);
+        }
+        self.drive_replication(place, ReplicationEvent::Worked(worked))?;
+        self.settle(place)
     }
 
     pub(crate) fn call(

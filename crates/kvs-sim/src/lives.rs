@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::ops::Bound;
 use std::time::Duration;
 
-use kvs_cluster::replicator::acknowledged;
+use kvs_cluster::floors::acknowledged;
 use kvs_core::namespace::Namespace;
 use kvs_core::origin::Dot;
 use kvs_core::record::Kind;

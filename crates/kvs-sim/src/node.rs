@@ -1,10 +1,12 @@
 //! A machine of the world: its disk and clock, and the process on it while there is one.
 
+use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use kvs_cluster::replicator::Replicator;
 use kvs_cluster::settings::{Begins, ReplicatorSettings, Writing};
+use kvs_cluster::work::Work;
 use kvs_core::cluster_keys::ClusterKeys;
 use kvs_core::item::DigestKey;
 use kvs_core::namespace::Namespace;
@@ -99,6 +101,8 @@ pub struct Process {
     pub replicator_spins: u32,
     /// The end of the log that the replicator was told of.
     pub told_local_seq: u64,
+    /// Work beside the replicator that waits for the disk.
+    pub work: VecDeque<Work>,
 }
 
 /// A machine.
@@ -236,6 +240,7 @@ impl Node {
             swim_spins: 0,
             replicator_spins: 0,
             told_local_seq: 0,
+            work: VecDeque::new(),
         });
         Ok(())
     }

@@ -72,6 +72,13 @@ pub enum Step {
         /// The process.
         process: u64,
     },
+    /// A disk gets to work beside replication.
+    Work {
+        /// The machine.
+        place: usize,
+        /// The process.
+        process: u64,
+    },
     /// Stores do their chores.
     Turn {
         /// The machine.

@@ -1,11 +1,13 @@
 //! The driver of the cluster: real sockets, threads and time for the machines of `kvs-protocol` and `kvs-cluster`.
 //!
-//! Two threads: membership, which must answer within milliseconds whatever the disk does, and the replicator, which
-//! waits for the disk. Each takes events from a queue, and what it wants done is done on the runtime.
+//! Three threads: membership, which must answer within milliseconds whatever the disk does, the replicator, which ships, and
+//! one that waits for the disk in its place. Each takes events from a queue, and calls that it wants made are made on the
+//! runtime.
 
 mod address;
 mod changes;
 mod copies;
+mod disk;
 pub(crate) mod forgotten;
 pub(crate) mod handle;
 mod members;

@@ -1,12 +1,13 @@
 //! The thread of the replicator.
 
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use kvs_cluster::contract::{Effect, Event};
 use kvs_cluster::replicator::Replicator;
+use kvs_cluster::work::Work;
 use kvs_protocol::call::Now;
 use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_protocol::mode::Mode;
@@ -32,6 +33,8 @@ pub(super) struct Replication {
     pub(super) clock: SystemClock,
     pub(super) runtime: Handle,
     pub(super) own: Sender<Command>,
+    /// Where its work on the disk is done.
+    pub(super) disk: SyncSender<Work>,
 }
 
 impl Replication {
@@ -71,6 +74,8 @@ impl Replication {
                         drop(own.send(Command::Event(Event::Reply { call, result })));
                     });
                 }
+                // There is always room. A thread that has ended by a panic does nothing any more.
+                Effect::Work(work) => drop(self.disk.send(work)),
                 Effect::Mode { clients, peers } => {
                     self.cluster.clients_mode.store(clients.number(), Ordering::Relaxed);
                     self.cluster.peers_mode.store(peers.number(), Ordering::Relaxed);

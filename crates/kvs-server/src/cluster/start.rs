@@ -2,11 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use kvs_cluster::limits::WORK_MAX;
 use kvs_cluster::replicator::Replicator;
 use kvs_cluster::settings::{Begins, ReplicatorSettings, Writing};
 use kvs_config::config::Config;
@@ -25,6 +26,7 @@ use tokio::sync::{mpsc, watch};
 use super::address::advertised;
 use super::changes::SeedLog;
 use super::copies::Copies;
+use super::disk::Disk;
 use super::handle::{Cluster, End};
 use super::members::Members;
 use super::replication::Replication;
@@ -166,6 +168,8 @@ pub(crate) fn start(
         seed_log: SeedLog::default(),
         published_at: Duration::ZERO,
     };
+    let (disk_sender, disk_work) = sync_channel(WORK_MAX);
+    let disk = Disk { store: Arc::clone(&store), clock, replicator: replicator.0.clone() };
     let replication = Replication {
         replicator: machine,
         cluster: Arc::clone(&cluster),
@@ -174,10 +178,12 @@ pub(crate) fn start(
         clock,
         runtime,
         own: replicator.0,
+        disk: disk_sender,
     };
     let handles = vec![
         spawn("kvs-members", move || members_thread.run(&members.1))?,
         spawn("kvs-replicator", move || replication.run(&replicator.1))?,
+        spawn("kvs-replic-disk", move || disk.run(&disk_work))?,
     ];
     cluster.running.store(true, Ordering::Release);
     let service = Service { store, cluster: Arc::clone(&cluster), secrets, clock };
