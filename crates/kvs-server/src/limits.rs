@@ -47,6 +47,17 @@ pub const LINGER_BYTES_MAX: usize = 4 * 1024 * 1024;
 /// How long requests in flight may take to finish after a stop was asked for.
 pub const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 
+// --- the cluster's threads -----------------------------------------------------------------------------------------
+
+/// What waits for a thread of the cluster; what must arrive waits for room elsewhere.
+pub const QUEUE_MAX: usize = 1024;
+
+/// How soon a task whose message found no room tries again.
+pub const QUEUE_FULL_PAUSE: Duration = Duration::from_millis(5);
+
+/// Connections that peers ended and that membership has not heard of yet; more are not told.
+pub const CLOSED_MAX: usize = 1024;
+
 // --- TLS -----------------------------------------------------------------------------------------------------------
 
 /// How often the files of certificates are looked at; a change holds after two looks that find the same.

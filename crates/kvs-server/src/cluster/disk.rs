@@ -1,7 +1,7 @@
 //! The thread that does the replicator's work on the disk, so that a slow sync holds up no shipping.
 
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::Receiver;
 
 use kvs_cluster::contract::Event;
 use kvs_cluster::work::Work;
@@ -9,6 +9,7 @@ use kvs_protocol::call::Now;
 use kvs_store::clock::Clock;
 use kvs_store::store::Store;
 
+use super::queue::Queue;
 use super::to_replicator::Command;
 use crate::clock::SystemClock;
 
@@ -16,7 +17,7 @@ use crate::clock::SystemClock;
 pub(super) struct Disk {
     pub(super) store: Arc<Store>,
     pub(super) clock: SystemClock,
-    pub(super) replicator: Sender<Command>,
+    pub(super) replicator: Queue<Command>,
 }
 
 impl Disk {
@@ -26,7 +27,7 @@ impl Disk {
             let now = Now { monotonic: self.clock.monotonic(), wall_ms: self.clock.now_ms() };
             let worked = work.perform(&self.store, now);
             // A replicator that has ended waits for nothing.
-            drop(self.replicator.send(Command::Event(Event::Worked(worked))));
+            self.replicator.put_blocking(Command::Event(Event::Worked(worked)));
         }
     }
 }

@@ -1,7 +1,6 @@
 //! What the rest of the server sees of the cluster.
 
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -14,9 +13,11 @@ use kvs_protocol::membership::contract::{Event as MembershipEvent, SeedReport};
 use kvs_protocol::membership::member::{Member, Status};
 use kvs_protocol::mode::Mode;
 use kvs_store::error::StoreError;
+use tokio::runtime::Handle;
 use tokio::sync::{oneshot, watch};
 
 use super::copies::Copies;
+use super::queue::Queue;
 use super::{to_members, to_replicator};
 
 /// How long the replicator may take to say how many copies there are.
@@ -83,8 +84,8 @@ pub(crate) struct Cluster {
     pub(super) peers_mode: AtomicU8,
     pub(super) progress: Mutex<Progress>,
     pub(super) copies: Copies,
-    pub(super) members: Sender<to_members::Command>,
-    pub(super) replicator: Sender<to_replicator::Command>,
+    pub(super) members: Queue<to_members::Command>,
+    pub(super) replicator: Queue<to_replicator::Command>,
 }
 
 /// How a wait for copies ended.
@@ -147,34 +148,35 @@ impl Cluster {
     /// How the cluster converges; `None` while the node stops.
     pub(crate) async fn report(&self) -> Option<Report> {
         let (sender, receiver) = oneshot::channel();
-        self.replicator.send(to_replicator::Command::Report(sender)).ok()?;
+        self.replicator.put(to_replicator::Command::Report(sender)).await.then_some(())?;
         receiver.await.ok()
     }
 
     /// The tombstones and who keeps them; `None` while the node stops.
     pub(crate) async fn tombstones(&self) -> Option<Result<TombstoneReport, StoreError>> {
         let (sender, receiver) = oneshot::channel();
-        self.replicator.send(to_replicator::Command::Tombstones(sender)).ok()?;
+        self.replicator.put(to_replicator::Command::Tombstones(sender)).await.then_some(())?;
         receiver.await.ok()
     }
 
     /// Says goodbye to the cluster; the process goes on alone.
-    pub(crate) fn leave(&self) {
+    pub(crate) async fn leave(&self) {
         self.has_left.store(true, Ordering::Relaxed);
         // A thread that has ended has left.
-        drop(self.members.send(to_members::Command::Event(MembershipEvent::Leave)));
+        self.members.put(to_members::Command::Event(MembershipEvent::Leave)).await;
     }
 
     /// Counts a member that will not come back no longer; `None` while the node stops.
     pub(crate) async fn forget(&self, name: String) -> Option<to_members::Forgetting> {
         let (sender, receiver) = oneshot::channel();
-        self.members.send(to_members::Command::Forget(name, sender)).ok()?;
+        self.members.put(to_members::Command::Forget(name, sender)).await.then_some(())?;
         receiver.await.ok()
     }
 
     /// Tries to reach a cluster at this address, at once and until it answers.
-    pub(crate) fn join(&self, address: String) {
-        drop(self.members.send(to_members::Command::Event(MembershipEvent::Join(address))));
+    pub(crate) async fn join(&self, address: String) {
+        // A thread that has ended joins nobody.
+        self.members.put(to_members::Command::Event(MembershipEvent::Join(address))).await;
     }
 
     /// Waits until a member that lives answers at this address.
@@ -201,13 +203,13 @@ impl Cluster {
         let (ticket, mut answer) = self.copies.wait();
         let waiting = Waiting { cluster: self, ticket };
         let asked = Event::Await { ticket, dot, needed };
-        if self.replicator.send(to_replicator::Command::Event(asked)).is_err() {
+        if !self.replicator.put(to_replicator::Command::Event(asked)).await {
             return Copied::Only(0);
         }
         if let Ok(Ok(_)) = tokio::time::timeout(patience, &mut answer).await {
             return Copied::Enough;
         }
-        waiting.give_up();
+        waiting.give_up().await;
         // A replicator that ends at this moment does not answer any more.
         let told = tokio::time::timeout(ANSWER_PATIENCE, answer).await;
         Copied::Only(told.ok().and_then(Result::ok).unwrap_or_default())
@@ -221,10 +223,13 @@ struct Waiting<'a> {
 }
 
 impl Waiting<'_> {
-    /// Asks for what there is; the replicator answers at once, or not at all when it no longer knows the wait.
-    fn give_up(&self) {
-        let event = Event::GiveUp { ticket: self.ticket };
-        if self.cluster.replicator.send(to_replicator::Command::Event(event)).is_err() {
+    /// What asks for what there is; the replicator answers at once, or not at all when it no longer knows the wait.
+    const fn giving_up(&self) -> to_replicator::Command {
+        to_replicator::Command::Event(Event::GiveUp { ticket: self.ticket })
+    }
+
+    async fn give_up(&self) {
+        if !self.cluster.replicator.put(self.giving_up()).await {
             self.cluster.copies.forget(self.ticket);
         }
     }
@@ -232,8 +237,14 @@ impl Waiting<'_> {
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        if self.cluster.copies.is_waiting(self.ticket) {
-            self.give_up();
+        if !self.cluster.copies.is_waiting(self.ticket) || self.cluster.replicator.offer(self.giving_up()) {
+            return;
+        }
+        // Nobody hears the answer, but the replicator must not keep the wait.
+        self.cluster.copies.forget(self.ticket);
+        let (replicator, command) = (self.cluster.replicator.clone(), self.giving_up());
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(async move { replicator.put(command).await });
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,6 +20,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::changes::{self, SeedLog};
 use super::handle::{Cluster, End, View};
+use super::queue::Queue;
 use super::to_members::{Command, Forgetting};
 use super::to_replicator;
 use crate::clock::SystemClock;
@@ -39,11 +40,13 @@ pub(super) struct Members {
     pub(super) client: Arc<PeerClient>,
     pub(super) clock: SystemClock,
     pub(super) runtime: Handle,
-    pub(super) own: Sender<Command>,
-    pub(super) end: mpsc::UnboundedSender<End>,
+    pub(super) own: Queue<Command>,
+    pub(super) end: mpsc::Sender<End>,
     /// The members as they were when something was last said about them.
     pub(super) told: Vec<Member>,
     pub(super) seed_log: SeedLog,
+    /// The members as the replicator is to be told, while its queue is full.
+    pub(super) untold: Option<Vec<Member>>,
     /// When handlers were last told.
     pub(super) published_at: Duration,
 }
@@ -101,6 +104,7 @@ impl Members {
             // Whoever gave up waits no more.
             requests.retain(|_, answer: &mut oneshot::Sender<Bytes>| !answer.is_closed());
             self.publish_if_due();
+            self.tell_replicator();
         }
     }
 
@@ -116,7 +120,7 @@ impl Members {
                     self.runtime.spawn(async move {
                         let result = client.call(&to, node, kind, body, timeout).await;
                         // A thread that has ended waits for nothing.
-                        drop(own.send(Command::Event(Event::Reply { call, result })));
+                        own.put(Command::Event(Event::Reply { call, result })).await;
                     });
                 }
                 Effect::Respond { reply_to, body } => {
@@ -129,7 +133,8 @@ impl Members {
                     changes::log(&changes::changes(&self.told, &members));
                     self.told.clone_from(&members);
                     self.publish();
-                    self.tell_replicator(ReplicatorEvent::Members(members));
+                    self.untold = Some(members);
+                    self.tell_replicator();
                 }
                 Effect::Admitted { joined_ms } => {
                     tracing::info!(joined_timestamp = joined_ms, "admitted to the cluster");
@@ -137,8 +142,8 @@ impl Members {
                 }
                 Effect::Persist(list) => self.note(vec![Mark::Note(Note::Members, list.to_vec())]),
                 Effect::Generation(generation) => self.note(vec![Mark::Generation(generation)]),
-                Effect::Forgotten => drop(self.end.send(End::Forgotten)),
-                Effect::Stop { reason } => drop(self.end.send(End::Refused(reason))),
+                Effect::Forgotten => drop(self.end.try_send(End::Forgotten)),
+                Effect::Stop { reason } => drop(self.end.try_send(End::Refused(reason))),
             }
         }
     }
@@ -185,8 +190,13 @@ impl Members {
         self.cluster.view.send_replace(Arc::new(view));
     }
 
-    fn tell_replicator(&self, event: ReplicatorEvent) {
-        drop(self.cluster.replicator.send(to_replicator::Command::Event(event)));
+    /// Tells the replicator who the members are, if it was not told yet.
+    fn tell_replicator(&mut self) {
+        let Some(members) = self.untold.take() else { return };
+        let event = ReplicatorEvent::Members(members.clone());
+        if !self.cluster.replicator.offer(to_replicator::Command::Event(event)) {
+            self.untold = Some(members);
+        }
     }
 
     /// Commits marks without waiting: the disk must not hold up an answer to a probe.

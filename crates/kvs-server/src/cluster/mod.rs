@@ -12,6 +12,7 @@ pub(crate) mod forgotten;
 pub(crate) mod handle;
 mod members;
 pub(crate) mod part;
+mod queue;
 mod replication;
 mod service;
 pub(crate) mod start;

@@ -1,7 +1,7 @@
 //! The thread of the replicator.
 
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use kvs_store::clock::Clock;
 use tokio::runtime::Handle;
 
 use super::handle::{Cluster, Progress};
+use super::queue::Queue;
 use super::to_members;
 use super::to_replicator::Command;
 use super::wake::Wake;
@@ -32,7 +33,9 @@ pub(super) struct Replication {
     pub(super) wake: Arc<Wake>,
     pub(super) clock: SystemClock,
     pub(super) runtime: Handle,
-    pub(super) own: Sender<Command>,
+    pub(super) own: Queue<Command>,
+    /// The mode that membership is to be told, while its queue is full.
+    pub(super) untold: Option<Mode>,
     /// Where its work on the disk is done.
     pub(super) disk: SyncSender<Work>,
 }
@@ -71,7 +74,7 @@ impl Replication {
                     self.runtime.spawn(async move {
                         let result = client.call(&to, Some(node), kind, body, timeout).await;
                         // A thread that has ended waits for nothing.
-                        drop(own.send(Command::Event(Event::Reply { call, result })));
+                        own.put(Command::Event(Event::Reply { call, result })).await;
                     });
                 }
                 // There is always room. A thread that has ended by a panic does nothing any more.
@@ -81,14 +84,15 @@ impl Replication {
                     self.cluster.peers_mode.store(peers.number(), Ordering::Relaxed);
                     // Whether a clock is ahead its peers say themselves.
                     let told = if clients == Mode::ClockAhead { peers } else { clients };
-                    self.tell_members(MembershipEvent::Mode(told));
+                    self.untold = Some(told);
                 }
                 Effect::Replicated { ticket, count } => self.cluster.copies.answer(ticket, count),
                 Effect::TooManyWait { ticket } => self.cluster.copies.forget(ticket),
-                Effect::PeerRefused { node } => self.tell_members(MembershipEvent::PeerRefused { node }),
-                Effect::Heard { node } => self.tell_members(MembershipEvent::Heard { node }),
+                Effect::PeerRefused { node } => self.hint_members(MembershipEvent::PeerRefused { node }),
+                Effect::Heard { node } => self.hint_members(MembershipEvent::Heard { node }),
             }
         }
+        self.tell_members();
         self.publish();
     }
 
@@ -101,7 +105,17 @@ impl Replication {
         *self.cluster.progress.lock().unwrap_or_else(PoisonError::into_inner) = progress;
     }
 
-    fn tell_members(&self, event: MembershipEvent) {
-        drop(self.cluster.members.send(to_members::Command::Event(event)));
+    /// Tells membership this node's mode, if it was not told yet.
+    fn tell_members(&mut self) {
+        if let Some(mode) = self.untold
+            && self.cluster.members.offer(to_members::Command::Event(MembershipEvent::Mode(mode)))
+        {
+            self.untold = None;
+        }
+    }
+
+    /// Tells membership what it would find out by itself.
+    fn hint_members(&self, event: MembershipEvent) {
+        self.cluster.members.offer(to_members::Command::Event(event));
     }
 }

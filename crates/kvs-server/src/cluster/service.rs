@@ -35,16 +35,16 @@ impl PeerService for Service {
                     return Box::pin(async move { Err(refusal) });
                 }
                 let (answer, answered) = oneshot::channel();
-                let told =
-                    self.cluster.members.send(to_members::Command::Request { kind, body, from, answer });
+                let cluster = Arc::clone(&self.cluster);
                 Box::pin(async move {
-                    told.map_err(|_| stopping())?;
+                    let told = cluster.members.put(to_members::Command::Request { kind, body, from, answer });
+                    told.await.then_some(()).ok_or_else(stopping)?;
                     answered.await.map_err(|_| PeerRefusal::NotReady("there is no answer to this".into()))
                 })
             }
             CallKind::Status | CallKind::Replicate | CallKind::Sync | CallKind::Page => {
                 let heard = MembershipEvent::Heard { node: from };
-                drop(self.cluster.members.send(to_members::Command::Event(heard)));
+                self.cluster.members.offer(to_members::Command::Event(heard));
                 let (store, secrets, clock) = (Arc::clone(&self.store), self.secrets.clone(), self.clock);
                 let mode = self.cluster.peers_mode();
                 Box::pin(async move {

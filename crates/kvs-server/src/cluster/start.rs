@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel, sync_channel};
+use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -29,12 +29,14 @@ use super::copies::Copies;
 use super::disk::Disk;
 use super::handle::{Cluster, End};
 use super::members::Members;
+use super::queue::Queue;
 use super::replication::Replication;
 use super::service::Service;
 use super::wake::Wake;
 use super::{to_members, to_replicator};
 use crate::clock::SystemClock;
 use crate::error::ServerError;
+use crate::limits::CLOSED_MAX;
 use crate::peer::client::PeerClient;
 use crate::peer::service::PeerService;
 use crate::random::random_bytes;
@@ -43,14 +45,14 @@ use crate::tls::keeper::Tls;
 /// Where a node has its threads' queues before they run: handlers may ask from the first moment.
 pub(crate) struct Queues {
     pub(super) cluster: Arc<Cluster>,
-    members: (Sender<to_members::Command>, Receiver<to_members::Command>),
-    replicator: (Sender<to_replicator::Command>, Receiver<to_replicator::Command>),
+    members: (Queue<to_members::Command>, Receiver<to_members::Command>),
+    replicator: (Queue<to_replicator::Command>, Receiver<to_replicator::Command>),
 }
 
 impl Queues {
     /// The queues of a node that begins in this mode.
     pub(crate) fn new(mode: Mode) -> Self {
-        let (members, replicator) = (channel(), channel());
+        let (members, replicator) = (Queue::new(), Queue::new());
         let cluster = Arc::new(Cluster {
             view: watch::Sender::default(),
             unrestored: Mutex::default(),
@@ -77,7 +79,7 @@ pub(crate) struct Threads {
     cluster: Arc<Cluster>,
     handles: Vec<JoinHandle<()>>,
     /// Says when the node must end.
-    pub(crate) end: mpsc::UnboundedReceiver<End>,
+    pub(crate) end: mpsc::Receiver<End>,
 }
 
 /// What the threads work with.
@@ -112,18 +114,19 @@ pub(crate) fn start(
     let identity = store.identity();
     let secrets = Secrets::of(keyring.current());
     let client = PeerClient::new(keyring, identity.origin.node, store.generation(), clock)?;
-    let (closed_sender, mut closed) = mpsc::unbounded_channel();
+    let (closed_sender, mut closed) = mpsc::channel(CLOSED_MAX);
     let client = Arc::new(client.telling_closed(closed_sender).under(tls));
     let told = members.0.clone();
     tokio::spawn(async move {
         while let Some(address) = closed.recv().await {
-            if told.send(to_members::Command::Closed(address)).is_err() {
+            if !told.put(to_members::Command::Closed(address)).await {
                 return;
             }
         }
     });
     let now = Now { monotonic: clock.monotonic(), wall_ms: clock.now_ms() };
-    let (end_sender, end) = mpsc::unbounded_channel();
+    // The first reason ends the node; a second one says nothing new.
+    let (end_sender, end) = mpsc::channel(1);
     let swim = Swim::new(
         MembershipSettings {
             node: identity.origin.node,
@@ -165,6 +168,7 @@ pub(crate) fn start(
         own: members.0,
         end: end_sender,
         told: Vec::new(),
+        untold: None,
         seed_log: SeedLog::default(),
         published_at: Duration::ZERO,
     };
@@ -178,6 +182,7 @@ pub(crate) fn start(
         clock,
         runtime,
         own: replicator.0,
+        untold: None,
         disk: disk_sender,
     };
     let handles = vec![
@@ -206,8 +211,8 @@ impl Threads {
     /// Stops them and waits until they have ended; blocks for as long as the disk takes.
     pub(crate) fn stop(self) {
         // A thread that has ended needs no telling.
-        drop(self.cluster.members.send(to_members::Command::Stop));
-        drop(self.cluster.replicator.send(to_replicator::Command::Stop));
+        self.cluster.members.put_blocking(to_members::Command::Stop);
+        self.cluster.replicator.put_blocking(to_replicator::Command::Stop);
         for handle in self.handles {
             if handle.join().is_err() {
                 tracing::error!("a thread of the cluster ended by a panic");

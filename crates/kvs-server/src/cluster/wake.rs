@@ -2,20 +2,20 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::Sender;
 
+use super::queue::Queue;
 use super::to_replicator::Command;
 
 /// Set by the committer, taken by the replicator.
 #[derive(Debug, Default)]
 pub(crate) struct Wake {
     is_set: AtomicBool,
-    replicator: OnceLock<Sender<Command>>,
+    replicator: OnceLock<Queue<Command>>,
 }
 
 impl Wake {
     /// Wakes this replicator from now on; the first one counts.
-    pub(crate) fn connect(&self, replicator: Sender<Command>) {
+    pub(crate) fn connect(&self, replicator: Queue<Command>) {
         if self.replicator.set(replicator).is_ok() {
             // What was committed before had nobody to wake, and must not keep what follows from doing so.
             self.take();
@@ -27,9 +27,10 @@ impl Wake {
     pub(crate) fn set(&self) {
         if !self.is_set.swap(true, Ordering::AcqRel)
             && let Some(replicator) = self.replicator.get()
+            && !replicator.offer(Command::Committed)
         {
-            // A replicator that has ended needs no waking.
-            drop(replicator.send(Command::Committed));
+            // It looks at the log with whatever it takes from its queue; the next commit wakes it again.
+            self.take();
         }
     }
 
@@ -41,7 +42,7 @@ impl Wake {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::mpsc::{Receiver, channel};
+    use std::sync::mpsc::Receiver;
 
     use super::*;
 
@@ -51,7 +52,7 @@ mod tests {
 
     #[test]
     fn commits_before_there_is_a_replicator_do_not_keep_later_ones_from_waking_it() {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = Queue::new();
         let wake = Wake::default();
         wake.set();
         wake.connect(sender);
@@ -63,7 +64,7 @@ mod tests {
 
     #[test]
     fn many_commits_wake_it_once_until_it_looks() {
-        let (sender, receiver) = channel();
+        let (sender, receiver) = Queue::new();
         let wake = Wake::default();
         wake.connect(sender);
         (0..5).for_each(|_| wake.set());

@@ -105,7 +105,7 @@ pub(crate) async fn join(
     if !has_port || join.address.len() > 255 || join.address.chars().any(char::is_control) {
         return Err(Problem::new(Code::BadJson, "address takes host:port of a node of the cluster"));
     }
-    cluster.join(join.address.clone());
+    cluster.join(join.address.clone()).await;
     let Some(patience) = patience else { return Ok(Reply::empty(StatusCode::ACCEPTED)) };
     match cluster.joined(&join.address, patience).await {
         Ok(view) => json(&view.visible.iter().map(answer_of).collect::<Vec<_>>()),
@@ -149,9 +149,9 @@ pub(crate) async fn forget(
 }
 
 /// Answers `POST` and `DELETE /members/leave`.
-pub(crate) fn leave(node: &Node, query: Option<&str>) -> Result<Reply, Problem> {
+pub(crate) async fn leave(node: &Node, query: Option<&str>) -> Result<Reply, Problem> {
     Query::read(query, &[])?;
-    cluster(node)?.leave();
+    cluster(node)?.leave().await;
     Ok(Reply::empty(StatusCode::ACCEPTED))
 }
 

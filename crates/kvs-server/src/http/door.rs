@@ -351,7 +351,7 @@ async fn handle(
         Route::Members => cluster::members(node, query),
         Route::Join => cluster::join(node, visitor, query, headers, body).await,
         Route::Forget => cluster::forget(node, visitor, query, headers, body).await,
-        Route::Leave => cluster::leave(node, query),
+        Route::Leave => cluster::leave(node, query).await,
         Route::MerkleRoot => tokio::task::block_in_place(|| cluster::merkle_root(node, visitor, query)),
         Route::Convergence => cluster::convergence(node, query).await,
         Route::Tombstones => cluster::tombstones(node, visitor, query).await,

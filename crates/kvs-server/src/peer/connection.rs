@@ -20,7 +20,7 @@ use kvs_protocol::peer_auth::sender::{Sender, Signed};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpStream, lookup_host};
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::sync::mpsc::UnboundedSender;
+use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use uuid::Uuid;
 
@@ -81,7 +81,7 @@ impl From<CallFailure> for Unopened {
 }
 
 /// Where the addresses go whose connections the other side ended: its process may be gone.
-pub(crate) type ClosedByPeer = UnboundedSender<String>;
+pub(crate) type ClosedByPeer = mpsc::Sender<String>;
 
 /// Ends a connection's task, and so the connection, when dropped.
 #[derive(Debug)]
@@ -118,7 +118,8 @@ impl Introduction {
             drop(connection.await);
             // Not reached when this side ends it.
             if let Some(closed) = closed {
-                drop(closed.send(far));
+                // A hint: so many at once need no more of them.
+                drop(closed.try_send(far));
             }
         })
         .abort_handle();
