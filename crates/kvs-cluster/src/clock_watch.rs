@@ -4,19 +4,20 @@ use std::time::Duration;
 
 use kvs_core::cursor::Cursor;
 use kvs_protocol::call::Now;
+use kvs_store::clock_pair::ClockPair;
 use kvs_store::commit::mark::Note;
 use kvs_store::error::StoreError;
 use kvs_store::shared::ClockVerdict;
 use kvs_store::store::Store;
 
-use crate::clocks::{Judgement, Watch};
+use crate::clocks::Judgement;
 use crate::limits::{UNHEARD_PATIENCE, UNSOLVED_MAX};
 
 /// This node's clock, as far as replication cares.
 #[derive(Debug)]
 pub(crate) struct ClockWatch {
     pub(crate) judgement: Judgement,
-    pub(crate) watch: Watch,
+    pub(crate) watch: ClockPair,
     /// Until when nothing is judged by it although no peer has said that it is wrong: nobody was asked yet.
     pub(crate) unheard_until: Option<Duration>,
     /// By how much it is ahead of the right time, in milliseconds; `None` while nobody knows.
@@ -49,13 +50,20 @@ impl Leads {
         }
     }
 
-    /// The clock was set, which ended an epoch, and as far as the clock is concerned those before it that were not ended by that.
-    pub(crate) fn end(&mut self, ended: Ended) {
-        let earlier = std::mem::take(&mut self.epochs);
-        let earlier = earlier.into_iter().filter(|epoch| *epoch != ended.epoch);
-        // Whatever was noted of them is told again, with their end.
-        self.unsolved.extend(earlier.map(|epoch| Ended { epoch, noted_ms: 0, ..ended }));
-        self.unsolved.push(ended);
+    /// The clock was set by so much, and the current epoch is this one now; it is one of those that were, where its end could not
+    /// be written down. The others ended, those that ended for another reason before, too.
+    pub(crate) fn end(&mut self, current: u64, set_by_ms: i64, skew_ms: u64) {
+        let mut epochs = std::mem::take(&mut self.epochs);
+        if epochs.iter().any(|epoch| *epoch != current) {
+            epochs.retain(|epoch| *epoch != current);
+        }
+        for epoch in epochs {
+            // What the store keeps of it: what peers said counts when the clock was set back by as much.
+            let noted_ms = self.noted_ms(epoch);
+            let is_set_right = noted_ms.saturating_add(set_by_ms).unsigned_abs() <= skew_ms;
+            let noted_ms = if is_set_right { noted_ms } else { 0 };
+            self.unsolved.push(Ended { epoch, set_since_ms: set_by_ms, noted_ms });
+        }
         let too_many = self.unsolved.len().saturating_sub(UNSOLVED_MAX);
         self.unsolved.drain(..too_many);
     }
@@ -81,7 +89,7 @@ impl ClockWatch {
     pub(crate) const fn new(now: Now) -> Self {
         Self {
             judgement: Judgement::UNKNOWN,
-            watch: Watch::new(now),
+            watch: ClockPair::new(now.wall_ms, now.monotonic),
             unheard_until: Some(now.monotonic.saturating_add(UNHEARD_PATIENCE)),
             offset_ms: None,
             leads: Leads { unsolved: Vec::new(), noted: None, epochs: Vec::new() },
@@ -222,7 +230,7 @@ mod tests {
         // As when the disk was full in between, and then the clock was set to another wrong time.
         watch.leads.see_epoch(EARLIER - 1);
         watch.leads.see_epoch(EARLIER);
-        watch.leads.end(Ended { epoch: EARLIER, set_since_ms: 20_000, noted_ms: 0 });
+        watch.leads.end(CURRENT, 20_000, SKEW_MS);
         watch.leads.see_epoch(CURRENT);
         for ended in &mut watch.leads.unsolved {
             ended.set_since_ms -= 60_000;
@@ -230,8 +238,21 @@ mod tests {
         judge(&mut watch, ClockVerdict::Agrees, Some(0));
         assert_eq!(news(&mut watch), [(EARLIER - 1, 40_000), (EARLIER, 40_000)]);
         // The next setting ends none of them again.
-        watch.leads.end(Ended { epoch: CURRENT, set_since_ms: 9_000, noted_ms: 0 });
+        watch.leads.end(CURRENT + 1, 9_000, SKEW_MS);
         assert_eq!(watch.leads.unsolved.len(), 1);
+    }
+
+    #[test]
+    fn an_epoch_that_the_store_began_as_it_noticed_the_clock_was_not_ended_by_that() {
+        let mut watch = watch(ClockVerdict::Agrees, Some(0));
+        watch.leads.see_epoch(EARLIER);
+        watch.leads.see_epoch(CURRENT);
+        watch.leads.end(CURRENT, -40_000, SKEW_MS);
+        assert_eq!(watch.leads.unsolved.iter().map(|ended| ended.epoch).collect::<Vec<_>>(), [EARLIER]);
+        // The disk was full: it is the current one that ended.
+        watch.leads.see_epoch(CURRENT);
+        watch.leads.end(CURRENT, 9_000, SKEW_MS);
+        assert_eq!(watch.leads.unsolved.last().map(|ended| ended.epoch), Some(CURRENT));
     }
 
     #[test]

@@ -3,9 +3,6 @@
 //! With one peer nobody can say which of two clocks is wrong: both differ, and go on. A node that at least two peers, and most
 //! of those that it hears, find ahead is told to take no writes, since they would beat later ones elsewhere.
 
-use std::time::Duration;
-
-use kvs_protocol::call::Now;
 use kvs_store::limits::CLOCK_EARLIEST_MS;
 use kvs_store::shared::ClockVerdict;
 
@@ -56,40 +53,11 @@ pub(crate) fn judge(offsets_ms: impl Iterator<Item = i64>, wall_ms: u64, skew_ms
     }
 }
 
-/// The two clocks of this process beside each other: notices when the wall clock is set.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Watch {
-    wall_ms: u64,
-    monotonic: Duration,
-}
-
-impl Watch {
-    pub(crate) const fn new(now: Now) -> Self {
-        Self { wall_ms: now.wall_ms, monotonic: now.monotonic }
-    }
-
-    /// By how much the wall clock was set since the last look, in milliseconds, if that is more than `skew_ms`.
-    pub(crate) fn look(&mut self, now: Now, skew_ms: u64) -> Option<i64> {
-        let passed = now.monotonic.saturating_sub(self.monotonic);
-        let expected_ms = self.wall_ms.saturating_add(u64::try_from(passed.as_millis()).unwrap_or(u64::MAX));
-        let set_by_ms = now.wall_ms.cast_signed().saturating_sub(expected_ms.cast_signed());
-        if set_by_ms.unsigned_abs() > skew_ms {
-            *self = Self::new(now);
-            return Some(set_by_ms);
-        }
-        // A clock that is slewed is followed.
-        *self = Self::new(now);
-        None
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Judgement, Watch, judge};
-    use kvs_protocol::call::Now;
+    use super::{Judgement, judge};
     use kvs_store::limits::CLOCK_EARLIEST_MS;
     use kvs_store::shared::ClockVerdict;
-    use std::time::Duration;
 
     const NOW_MS: u64 = CLOCK_EARLIEST_MS + 1_000_000;
 
@@ -135,15 +103,5 @@ mod tests {
     fn a_clock_that_was_never_set_agrees_with_nobody() {
         assert_eq!(judge([0, 1].into_iter(), 5000, 100).verdict, ClockVerdict::Differs);
         assert_eq!(judge(std::iter::empty(), 5000, 100).verdict, ClockVerdict::Differs);
-    }
-
-    #[test]
-    fn a_wall_clock_that_is_set_is_noticed_once() {
-        let at = |seconds: u64, wall_ms: u64| Now { monotonic: Duration::from_secs(seconds), wall_ms };
-        let mut watch = Watch::new(at(0, NOW_MS));
-        assert_eq!(watch.look(at(1, NOW_MS + 1_020), 100), None);
-        assert_eq!(watch.look(at(2, NOW_MS + 9_020), 100), Some(7_000));
-        assert_eq!(watch.look(at(3, NOW_MS + 10_020), 100), None);
-        assert_eq!(watch.look(at(4, NOW_MS + 1_020), 100), Some(-10_000));
     }
 }

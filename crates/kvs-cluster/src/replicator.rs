@@ -95,6 +95,7 @@ impl Replicator {
         };
         replicator.judge_peers();
         replicator.note_moment();
+        replicator.time.see_epoch(&replicator.context);
         Ok(replicator)
     }
 
@@ -126,6 +127,8 @@ impl Replicator {
         }
         self.note_moment();
         self.pump();
+        // Before the next event the store may begin another, as it notices itself that the clock was set.
+        self.time.see_epoch(&self.context);
         self.outbox.take()
     }
 

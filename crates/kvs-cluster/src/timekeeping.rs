@@ -50,10 +50,15 @@ impl Timekeeping {
         self.clock.due_at()
     }
 
+    /// Remembers the current epoch, for when the clock is set.
+    pub(crate) fn see_epoch(&mut self, context: &Context) {
+        self.clock.leads.see_epoch(context.store.identity().origin.epoch);
+    }
+
     /// Notices that the wall clock was set: what peers said of it before means nothing any more.
     pub(crate) fn watch_clock(&mut self, context: &Context, peers: &mut Peers) {
-        self.clock.leads.see_epoch(context.store.identity().origin.epoch);
-        let set_by_ms = self.clock.watch.look(context.now, context.store.clock_skew_ms_max());
+        let Now { wall_ms, monotonic } = context.now;
+        let set_by_ms = self.clock.watch.look(wall_ms, monotonic, context.store.clock_skew_ms_max());
         if let Some(set_by_ms) = set_by_ms {
             tracing::warn!(set_by_ms, "this node's clock was set");
             self.end_epoch_by_clock(context, set_by_ms);
@@ -115,22 +120,16 @@ impl Timekeeping {
     /// Begins an epoch since the clock was set: in each the clock is wrong by one amount, so that what was stamped in it can be
     /// stamped right as soon as that is known.
     fn end_epoch_by_clock(&mut self, context: &Context, set_by_ms: i64) {
-        let ended = context.store.identity().origin.epoch;
-        let unsolved = &mut self.clock.leads.unsolved;
-        for Ended { set_since_ms, .. } in unsolved.iter_mut() {
+        for Ended { set_since_ms, .. } in &mut self.clock.leads.unsolved {
             *set_since_ms = set_since_ms.saturating_add(set_by_ms);
         }
-        // What the store keeps of it: what peers said counts when the clock was set back by as much.
-        let noted_ms = self.clock.leads.noted_ms(ended);
-        let is_set_right =
-            noted_ms.saturating_add(set_by_ms).unsigned_abs() <= context.store.clock_skew_ms_max();
-        let noted_ms = if is_set_right { noted_ms } else { 0 };
-        self.clock.leads.end(Ended { epoch: ended, set_since_ms: set_by_ms, noted_ms });
         self.clock.offset_ms = self.clock.offset_ms.map(|offset_ms| offset_ms.saturating_add(set_by_ms));
         let marks = vec![Mark::ClockSet(set_by_ms)];
         if let Err(error) = context.store.commit(Transaction { writes: Vec::new(), marks }) {
             tracing::warn!(%error, "that the clock was set is noted with the next write");
         }
+        let current = context.store.identity().origin.epoch;
+        self.clock.leads.end(current, set_by_ms, context.store.clock_skew_ms_max());
         self.note_leads(context);
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use kvs_core::namespace::Namespace;
+use kvs_core::origin::Dot;
 use kvs_store::observer::Key;
 
 use crate::held::Held;
@@ -17,6 +18,9 @@ pub trait Disks {
 
     /// Whether a machine has this very version parked, be it running or not.
     fn has_parked(&self, place: usize, key: &Key, held: &Held) -> bool;
+
+    /// Whether a machine that runs has received a write, whatever became of it.
+    fn has_received(&self, place: usize, dot: &Dot) -> bool;
 
     /// Whether a machine that runs knows of a recall that makes this version void.
     fn is_void(&self, place: usize, key: &Key, held: &Held) -> bool;
@@ -49,6 +53,11 @@ impl Disks for Stores<'_> {
                 rows.iter().any(|(_, dot)| *dot == held.dot)
             }
         }
+    }
+
+    fn has_received(&self, place: usize, dot: &Dot) -> bool {
+        let process = self.0.get(place).and_then(|node| node.process.as_ref());
+        process.is_some_and(|process| process.store.vector().covers(dot))
     }
 
     fn is_void(&self, place: usize, key: &Key, held: &Held) -> bool {

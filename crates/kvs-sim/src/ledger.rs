@@ -383,11 +383,15 @@ impl Ledger {
     /// right. That stood for the older versions, which may never have come: the key is doubtful there, and is repaired by a
     /// session. Of others it may have taken their word over, in a session that found no difference.
     pub(crate) fn gave_way(&self, place: usize, key: &Key, version: &Version, disks: &dyn Disks) -> bool {
-        let versions = self.versions.get(key).into_iter().flat_map(BTreeMap::values);
-        versions.filter(|held| held.version >= *version).any(|held| {
+        let versions_of = |key| self.versions.get(key).into_iter().flat_map(BTreeMap::values);
+        versions_of(key).filter(|held| held.version >= *version).any(|held| {
             let had = self.mirrors.iter().filter(|(_, mirror)| mirror.known.contains(&held.version.uuid));
             let is_there = |(other, mirror): (&usize, &Mirror)| {
-                let had_both = *other == place || mirror.known.contains(&version.uuid);
+                // One that lost at once to what is void now never was what the key held.
+                let dot = versions_of(key).find(|it| it.version == *version).map(|it| it.dot);
+                let had_both = *other == place
+                    || mirror.known.contains(&version.uuid)
+                    || dot.is_some_and(|dot| disks.has_received(*other, &dot));
                 had_both
                     && (disks.is_void(place, key, held)
                         || disks.is_void(*other, key, held)

@@ -5,6 +5,7 @@
 pub mod backup;
 pub mod check;
 pub mod clock;
+pub mod clock_pair;
 pub mod commit;
 pub mod compression;
 pub mod data_dir;

@@ -87,7 +87,7 @@ fn a_void_record_that_comes_again_and_again_pushes_nothing_out_of_the_history() 
 fn however_many_records_are_too_far_ahead_all_of_them_wait() {
     let (_device, clock, store) = fresh(settings());
     // This clock was ahead, too.
-    clock.advance_wall(2 * HOUR_MS);
+    clock.pass(2 * HOUR_MS);
     let records = (0..MANY).map(|seq| record_of(&store, seq as u64 + 1, START_MS + HOUR_MS + seq as u64));
     let writes: Vec<_> =
         records.enumerate().map(|(index, record)| merge(&format!("k{index}"), record)).collect();
@@ -143,7 +143,7 @@ fn a_value_and_what_is_left_of_it_wait_beside_each_other() {
 #[test]
 fn what_is_void_does_not_wait_when_this_clock_comes_right_together_with_the_recall() {
     let (_device, clock, store) = fresh(settings());
-    clock.advance_wall(2 * HOUR_MS);
+    clock.pass(2 * HOUR_MS);
     let ahead = record_of(&store, 1, START_MS + HOUR_MS);
     assert_eq!(store.commit(vec![merge("a", ahead)]).unwrap(), [Outcome::Taken]);
     clock.set_wall(START_MS);
@@ -163,7 +163,7 @@ fn what_is_void_does_not_wait_when_this_clock_comes_right_together_with_the_reca
 fn what_is_left_where_a_record_waits_is_sent_to_nobody() {
     let (_device, clock, store) = fresh(Settings { revision_limit: 0, ..settings() });
     store.commit(vec![put("a", "1")]).unwrap();
-    clock.advance_wall(2 * HOUR_MS);
+    clock.pass(2 * HOUR_MS);
     let ahead = record_of(&store, 1, START_MS + HOUR_MS);
     assert_eq!(store.commit(vec![merge("a", ahead)]).unwrap(), [Outcome::Taken]);
     clock.set_wall(START_MS);
@@ -198,7 +198,7 @@ fn what_was_stamped_ahead_is_taken_back_although_its_time_has_come() {
     set_clock(&store, &clock, HOUR);
     store.commit(vec![put("a", "2"), put("b", "3")]).unwrap();
     // While two hours pass, another node writes, and its write comes here: it loses to the stamp that is ahead.
-    clock.advance_wall(2 * HOUR_MS);
+    clock.pass(2 * HOUR_MS);
     let later = record_of(&store, 1, START_MS + HOUR_MS / 2);
     assert_eq!(store.commit(vec![merge("a", later)]).unwrap(), [Outcome::NotNewer]);
     let ahead = set_clock(&store, &clock, -HOUR);
@@ -220,11 +220,57 @@ fn what_was_stamped_ahead_is_taken_back_although_its_time_has_come() {
 }
 
 #[test]
+fn what_was_not_written_anew_as_something_newer_was_there_is_when_that_turns_out_to_be_void() {
+    let (_device, clock, store) = fresh(settings());
+    store.commit(vec![put("a", "0")]).unwrap();
+    clock.pass(1_000);
+    set_clock(&store, &clock, HOUR);
+    store.commit(vec![put("a", "2")]).unwrap();
+    // Another node's clock was ahead as well, by less.
+    clock.pass(2 * HOUR_MS);
+    let other = record_of(&store, 1, START_MS + HOUR_MS / 2);
+    assert_eq!(store.commit(vec![merge("a", other)]).unwrap(), [Outcome::NotNewer]);
+    let ahead = set_clock(&store, &clock, -HOUR);
+    store.set_clock_verdict(ClockVerdict::Agrees);
+    mark(&store, Mark::Leads(vec![(ahead, HOUR)])).unwrap();
+    mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
+    do_chores(&store, &clock);
+    assert_eq!(value(&store, "a").as_deref(), Some("1"), "it seems to have been written later");
+    set_clock(&store, &clock, -2 * HOUR + HOUR / 4);
+    mark(&store, Mark::Discard(vec![origin()])).unwrap();
+    do_chores(&store, &clock);
+    assert_eq!(value(&store, "a").as_deref(), Some("2"), "it is void, and so the latest is this node's");
+    let anew = store.read(Namespace::Data, &path("a")).unwrap().unwrap();
+    assert_eq!(anew.version.stamp.ms, START_MS + 1_000, "it was written then");
+}
+
+#[test]
+fn a_write_after_the_clock_was_set_back_is_the_latest_though_nobody_noticed_yet() {
+    let (_device, clock, store) = fresh(settings());
+    set_clock(&store, &clock, HOUR);
+    store.commit(vec![put("a", "1")]).unwrap();
+    mark(&store, Mark::Leads(vec![(store.identity().origin.epoch, HOUR)])).unwrap();
+    // It is set right, and the next write comes before anybody has looked at it.
+    clock.set_wall(START_MS + 1000);
+    store.commit(vec![put("a", "2")]).unwrap();
+    // Another node wrote between the two.
+    let between = record_of(&store, 1, START_MS + 500);
+    assert_eq!(store.commit(vec![merge("a", between)]).unwrap(), [Outcome::NotNewer]);
+    mark(&store, Mark::ClockSet(-HOUR + 1000)).unwrap();
+    store.set_clock_verdict(ClockVerdict::Agrees);
+    mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
+    do_chores(&store, &clock);
+    assert_eq!(value(&store, "a").as_deref(), Some("2"), "it was written last");
+    // The setting was noted once: before, ahead, after, and since the recall.
+    assert_eq!(store.standing().epochs.len(), 4);
+}
+
+#[test]
 fn a_clock_that_drifted_for_long_makes_nothing_void_whose_time_has_come() {
     let (_device, clock, store) = fresh(settings());
     store.commit(vec![put("a", "2")]).unwrap();
     // In a year a clock may well be wrong by an hour, and most of what it stamped is right.
-    clock.advance_wall(365 * 24 * HOUR_MS);
+    clock.pass(365 * 24 * HOUR_MS);
     let ahead = set_clock(&store, &clock, -HOUR);
     store.set_clock_verdict(ClockVerdict::Agrees);
     mark(&store, Mark::Leads(vec![(ahead, HOUR)])).unwrap();
@@ -258,7 +304,7 @@ fn a_clock_that_was_found_ahead_and_was_not_set_right_by_it_makes_nothing_void()
     mark(&store, Mark::Leads(vec![(epoch, HOUR)])).unwrap();
     // It is set to another time than they said, and the process ends before it is right again.
     set_clock(&store, &clock, -20 * HOUR);
-    clock.advance_wall(20 * HOUR_MS);
+    clock.pass(20 * HOUR_MS);
     store.set_clock_verdict(ClockVerdict::Agrees);
     mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
     do_chores(&store, &clock);
@@ -272,7 +318,7 @@ fn what_expired_and_is_taken_back_leaves_a_delete_behind() {
     store.commit(vec![put("a", "1")]).unwrap();
     set_clock(&store, &clock, HOUR);
     store.commit(vec![put_for("a", "2", 1_000), put_for("b", "3", 5_400_000)]).unwrap();
-    clock.advance_wall(2 * HOUR_MS);
+    clock.pass(2 * HOUR_MS);
     do_chores(&store, &clock);
     clock.set_wall(START_MS + 1_800_000 + HOUR_MS);
     let ahead = set_clock(&store, &clock, -HOUR);
@@ -294,7 +340,7 @@ fn what_was_written_while_the_clock_stood_in_1970_is_not_dated_back_to_it() {
     let (year, decades) = (365 * 24 * HOUR, 57 * 365 * 24 * HOUR);
     set_clock(&store, &clock, year);
     store.commit(vec![put("a", "1")]).unwrap();
-    clock.advance_wall(20_000);
+    clock.pass(20_000);
     // The battery is empty: what is stamped is stamped over what was ahead.
     set_clock(&store, &clock, -year - decades);
     store.commit(vec![delete("a")]).unwrap();
@@ -331,7 +377,7 @@ fn a_recall_is_obeyed_whatever_its_own_stamp_is() {
 #[test]
 fn what_loses_while_the_clock_differs_is_kept_however_few_revisions_are_wanted() {
     let (_device, clock, store) = fresh(Settings { revision_limit: 0, ..settings() });
-    clock.advance_wall(2 * HOUR_MS);
+    clock.pass(2 * HOUR_MS);
     for (verdict, expected) in [(ClockVerdict::Agrees, 0), (ClockVerdict::Differs, 1)] {
         store.set_clock_verdict(verdict);
         let key = format!("{verdict:?}");

@@ -15,6 +15,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::commit::after_full::AfterFull;
 use crate::commit::chores::Chores;
+use crate::commit::clock_notice::ClockNotice;
 use crate::commit::mark::Mark;
 use crate::commit::plan::{Plan, Planned, Scene, Selfhood};
 use crate::commit::queue::{Job, Woken};
@@ -47,8 +48,8 @@ pub(crate) struct Committer {
     pub(super) short_until: Duration,
     /// When unsynced writes must be synced (`durability: interval`).
     sync_at: Option<Duration>,
-    /// By how much the clock was set while that could not be noted (ms): an epoch ends with it, so it comes before the next write.
-    pub(super) clock_set_by_ms: i64,
+    /// What it knows of its clock.
+    pub(super) clock_notice: ClockNotice,
     chores: Chores,
 }
 
@@ -62,7 +63,9 @@ impl Committer {
         seed: [u8; 32],
         begun: Begun,
     ) -> Self {
+        let clock_notice = ClockNotice::new(&*clock, settings.clock_skew_ms_max);
         let mut committer = Self {
+            clock_notice,
             shared,
             settings,
             clock,
@@ -73,7 +76,6 @@ impl Committer {
             recover_at: Duration::ZERO,
             short_until: Duration::ZERO,
             sync_at: None,
-            clock_set_by_ms: 0,
             chores: Chores::default(),
         };
         match begun {
@@ -126,33 +128,24 @@ impl Committer {
         due_at.map_or(REAP_INTERVAL, |at| at.saturating_sub(self.clock.monotonic()).min(REAP_INTERVAL))
     }
 
-    fn commit(&mut self, jobs: Vec<Job>) {
+    fn commit(&mut self, mut jobs: Vec<Job>) {
+        self.clock_notice.hear(&*self.clock, jobs.iter_mut().map(|job| &mut job.transaction));
         if let Err(refusal) = self.may_write() {
             for job in jobs {
-                self.keep_clock_set(set_by_ms(&job.transaction));
                 (job.reply)(Err(refusal.for_each_waiting()));
             }
             return;
         }
         let (transactions, replies): (Vec<_>, Vec<_>) =
             jobs.into_iter().map(|job| (job.transaction, job.reply)).unzip();
-        let set_by_ms = transactions.iter().map(set_by_ms).sum();
         match self.write(transactions) {
             Ok(verdicts) => {
                 for (reply, verdict) in replies.into_iter().zip(verdicts) {
                     reply(verdict);
                 }
             }
-            Err(error) => {
-                self.keep_clock_set(set_by_ms);
-                fail_all(replies, &error);
-            }
+            Err(error) => fail_all(replies, &error),
         }
-    }
-
-    /// Keeps in mind that the clock was set, as it could not be noted.
-    const fn keep_clock_set(&mut self, by_ms: i64) {
-        self.clock_set_by_ms = self.clock_set_by_ms.saturating_add(by_ms);
     }
 
     /// Plans and commits transactions together; one verdict for each.
@@ -160,15 +153,16 @@ impl Committer {
         &mut self,
         mut transactions: Vec<Transaction>,
     ) -> Result<Vec<Result<Vec<Outcome>, StoreError>>, StoreError> {
-        let kept = self.clock_set_by_ms;
-        if kept != 0 {
-            let noted = Transaction { writes: Vec::new(), marks: vec![Mark::ClockSet(kept)] };
+        // Before anything is stamped by a clock that is another one since.
+        let set_by_ms = self.clock_notice.look(&*self.clock);
+        if set_by_ms != 0 {
+            let noted = Transaction { writes: Vec::new(), marks: vec![Mark::ClockSet(set_by_ms)] };
             transactions.insert(0, noted);
         }
         let mut verdicts = self.write_all(transactions)?;
-        if kept != 0 {
+        if set_by_ms != 0 {
             verdicts.remove(0)?;
-            self.clock_set_by_ms = 0;
+            self.clock_notice.note();
         }
         Ok(verdicts)
     }
@@ -364,12 +358,6 @@ impl Committer {
     pub(crate) fn engine(&self) -> Result<Arc<dyn Engine>, StoreError> {
         self.shared.engine.current()
     }
-}
-
-/// By how much a transaction says that the clock was set, in milliseconds.
-fn set_by_ms(transaction: &Transaction) -> i64 {
-    let set_by = |mark: &Mark| if let Mark::ClockSet(by_ms) = mark { *by_ms } else { 0 };
-    transaction.marks.iter().map(set_by).sum()
 }
 
 fn fail_all(replies: Vec<Reply>, error: &StoreError) {

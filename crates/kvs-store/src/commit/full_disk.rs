@@ -129,11 +129,12 @@ impl Committer {
         let before = standing.clone();
         let random = rand::RngExt::random(&mut self.random);
         let now_ms = self.clock.now_ms();
-        if self.clock_set_by_ms != 0
+        let set_by_ms = self.clock_notice.look(&*self.clock);
+        if set_by_ms != 0
             && let Some(current) = standing.epochs.last_mut()
         {
             // This is the epoch that the clock was set in.
-            current.ended_ms = now_ms.saturating_sub_signed(self.clock_set_by_ms);
+            current.ended_ms = now_ms.saturating_sub_signed(set_by_ms);
         }
         standing::begin_epoch(&mut identity, &mut counters, &mut standing, now_ms, random);
         let mut batch = Batch::default();
@@ -142,7 +143,7 @@ impl Committer {
         before.put_changes(&standing, &mut batch);
         engine.commit(batch, Sync::Disk)?;
         engine.flush()?;
-        self.clock_set_by_ms = 0;
+        self.clock_notice.note();
         // Nobody knows what became of the batch that was cut short.
         self.shared.tree.lock().restart();
         self.selfhood = Selfhood { identity, counters, standing };

@@ -4,6 +4,7 @@ mod after_full;
 pub mod asker;
 pub mod change;
 pub(crate) mod chores;
+mod clock_notice;
 pub(crate) mod committer;
 mod folding;
 mod full_disk;

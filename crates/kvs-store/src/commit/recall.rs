@@ -187,6 +187,11 @@ impl Plan<'_> {
         let (best, over) = self.past(key)?;
         let is_own = current.dot.origin.node == self.identity.origin.node;
         let stamp = is_own.then(|| self.stamp_anew(&current, over.as_ref()));
+        if !is_own && let Some((void, stamp)) = self.not_written_anew(key, best.as_ref())? {
+            let record = self.anew(key, &void, stamp)?;
+            self.replace(key, record, Some(Rule::Recalled));
+            return Ok(Outcome::Voided);
+        }
         match (stamp, best) {
             // What came since and lost to the wrong stamp was written later.
             (stamp, Some(best)) if stamp.is_none_or(|stamp| best.version.stamp > stamp) => {
@@ -199,6 +204,31 @@ impl Plan<'_> {
             (None, _) => self.empty(key, &current, Kind::Voided, Rule::Recalled),
         }
         Ok(Outcome::Voided)
+    }
+
+    /// What this node wrote by a clock that was ahead and did not write anew, as something newer seemed to be there, which is void
+    /// now: the newest of them, with its right stamp, if that is newer than `best`.
+    fn not_written_anew(
+        &mut self,
+        key: &Key,
+        best: Option<&Record>,
+    ) -> Result<Option<(Record, Stamp)>, StoreError> {
+        let own = self.identity.origin.node;
+        let rows = self.history(key)?;
+        // Where the lead is not known, each is dated by the moment at which it is written anew, and was.
+        let is_dated =
+            |epoch: u64| self.standing().epochs.iter().any(|start| start.epoch == epoch && start.lead_ms > 0);
+        let void = rows.into_iter().map(|row| row.record).filter(|past| {
+            past.dot.origin.node == own
+                && !past.kind.is_placeholder()
+                && self.recalls().is_void(past)
+                && is_dated(past.dot.origin.epoch)
+        });
+        let dated = void.map(|void| (self.stamp_anew(&void, None), void));
+        let newest = dated.max_by_key(|(stamp, void)| (*stamp, void.version.stamp));
+        // What was written anew is there itself, under this stamp or a later one.
+        let newest = newest.filter(|(stamp, _)| best.is_none_or(|best| *stamp > best.version.stamp));
+        Ok(newest.map(|(stamp, void)| (void, stamp)))
     }
 
     /// The newest version of the history that holds, and the newest of those that were written over. What is stamped too far
@@ -243,6 +273,11 @@ impl Plan<'_> {
         }
         self.park(key, &ahead)?;
         let (best, _) = self.past(key)?;
+        if let Some((void, stamp)) = self.not_written_anew(key, best.as_ref())? {
+            let record = self.anew(key, &void, stamp)?;
+            self.replace(key, record, None);
+            return Ok(Outcome::Parked);
+        }
         let until_ms = self.scene.placeholder_until_ms;
         let is_emptied = best.is_none();
         let instead = best.unwrap_or_else(|| ahead.placeholder(Kind::Voided, until_ms));

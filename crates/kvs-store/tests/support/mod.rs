@@ -62,6 +62,12 @@ impl ManualClock {
         self.now_ms.fetch_add(ms, Ordering::SeqCst);
     }
 
+    /// Time passes, as both clocks tell it; else the wall clock is one that was set.
+    pub(crate) fn pass(&self, ms: u64) {
+        self.advance_wall(ms);
+        self.advance_monotonic(Duration::from_millis(ms));
+    }
+
     pub(crate) fn advance_monotonic(&self, by: Duration) {
         self.monotonic_ms.fetch_add(u64::try_from(by.as_millis()).unwrap(), Ordering::SeqCst);
     }
