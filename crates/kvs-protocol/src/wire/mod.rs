@@ -6,5 +6,6 @@
 pub mod decode_error;
 pub mod keyed_record;
 pub mod page;
+pub mod relay;
 pub mod replicate;
 pub mod status;
