@@ -8,6 +8,7 @@
 pub mod acknowledgements;
 mod backoff;
 pub mod bootstrap;
+pub mod branches;
 mod clock_watch;
 pub mod clocks;
 mod context;
@@ -23,6 +24,7 @@ mod outbox;
 mod peer;
 mod peers;
 mod receive;
+pub mod relay;
 mod repair;
 pub mod replicator;
 pub mod report;

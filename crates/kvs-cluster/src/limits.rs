@@ -93,3 +93,13 @@ pub const RECALL_PAUSE: Duration = Duration::from_secs(2);
 
 /// Epochs that ended when the clock was set and of which it is not known yet how far ahead it was; the oldest is forgotten.
 pub const UNSOLVED_MAX: usize = 64;
+
+/// How long a node that passes a part of a log on may wait for those that it passes it to, at most; who is called by it waits
+/// half as long for others, and so on.
+pub const RELAY_PATIENCE: Duration = Duration::from_secs(2);
+
+/// To how many nodes one node passes a part of a log; each passes it on to its share of the others.
+pub const RELAY_FAN_OUT: usize = 16;
+
+/// Parts of logs that one node passes on at once; one more is refused, and its origin sends it to each node itself.
+pub const RELAYS_MAX: usize = 64;
