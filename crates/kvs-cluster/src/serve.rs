@@ -53,7 +53,8 @@ pub fn serve(
             let reply = answer(&mut holdings, secrets, request)?;
             Ok(reply.encode().into())
         }
-        CallKind::Swim | CallKind::Members => Err(ServeError::Elsewhere),
+        // Each takes more than the store: membership, and calls of others.
+        CallKind::Swim | CallKind::Members | CallKind::Relay => Err(ServeError::Elsewhere),
     }
 }
 

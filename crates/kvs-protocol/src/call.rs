@@ -25,6 +25,8 @@ pub enum CallKind {
     Status,
     /// Records from the sender's log.
     Replicate,
+    /// Records from some node's log, and whom to pass them on to.
+    Relay,
     /// One round of an anti-entropy session.
     Sync,
     /// A page of everything, for a node that begins.
@@ -33,8 +35,8 @@ pub enum CallKind {
 
 impl CallKind {
     /// All of them.
-    pub const ALL: [Self; 6] =
-        [Self::Swim, Self::Members, Self::Status, Self::Replicate, Self::Sync, Self::Page];
+    pub const ALL: [Self; 7] =
+        [Self::Swim, Self::Members, Self::Status, Self::Replicate, Self::Relay, Self::Sync, Self::Page];
 
     /// The last segment of the path.
     #[must_use]
@@ -44,6 +46,7 @@ impl CallKind {
             Self::Members => "members",
             Self::Status => "status",
             Self::Replicate => "replicate",
+            Self::Relay => "relay",
             Self::Sync => "sync",
             Self::Page => "page",
         }
@@ -61,18 +64,22 @@ impl CallKind {
         match self {
             Self::Swim | Self::Members | Self::Status => Lane::Control,
             Self::Replicate => Lane::Stream,
+            Self::Relay => Lane::Relay,
             Self::Sync | Self::Page => Lane::Repair,
         }
     }
 }
 
-/// Connections to one peer: what is urgent, what flows, what is big.
+/// Connections to one peer: what is urgent, what flows, what is passed on, what is big.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
     /// Probes and lists.
     Control,
     /// The log.
     Stream,
+    /// Logs that travel by other nodes: such a call waits for calls of the node that it is made to, so it must not wait for
+    /// its turn behind another one, or nodes that pass on each other's logs would wait for each other in a circle.
+    Relay,
     /// Repair and bootstrap.
     Repair,
 }

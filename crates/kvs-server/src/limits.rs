@@ -6,6 +6,9 @@
 
 use std::time::Duration;
 
+use kvs_cluster::limits::RELAYS_MAX;
+use kvs_protocol::wire::relay::MESSAGE_BYTES_MAX;
+
 // --- connections ---------------------------------------------------------------------------------------------------
 
 /// Most connections at once. Each costs a file descriptor and, idle, about 10 KiB.
@@ -201,6 +204,9 @@ pub const PEER_STATUS_BYTES_MAX: usize = 1024 * 1024;
 /// largest value that a configuration allows (64 MiB) with its key.
 pub const PEER_BULK_BYTES_MAX: usize = (8 + 64 + 1) * 1024 * 1024;
 
+/// Largest body of a call that passes a part of a log on, in bytes.
+pub const PEER_RELAY_BYTES_MAX: usize = MESSAGE_BYTES_MAX;
+
 /// Connections to peers that this node opens, all together.
 pub const PEER_CONNECTIONS_MAX: usize = 256;
 
@@ -209,6 +215,10 @@ pub const PEER_CONTROL_CALLS_MAX: usize = 4;
 
 /// The same for the log: batches follow each other.
 pub const PEER_STREAM_CALLS_MAX: usize = 1;
+
+/// The same for what is passed on: one for each part of a log that this node passes on, and one for its own log. So no such
+/// call waits for another one, and nodes that pass on each other's logs cannot wait for each other in a circle.
+pub const PEER_RELAY_CALLS_MAX: usize = RELAYS_MAX + 1;
 
 /// The same for repair and bootstrap.
 pub const PEER_REPAIR_CALLS_MAX: usize = 2;

@@ -16,7 +16,7 @@ pub fn check(kind: CallKind, body: &[u8]) -> Result<(), DecodeError> {
     match kind {
         CallKind::Swim => Ok(check_body(body)?),
         CallKind::Members => Ok(Ask::decode(body).map(drop)?),
-        CallKind::Status | CallKind::Replicate | CallKind::Sync | CallKind::Page => Ok(()),
+        CallKind::Status | CallKind::Replicate | CallKind::Relay | CallKind::Sync | CallKind::Page => Ok(()),
     }
 }
 

@@ -5,6 +5,7 @@
 //! runtime.
 
 mod address;
+mod answering;
 mod changes;
 mod copies;
 mod disk;
@@ -13,6 +14,7 @@ pub(crate) mod handle;
 mod members;
 pub(crate) mod part;
 mod queue;
+mod relaying;
 mod replication;
 mod service;
 pub(crate) mod start;

@@ -1,75 +1,69 @@
-//! What answers the calls of peers: membership for its own kinds, the store for the others.
+//! What answers the calls of peers: membership for its own kinds, the store for the others, and further peers where a part of a
+//! log is to be passed on.
 
 use std::sync::Arc;
 
-use kvs_cluster::error::ServeError;
-use kvs_cluster::serve::serve;
-use kvs_protocol::call::{CallKind, Now};
+use bytes::Bytes;
+use kvs_protocol::call::CallKind;
 use kvs_protocol::membership::contract::Event as MembershipEvent;
 use kvs_protocol::membership::legible;
-use kvs_protocol::reconcile::fingerprint::Secrets;
-use kvs_store::clock::Clock;
-use kvs_store::store::Store;
 use tokio::sync::oneshot;
+use tokio::task::spawn_blocking;
+use uuid::Uuid;
 
+use super::answering::{Answering, refusal, stopping};
 use super::handle::Cluster;
+use super::relaying::Relaying;
 use super::to_members;
-use crate::clock::SystemClock;
 use crate::peer::service::{PeerAnswer, PeerRefusal, PeerRequest, PeerService};
 
 /// Answers peers.
 pub(super) struct Service {
-    pub(super) store: Arc<Store>,
     pub(super) cluster: Arc<Cluster>,
-    pub(super) secrets: Secrets,
-    pub(super) clock: SystemClock,
+    pub(super) answering: Answering,
+    pub(super) relaying: Relaying,
 }
 
 impl PeerService for Service {
     fn handle(&self, request: PeerRequest) -> PeerAnswer {
         let PeerRequest { from, kind, body, .. } = request;
         match kind {
-            CallKind::Swim | CallKind::Members => {
-                if let Err(error) = legible::check(kind, &body) {
-                    let refusal = PeerRefusal::BadMessage(format!("a malformed message: {error}"));
-                    return Box::pin(async move { Err(refusal) });
-                }
-                let (answer, answered) = oneshot::channel();
-                let cluster = Arc::clone(&self.cluster);
-                Box::pin(async move {
-                    let told = cluster.members.put(to_members::Command::Request { kind, body, from, answer });
-                    told.await.then_some(()).ok_or_else(stopping)?;
-                    answered.await.map_err(|_| PeerRefusal::NotReady("there is no answer to this".into()))
-                })
-            }
+            CallKind::Swim | CallKind::Members => self.ask_members(from, kind, body),
             CallKind::Status | CallKind::Replicate | CallKind::Sync | CallKind::Page => {
-                let heard = MembershipEvent::Heard { node: from };
-                self.cluster.members.offer(to_members::Command::Event(heard));
-                let (store, secrets, clock) = (Arc::clone(&self.store), self.secrets.clone(), self.clock);
-                let mode = self.cluster.peers_mode();
+                self.note_heard(from);
+                let (answering, mode) = (self.answering.clone(), self.cluster.peers_mode());
                 Box::pin(async move {
-                    let serving = tokio::task::spawn_blocking(move || {
-                        let now = Now { monotonic: clock.monotonic(), wall_ms: clock.now_ms() };
-                        serve(&store, &secrets, mode, from, kind, &body, now)
-                    });
+                    let serving = spawn_blocking(move || answering.answer(mode, from, kind, &body));
                     serving.await.map_err(|_| stopping())?.map_err(|error| refusal(&error))
                 })
+            }
+            CallKind::Relay => {
+                // Who calls is heard; whose log it brings is not.
+                self.note_heard(from);
+                let mode = self.cluster.peers_mode();
+                Box::pin(self.relaying.clone().pass_on(self.answering.clone(), mode, body))
             }
         }
     }
 }
 
-fn stopping() -> PeerRefusal {
-    PeerRefusal::NotReady("the node is stopping".into())
-}
+impl Service {
+    fn note_heard(&self, node: Uuid) {
+        let heard = MembershipEvent::Heard { node };
+        self.cluster.members.offer(to_members::Command::Event(heard));
+    }
 
-fn refusal(error: &ServeError) -> PeerRefusal {
-    let sentence = error.to_string();
-    match error {
-        ServeError::Malformed(_) | ServeError::MalformedSession(_) | ServeError::Elsewhere => {
-            PeerRefusal::BadMessage(sentence)
+    fn ask_members(&self, from: Uuid, kind: CallKind, body: Bytes) -> PeerAnswer {
+        if let Err(error) = legible::check(kind, &body) {
+            let refusal = PeerRefusal::BadMessage(format!("a malformed message: {error}"));
+            return Box::pin(async move { Err(refusal) });
         }
-        ServeError::Store(_) if error.is_temporary() => PeerRefusal::NotReady(sentence),
-        ServeError::Store(_) => PeerRefusal::Conflict(sentence),
+        let (answer, answered) = oneshot::channel();
+        let cluster = Arc::clone(&self.cluster);
+        Box::pin(async move {
+            let told = cluster.members.put(to_members::Command::Request { kind, body, from, answer });
+            told.await.then_some(()).ok_or_else(stopping)?;
+            answered.await.map_err(|_| PeerRefusal::NotReady("there is no answer to this".into()))
+        })
     }
 }

@@ -24,12 +24,14 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, watch};
 
 use super::address::advertised;
+use super::answering::Answering;
 use super::changes::SeedLog;
 use super::copies::Copies;
 use super::disk::Disk;
 use super::handle::{Cluster, End};
 use super::members::Members;
 use super::queue::Queue;
+use super::relaying::Relaying;
 use super::replication::Replication;
 use super::service::Service;
 use super::wake::Wake;
@@ -177,7 +179,7 @@ pub(crate) fn start(
     let replication = Replication {
         replicator: machine,
         cluster: Arc::clone(&cluster),
-        client,
+        client: Arc::clone(&client),
         wake,
         clock,
         runtime,
@@ -191,7 +193,8 @@ pub(crate) fn start(
         spawn("kvs-replic-disk", move || disk.run(&disk_work))?,
     ];
     cluster.running.store(true, Ordering::Release);
-    let service = Service { store, cluster: Arc::clone(&cluster), secrets, clock };
+    let answering = Answering { store, secrets, clock };
+    let service = Service { cluster: Arc::clone(&cluster), answering, relaying: Relaying::new(client) };
     Ok((Threads { cluster, handles, end }, Arc::new(service)))
 }
 

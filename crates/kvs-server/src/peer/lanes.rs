@@ -9,8 +9,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::connection::Connection;
 use crate::limits::{
-    PEER_CONNECTIONS_MAX, PEER_CONTROL_CALLS_MAX, PEER_IDLE_TIMEOUT, PEER_LANES_MAX, PEER_REPAIR_CALLS_MAX,
-    PEER_STREAM_CALLS_MAX,
+    PEER_CONNECTIONS_MAX, PEER_CONTROL_CALLS_MAX, PEER_IDLE_TIMEOUT, PEER_LANES_MAX, PEER_RELAY_CALLS_MAX,
+    PEER_REPAIR_CALLS_MAX, PEER_STREAM_CALLS_MAX,
 };
 
 /// The connections to one address for one lane.
@@ -28,6 +28,7 @@ impl LanePool {
         let calls = match lane {
             Lane::Control => PEER_CONTROL_CALLS_MAX,
             Lane::Stream => PEER_STREAM_CALLS_MAX,
+            Lane::Relay => PEER_RELAY_CALLS_MAX,
             Lane::Repair => PEER_REPAIR_CALLS_MAX,
         };
         Self { turns: Semaphore::new(calls), idle: Mutex::default() }

@@ -4,7 +4,8 @@ use http::HeaderName;
 use kvs_protocol::call::CallKind;
 
 use crate::limits::{
-    PEER_BULK_BYTES_MAX, PEER_MEMBERS_BYTES_MAX, PEER_STATUS_BYTES_MAX, PEER_SWIM_BYTES_MAX,
+    PEER_BULK_BYTES_MAX, PEER_MEMBERS_BYTES_MAX, PEER_RELAY_BYTES_MAX, PEER_STATUS_BYTES_MAX,
+    PEER_SWIM_BYTES_MAX,
 };
 
 /// What every path of a call begins with.
@@ -23,6 +24,7 @@ pub(super) const fn target(kind: CallKind) -> &'static str {
         CallKind::Members => "/peer/v1/members",
         CallKind::Status => "/peer/v1/status",
         CallKind::Replicate => "/peer/v1/replicate",
+        CallKind::Relay => "/peer/v1/relay",
         CallKind::Sync => "/peer/v1/sync",
         CallKind::Page => "/peer/v1/page",
     }
@@ -34,6 +36,7 @@ pub(super) const fn body_bytes_max(kind: CallKind) -> usize {
         CallKind::Swim => PEER_SWIM_BYTES_MAX,
         CallKind::Members => PEER_MEMBERS_BYTES_MAX,
         CallKind::Status => PEER_STATUS_BYTES_MAX,
+        CallKind::Relay => PEER_RELAY_BYTES_MAX,
         CallKind::Replicate | CallKind::Sync | CallKind::Page => PEER_BULK_BYTES_MAX,
     }
 }

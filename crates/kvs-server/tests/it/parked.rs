@@ -1,59 +1,21 @@
 //! Records that wait because they are stamped too far ahead, and those that nobody takes back.
 
-use bytes::Bytes;
-use kvs_core::digest::ContentDigest;
-use kvs_core::log_position::LogPosition;
-use kvs_core::namespace::Namespace;
-use kvs_core::origin::{Dot, Origin};
-use kvs_core::path::Path;
-use kvs_core::record::{Kind, Payload, Principal, Record};
-use kvs_core::record_codec;
-use kvs_core::stamp::Stamp;
-use kvs_core::vector::Vector;
-use kvs_core::version::Version;
+use kvs_core::record::Record;
 use kvs_protocol::call::CallKind;
-use kvs_protocol::wire::keyed_record::KeyedRecord;
-use kvs_protocol::wire::replicate::{ReplicateReply, ReplicateRequest};
+use kvs_protocol::wire::replicate::ReplicateReply;
 use uuid::Uuid;
 
+use crate::peer_records::{ORIGIN, part, record};
 use crate::peer_support::{CALLER, SECRET, client};
 use crate::support::{PATIENCE, TestNode, eventually};
 
 /// The year 9999, in milliseconds.
 const FAR_MS: u64 = 253_402_300_799_000;
-const ORIGIN: Origin = Origin { node: CALLER, epoch: 77 };
-
-fn record(ms: u64, seq: u64, json: &'static str) -> Record {
-    Record {
-        version: Version { stamp: Stamp::at(ms), origin_joined_ms: 5, uuid: Uuid::from_u128(seq.into()) },
-        dot: Dot { origin: ORIGIN, seq },
-        kind: Kind::Value,
-        expires_at_ms: 0,
-        author: Principal::nobody(),
-        owner: Principal::nobody(),
-        digest: ContentDigest::of(json.as_bytes()),
-        payload: Payload::Raw(Bytes::from_static(json.as_bytes())),
-    }
-}
 
 /// A part of the log of a node whose clock was ahead.
 async fn send(node: &TestNode, records: &[(&str, Record)]) -> ReplicateReply {
-    let keyed = records.iter().map(|(path, record)| {
-        let (namespace, path) = (Namespace::Data, Path::parse(path).unwrap());
-        let record = record_codec::encode(namespace, &path, record).into();
-        KeyedRecord { namespace, path, record }
-    });
-    let claim: Vector = records.iter().map(|(_, record)| (ORIGIN, record.dot.seq)).collect();
-    let request = ReplicateRequest {
-        from: None,
-        start_local_seq: 0,
-        to: LogPosition { epoch: ORIGIN.epoch, local_seq: 9 },
-        left_out: Vector::default(),
-        claim,
-        records: keyed.collect(),
-    };
     let to = node.address.to_string();
-    let body = request.encode().into();
+    let body = part(records);
     let reply = client(SECRET).call(&to, None, CallKind::Replicate, body, PATIENCE).await.unwrap();
     ReplicateReply::decode(&reply).unwrap()
 }
