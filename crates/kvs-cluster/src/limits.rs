@@ -94,6 +94,9 @@ pub const RECALL_PAUSE: Duration = Duration::from_secs(2);
 /// Epochs that ended when the clock was set and of which it is not known yet how far ahead it was; the oldest is forgotten.
 pub const UNSOLVED_MAX: usize = 64;
 
+/// A node with more peers than this has parts of its log passed on.
+pub const RELAY_ABOVE: usize = 64;
+
 /// How long a node that passes a part of a log on may wait for those that it passes it to, at most; who is called by it waits
 /// half as long for others, and so on.
 pub const RELAY_PATIENCE: Duration = Duration::from_secs(2);

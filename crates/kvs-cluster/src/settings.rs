@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use kvs_protocol::reconcile::fingerprint::Secrets;
 
+use crate::limits::{RELAY_ABOVE, RELAY_FAN_OUT};
+
 /// What the configuration says about replication.
 #[derive(Clone)]
 pub struct ReplicatorSettings {
@@ -23,6 +25,20 @@ pub struct ReplicatorSettings {
     pub throttle_delay: Duration,
     /// Pause between two pages of a bootstrap.
     pub fetch_delay: Duration,
+}
+
+/// When parts of a log travel by a tree of nodes that pass them on, and how wide it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Tree {
+    /// With more peers than this.
+    pub above: usize,
+    /// To how many nodes one node passes a part.
+    pub fan_out: usize,
+}
+
+impl Tree {
+    /// That of every node; only tests and the simulator have smaller ones.
+    pub const ORDINARY: Self = Self { above: RELAY_ABOVE, fan_out: RELAY_FAN_OUT };
 }
 
 /// Whether clients may write, as configured.

@@ -203,6 +203,9 @@ impl World {
             self.drive_membership(place, MembershipEvent::Request { reply_to, kind, body, from })?;
             return self.settle(place);
         }
+        if call.kind == CallKind::Relay {
+            return self.pass_on(call);
+        }
         let (store, peers) = (std::sync::Arc::clone(&process.store), process.peers);
         let result = serve(&store, &self.secrets, peers, call.from, call.kind, &call.body, now)
             .map_err(|error| CallFailure::Rejected(error.to_string()));
@@ -224,7 +227,7 @@ impl World {
         if !self.open.remove(&(call.caller, call.process, call.call)) {
             return Ok(());
         }
-        if self.process_mut(call.caller, call.process).is_none() {
+        if self.take_branch(call, &result) || self.process_mut(call.caller, call.process).is_none() {
             return Ok(());
         }
         self.tell(|| {

@@ -23,6 +23,8 @@ pub mod network;
 pub mod node;
 pub mod parked;
 pub mod profile;
+mod relaying;
+mod relays;
 pub mod run;
 pub mod script;
 pub mod seeds;

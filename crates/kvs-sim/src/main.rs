@@ -19,6 +19,7 @@ Runs the seeds of seeds.txt, then N seeds (200) from --from (0), or those before
 --threads  how many seeds are run at once (as many as there are cores)
 --trace    tells every step of the one seed
 --no-waits  no client waits for copies, so that other promises are broken first
+--no-trees  no log travels by a tree, whatever the seed draws; so those of seeds.txt are run
 --strict  what is known to be open is demanded, too
 --forgets-dropped  what is dropped at a peer's word or recalled need not stay in the history
 ";
@@ -89,7 +90,7 @@ fn main() -> ExitCode {
     };
     let mut failed = 0;
     for seed in named.iter().filter(|_| options.profile.is_none()) {
-        let options = Options { profile: Some(seed.profile), ..options };
+        let options = seed.options(options);
         let verdict = run(seed.seed, options, None);
         failed += u64::from(verdict.is_err());
         tell(seed.seed, options, seed.story, &verdict);
@@ -152,11 +153,12 @@ fn run_all(arguments: &Arguments) -> u64 {
 
 fn tell(seed: u64, options: Options, story: &str, verdict: &Result<Outcome, String>) {
     let profile = options.profile_of(seed).name();
+    let trees = if options.has_no_trees { " --no-trees" } else { "" };
     match verdict {
         Ok(outcome) => say(&format!("seed {seed} of {profile}: passed; {outcome:?} {story}\n")),
         Err(broken) => say(&format!(
             "seed {seed} of {profile}: FAILED {broken} {story}\n  see it again: cargo run -p kvs-sim --release -- \
-             --profile {profile} --seed {seed} --trace\n"
+             --profile {profile}{trees} --seed {seed} --trace\n"
         )),
     }
 }
@@ -176,6 +178,7 @@ fn parse(mut words: impl Iterator<Item = String>) -> Option<Arguments> {
             "--trace" => arguments.is_traced = true,
             "--strict" => arguments.options.is_strict = true,
             "--forgets-dropped" => arguments.options.forgets_dropped = true,
+            "--no-trees" => arguments.options.has_no_trees = true,
             "--no-waits" => arguments.options.has_no_waits = true,
             "--seeds" => arguments.seeds = words.next()?.parse().ok()?,
             "--from" => arguments.from = words.next()?.parse().ok()?,
@@ -210,7 +213,13 @@ mod tests {
         from: 0,
         threads: None,
         seed: None,
-        options: Options { profile: None, forgets_dropped: false, is_strict: false, has_no_waits: false },
+        options: Options {
+            profile: None,
+            forgets_dropped: false,
+            is_strict: false,
+            has_no_waits: false,
+            has_no_trees: false,
+        },
         is_traced: false,
     };
 
@@ -230,10 +239,11 @@ mod tests {
             profile: Some(Profile::PutBack),
             forgets_dropped: true,
             has_no_waits: true,
+            has_no_trees: true,
             is_strict: false,
         };
         assert_eq!(
-            parsed("--profile put-back --forgets-dropped --no-waits"),
+            parsed("--profile put-back --forgets-dropped --no-waits --no-trees"),
             Some(Arguments { options, ..NONE })
         );
         for wrong in ["--seeds", "--sedes 7", "--profile none", "--from 9 --to 3", "--threads 0"] {

@@ -1,6 +1,7 @@
 //! Seeds that ever failed, each with its story; they are always run first.
 
 use crate::profile::Profile;
+use crate::world::Options;
 
 /// A seed with a story.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -11,6 +12,14 @@ pub struct NamedSeed {
     pub profile: Profile,
     /// What went wrong with it.
     pub story: &'static str,
+}
+
+impl NamedSeed {
+    /// How it is run: as it was when it failed, before logs travelled by trees.
+    #[must_use]
+    pub const fn options(&self, options: Options) -> Options {
+        Options { profile: Some(self.profile), has_no_trees: true, ..options }
+    }
 }
 
 /// The lines of `seeds.txt`: a number, with a profile and a colon before it unless that is the ordinary one, then its

@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::time::Duration;
 
+use kvs_cluster::settings::Tree;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
@@ -58,6 +59,8 @@ pub struct Weather {
     pub clock_skew_ms_max: u64,
     /// Revisions kept per key besides the current one.
     pub revision_limit: u32,
+    /// When logs travel by a tree; with the ordinary one they never do among so few nodes.
+    pub tree: Tree,
 }
 
 impl Weather {
@@ -87,6 +90,14 @@ impl Weather {
             sync_interval: Duration::from_secs(random.random_range(5..=15)),
             clock_skew_ms_max: CLOCK_SKEW_MS_MAX,
             revision_limit: 3,
+            tree: Tree::ORDINARY,
+        }
+    }
+
+    /// In a third of the runs logs travel by a tree, narrow and deep enough to have inner nodes among so few.
+    pub fn grow_tree(&mut self, trees: &mut StdRng) {
+        if trees.random_ratio(1, 3) {
+            self.tree = Tree { above: trees.random_range(1..=4), fan_out: trees.random_range(1..=3) };
         }
     }
 
@@ -129,6 +140,7 @@ impl Weather {
             sync_interval: Duration::from_secs(5),
             clock_skew_ms_max: 2_000,
             revision_limit: 10,
+            tree: Tree::ORDINARY,
         }
     }
 }

@@ -26,12 +26,16 @@ use crate::ledger::Ledger;
 use crate::network::Network;
 use crate::node::{Node, Process, Standing, cluster_keys};
 use crate::profile::Profile;
+use crate::relays::Relays;
 use crate::step::{Call, Copied, Step, TURN_PAUSE};
 use crate::waits::Waits;
 use crate::weather::Weather;
 
 /// Tells the second stream of chance from the first one of the same seed.
 const FATES: u64 = 0x6661_7465_7300_0000;
+
+/// Tells the third stream of chance from the others of the same seed.
+const TREES: u64 = 0x7472_6565_7300_0000;
 
 /// Where a trace goes, line by line.
 pub type Trace = Box<dyn FnMut(&str) + Send>;
@@ -49,6 +53,8 @@ pub struct Options {
     pub is_strict: bool,
     /// Whether no client waits for copies, so that other promises are broken first.
     pub has_no_waits: bool,
+    /// Whether no log travels by a tree, whatever the seed draws: so the seeds were run that failed before there were trees.
+    pub has_no_trees: bool,
 }
 
 impl Options {
@@ -111,6 +117,7 @@ pub struct World {
     pub(crate) open: BTreeSet<(usize, u64, CallId)>,
     pub(crate) answers: BTreeMap<u64, Call>,
     pub(crate) next_answer: u64,
+    pub(crate) relays: Relays,
     pub(crate) secrets: Secrets,
     pub(crate) trace: Option<Trace>,
 }
@@ -126,6 +133,9 @@ impl World {
         let (mut fates, profile) = options.fates(seed);
         let mut weather = Weather::draw(&mut random);
         weather.suit(profile, &mut fates);
+        if !options.has_no_trees {
+            weather.grow_tree(&mut StdRng::seed_from_u64(seed ^ TREES));
+        }
         let mut world = Self::of(weather, (random, fates), trace);
         world.profile = profile;
         world.options = options;
@@ -167,6 +177,7 @@ impl World {
             open: BTreeSet::new(),
             answers: BTreeMap::new(),
             next_answer: 1,
+            relays: Relays::default(),
             secrets: Secrets::of(&cluster_keys()),
             trace,
         };

@@ -18,7 +18,7 @@ fn of(profile: Profile) -> Options {
 fn no_seed_that_ever_failed_breaks_a_promise() {
     let named = seeds::named().unwrap_or_else(|line| panic!("seeds.txt: {line}"));
     for seed in named {
-        if let Err(broken) = run(seed.seed, of(seed.profile), None) {
+        if let Err(broken) = run(seed.seed, seed.options(Options::default()), None) {
             panic!("seed {} of profile {} ({}): {broken}", seed.seed, seed.profile.name(), seed.story);
         }
     }
