@@ -16,6 +16,9 @@ pub const PASS_TIME_MAX: Duration = Duration::from_secs(2);
 /// Pieces of the log with nothing to send that are skipped in one go.
 pub const EMPTY_PIECES_MAX: usize = 8;
 
+/// Places of readers for which the bytes of the last part are kept.
+pub const PLACES_MAX: usize = 4;
+
 /// After this time a call of the log is given up and made again.
 pub const REPLICATE_TIMEOUT: Duration = Duration::from_secs(10);
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use bytes::Bytes;
 use kvs_protocol::call::{CallId, CallKind};
 use uuid::Uuid;
 
@@ -70,7 +71,7 @@ impl Outbox {
         peer: &Peer,
         purpose: Purpose,
         call: CallId,
-        body: Vec<u8>,
+        body: impl Into<Bytes>,
         timeout: Duration,
     ) {
         let node = peer.member.node;

@@ -3,36 +3,82 @@
 //! A part is sent as soon as there is one; what is written while it travels goes with the next. A peer that is slow or
 //! away costs nothing but an old cursor.
 
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use bytes::Bytes;
 use kvs_core::log_position::LogPosition;
 use kvs_core::vector::Vector;
 use kvs_protocol::call::CallId;
 use kvs_protocol::wire::keyed_record::KeyedRecord;
+use kvs_protocol::wire::relay::PART_BYTES_MAX;
 use kvs_protocol::wire::replicate::ReplicateRequest;
 use kvs_store::error::StoreError;
 use kvs_store::read::log::{LogPass, PieceEnd};
 use kvs_store::store::Store;
-use uuid::Uuid;
 
-use crate::limits::{EMPTY_PIECES_MAX, PASS_TIME_MAX, PIECE};
+use crate::limits::{EMPTY_PIECES_MAX, PASS_TIME_MAX, PIECE, PLACES_MAX};
 
-/// The last complete part that was read: peers that stand at the same place are sent the same one.
+/// A pass over the log and when it began; peers that stand at the same place go through it together.
+type Pass = (Arc<LogPass>, Duration);
+
+/// Where a peer says it is: its cursor, and where that is in the log as it is now.
+type Place = (Option<LogPosition>, u64);
+
+/// The last part that was read: peers that stand at the same place are sent the very same bytes.
 #[derive(Default)]
-pub(crate) struct LastPiece(Option<(PieceOf, Vec<KeyedRecord>, LogPosition, Vector)>);
+pub(crate) struct LastPiece(Option<Piece>);
 
-/// What a part was read for.
-#[derive(Debug, PartialEq, Eq)]
-struct PieceOf {
+/// A part, and what it was read for.
+struct Piece {
     after_local_seq: u64,
+    /// Where the pass ends.
     end_local_seq: u64,
-    /// What the reader had received of the log's owner.
-    received: Vector,
+    end: PieceEnd,
+    pass: Weak<LogPass>,
+    begun: Duration,
+    /// As it was read; what the readers had received of the log's owner is what it leaves out.
+    request: ReplicateRequest,
+    /// Its bytes for readers that said that they are there, at most [`PLACES_MAX`].
+    encoded: Vec<(Place, Bytes)>,
 }
 
-impl PieceOf {
-    fn new(after_local_seq: u64, end_local_seq: u64, received: &Vector, node: Uuid) -> Self {
-        Self { after_local_seq, end_local_seq, received: received.of_node(node) }
+impl Piece {
+    /// Whether it is what a reader is to get next that stands there, in the pass that it goes through, if it goes through one.
+    fn suits(&self, after_local_seq: u64, pass: Option<&Pass>, store: &Store, now: Duration) -> bool {
+        let is_of_pass = match pass {
+            Some((pass, _)) => std::ptr::eq(self.pass.as_ptr(), Arc::as_ptr(pass)),
+            None => self.end_local_seq == store.last_local_seq() && self.can_be_followed(now),
+        };
+        is_of_pass && self.after_local_seq == after_local_seq
+    }
+
+    /// Whether a reader can go on behind it.
+    fn can_be_followed(&self, now: Duration) -> bool {
+        let is_young = now.saturating_sub(self.begun) <= PASS_TIME_MAX;
+        self.end == PieceEnd::Complete || (is_young && self.pass.strong_count() > 0)
+    }
+
+    /// The pass that a reader goes on in behind it; none behind the last part.
+    fn rest(&self) -> Option<Pass> {
+        let pass = self.pass.upgrade().filter(|_| self.end == PieceEnd::More);
+        pass.map(|pass| (pass, self.begun))
+    }
+
+    /// Its bytes for a reader that is there: the same bytes for the same place.
+    fn encoded(&mut self, place: Place) -> Bytes {
+        if let Some((_, bytes)) = self.encoded.iter().find(|(encoded_for, _)| *encoded_for == place) {
+            return bytes.clone();
+        }
+        (self.request.from, self.request.start_local_seq) = place;
+        let bytes = Bytes::from(self.request.encode());
+        if bytes.len() <= PART_BYTES_MAX {
+            if self.encoded.len() == PLACES_MAX {
+                self.encoded.remove(0);
+            }
+            self.encoded.push((place, bytes.clone()));
+        }
+        bytes
     }
 }
 
@@ -55,12 +101,12 @@ struct InFlight {
 #[derive(Default)]
 pub(crate) struct Shipping {
     /// Where the peer said it is, and where that is in the log as it is now; `None` until it said so.
-    told: Option<(Option<LogPosition>, u64)>,
+    told: Option<Place>,
     /// Up to where the log holds nothing more to send, or was sent and acknowledged.
     at_local_seq: u64,
     /// What the peer has received.
     received: Vector,
-    pass: Option<(LogPass, Duration)>,
+    pass: Option<Pass>,
     in_flight: Option<InFlight>,
 }
 
@@ -109,7 +155,7 @@ impl Shipping {
         *self = Self { received: std::mem::take(&mut self.received), ..Self::default() };
     }
 
-    /// The next part, if there is one and none travels; `call` names it.
+    /// The next part, a [`ReplicateRequest`], if there is one and none travels; `call` names it.
     ///
     /// # Errors
     ///
@@ -120,66 +166,55 @@ impl Shipping {
         call: CallId,
         now: Duration,
         last: &mut LastPiece,
-    ) -> Result<Option<ReplicateRequest>, StoreError> {
-        let Some((cursor, start_local_seq)) = self.told.filter(|_| self.in_flight.is_none()) else {
-            return Ok(None);
-        };
+    ) -> Result<Option<Bytes>, StoreError> {
+        let Some(place) = self.told.filter(|_| self.in_flight.is_none()) else { return Ok(None) };
+        let left_out = self.received.of_node(store.node());
         for _ in 0..EMPTY_PIECES_MAX {
             if self.pass.as_ref().is_some_and(|(_, begun)| now.saturating_sub(*begun) > PASS_TIME_MAX) {
                 self.pass = None;
             }
-            if self.pass.is_none() {
-                let log_end = store.last_local_seq();
-                let wanted = PieceOf::new(self.at_local_seq, log_end, &self.received, store.node());
-                if let Some((of, records, to, claim)) = &last.0
-                    && *of == wanted
-                {
-                    let (records, to, claim) = (records.clone(), *to, claim.clone());
-                    self.in_flight = Some(InFlight { call, to });
-                    let from = cursor;
-                    let left_out = wanted.received;
-                    return Ok(Some(ReplicateRequest {
-                        from,
-                        start_local_seq,
-                        to,
-                        left_out,
-                        claim,
-                        records,
-                    }));
-                }
+            let same = last.0.as_mut().filter(|piece| {
+                piece.request.left_out == left_out
+                    && piece.suits(self.at_local_seq, self.pass.as_ref(), store, now)
+            });
+            if let Some(piece) = same {
+                self.pass = piece.rest();
+                self.in_flight = Some(InFlight { call, to: piece.request.to });
+                return Ok(Some(piece.encoded(place)));
             }
-            let pass = match self.pass.take() {
-                Some((pass, begun)) => self.pass.insert((pass, begun)),
+            let (pass, begun) = match self.pass.take() {
+                Some(pass) => pass,
                 None if self.at_local_seq >= store.last_local_seq() => return Ok(None),
-                None => self.pass.insert((LogPass::begin(store.view()?)?, now)),
+                None => (Arc::new(LogPass::begin(store.view()?)?), now),
             };
-            let (pass, _) = &*pass;
             let piece = pass.next(self.at_local_seq, &self.received, PIECE)?;
             let to = LogPosition { epoch: pass.origin().epoch, local_seq: piece.to_local_seq };
             let claim = match piece.end {
                 PieceEnd::Complete => pass.claim().clone(),
                 PieceEnd::More => Vector::default(),
             };
-            if piece.end == PieceEnd::Complete {
-                self.pass = None;
-            }
+            let (weak, end_local_seq) = (Arc::downgrade(&pass), pass.end_local_seq());
+            self.pass = (piece.end == PieceEnd::More).then_some((pass, begun));
             if piece.records.is_empty() && self.received.covers_all(&claim) {
                 self.at_local_seq = to.local_seq;
                 continue;
             }
-            let records: Vec<KeyedRecord> = piece
-                .records
-                .into_iter()
+            let records = piece.records.into_iter();
+            let records = records
                 .map(|(key, record)| KeyedRecord { namespace: key.namespace, path: key.path, record })
                 .collect();
-            if piece.end == PieceEnd::Complete {
-                let of = PieceOf::new(self.at_local_seq, to.local_seq, &self.received, store.node());
-                last.0 = Some((of, records.clone(), to, claim.clone()));
-            }
+            let (from, start_local_seq) = place;
+            let piece = last.0.insert(Piece {
+                after_local_seq: self.at_local_seq,
+                end_local_seq,
+                end: piece.end,
+                pass: weak,
+                begun,
+                request: ReplicateRequest { from, start_local_seq, to, left_out, claim, records },
+                encoded: Vec::new(),
+            });
             self.in_flight = Some(InFlight { call, to });
-            let from = cursor;
-            let left_out = self.received.of_node(store.node());
-            return Ok(Some(ReplicateRequest { from, start_local_seq, to, left_out, claim, records }));
+            return Ok(Some(piece.encoded(place)));
         }
         Ok(None)
     }

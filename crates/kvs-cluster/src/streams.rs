@@ -47,8 +47,8 @@ impl Streams {
             }
             let call = outbox.new_call();
             match peer.shipping.next(&context.store, call, now, &mut self.last_piece) {
-                Ok(Some(request)) => {
-                    outbox.call(peer, Purpose::Replicate, call, request.encode(), REPLICATE_TIMEOUT);
+                Ok(Some(part)) => {
+                    outbox.call(peer, Purpose::Replicate, call, part, REPLICATE_TIMEOUT);
                 }
                 Ok(None) => {}
                 Err(error) => {
