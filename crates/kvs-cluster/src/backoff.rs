@@ -1,5 +1,6 @@
 //! The pause after calls that failed.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use crate::limits::{RETRY_PAUSE, RETRY_PAUSE_MAX};
@@ -14,7 +15,12 @@ pub(crate) struct Backoff {
 impl Backoff {
     /// It failed: pause, longer each time.
     pub(crate) fn fail(&mut self, now: Duration) {
-        let pause = RETRY_PAUSE.saturating_mul(1 << self.failures.min(6)).min(RETRY_PAUSE_MAX);
+        self.fail_for(RETRY_PAUSE..=RETRY_PAUSE_MAX, now);
+    }
+
+    /// It failed: pause for the shortest of these times at first, for twice as long each time it fails again, up to the longest.
+    pub(crate) fn fail_for(&mut self, pauses: RangeInclusive<Duration>, now: Duration) {
+        let pause = pauses.start().saturating_mul(1 << self.failures.min(6)).min(*pauses.end());
         self.failures = self.failures.saturating_add(1);
         self.until = now + pause;
     }
@@ -22,6 +28,11 @@ impl Backoff {
     /// It succeeded.
     pub(crate) const fn succeed(&mut self) {
         self.failures = 0;
+    }
+
+    /// Whether it succeeded last, or was never tried.
+    pub(crate) const fn is_clear(&self) -> bool {
+        self.failures == 0
     }
 
     /// Until when to wait; a moment that has passed when there is nothing to wait for.

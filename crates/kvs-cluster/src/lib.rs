@@ -35,4 +35,5 @@ mod shipping;
 pub mod store_holdings;
 mod streams;
 mod timekeeping;
+mod trees;
 pub mod work;

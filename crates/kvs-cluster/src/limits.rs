@@ -104,6 +104,16 @@ pub const RELAY_ABOVE: usize = 64;
 /// half as long for others, and so on.
 pub const RELAY_PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long the peers of one round of a tree are waited for before the others are sent what there is.
+pub const ROUND_PATIENCE: Duration = Duration::from_millis(250);
+
+/// For how long a peer is sent the log directly that was not reached by way of others; doubled each time up to
+/// [`RELAY_PAUSE_MAX`].
+pub const RELAY_PAUSE: Duration = Duration::from_secs(5);
+
+/// The longest such time.
+pub const RELAY_PAUSE_MAX: Duration = Duration::from_secs(300);
+
 /// To how many nodes one node passes a part of a log; each passes it on to its share of the others.
 pub const RELAY_FAN_OUT: usize = 16;
 

@@ -16,6 +16,8 @@ use crate::work::{Job, Work};
 pub(crate) enum Purpose {
     /// A part of the log.
     Replicate,
+    /// A part of the log for a branch of peers.
+    Relay,
     /// Where the peer stands.
     Status,
     /// A page.
@@ -28,6 +30,7 @@ impl Purpose {
     const fn kind(self) -> CallKind {
         match self {
             Self::Replicate => CallKind::Replicate,
+            Self::Relay => CallKind::Relay,
             Self::Status => CallKind::Status,
             Self::Page => CallKind::Page,
             Self::Session => CallKind::Sync,

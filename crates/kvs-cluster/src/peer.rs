@@ -39,6 +39,8 @@ pub(crate) struct Peer {
     pub(crate) status_at: Duration,
     /// Parts of the log that did not get it any further. Whether it answers other calls says nothing of that.
     pub(crate) shipping_pause: Backoff,
+    /// Parts of the log that were to reach it by way of others and did not, as far as anybody knows.
+    pub(crate) relay_pause: Backoff,
     /// Other calls that it did not answer.
     pub(crate) calling_pause: Backoff,
     /// Whether versions are being forgotten at its word; until then it is sent nothing.
@@ -74,6 +76,7 @@ impl Peer {
             status_call: None,
             status_at: Duration::ZERO,
             shipping_pause: Backoff::default(),
+            relay_pause: Backoff::default(),
             calling_pause: Backoff::default(),
             is_being_obeyed: false,
             equality: Equality::Unknown,
@@ -116,6 +119,7 @@ impl Peer {
             self.clock_offset_ms = None;
             self.told = None;
             self.shipping_pause = Backoff::default();
+            self.relay_pause = Backoff::default();
             self.calling_pause = Backoff::default();
             self.status_at = Duration::ZERO;
         }

@@ -138,7 +138,7 @@ impl Replicator {
         // While everything is fetched no session is held and nothing is folded, however long it is due.
         let idle = [self.repair.deadline(), Some(self.lives.deadline())];
         let idle = idle.into_iter().flatten().filter(|_| !self.fetching.is_under_way());
-        let streams = streams::deadline(&self.peers, self.context.now.monotonic);
+        let streams = self.streams.deadline(&self.peers, self.context.now.monotonic);
         let fetching = self.fetching.deadline(&self.context, &self.peers);
         let times = idle.chain(streams).chain(fetching).chain(self.time.due_at());
         times.chain([self.floors.deadline()]).min()
@@ -192,6 +192,12 @@ impl Replicator {
                     self.check_own_numbers(&vector);
                     self.settle_waits();
                 }
+            }
+            Purpose::Relay => {
+                for vector in self.streams.take_relayed(context, peers, outbox, call, result) {
+                    self.check_own_numbers(&vector);
+                }
+                self.settle_waits();
             }
             Purpose::Status => {
                 let Some(peer) = peers.get_mut(&node) else { return };

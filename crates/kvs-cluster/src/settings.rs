@@ -25,6 +25,8 @@ pub struct ReplicatorSettings {
     pub throttle_delay: Duration,
     /// Pause between two pages of a bootstrap.
     pub fetch_delay: Duration,
+    /// When parts of the log travel by a tree.
+    pub tree: Tree,
 }
 
 /// When parts of a log travel by a tree of nodes that pass them on, and how wide it is.

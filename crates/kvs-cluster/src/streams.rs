@@ -17,20 +17,22 @@ use uuid::Uuid;
 
 use crate::context::Context;
 use crate::limits::{
-    REPLICATE_TIMEOUT, STATUS_INTERVAL, STATUS_TIMEOUT, STATUS_TURN, SYNCING_STATUS_INTERVAL,
-    UNEQUAL_STATUS_INTERVAL,
+    RELAY_PAUSE, RELAY_PAUSE_MAX, REPLICATE_TIMEOUT, STATUS_INTERVAL, STATUS_TIMEOUT, STATUS_TURN,
+    SYNCING_STATUS_INTERVAL, UNEQUAL_STATUS_INTERVAL,
 };
 use crate::outbox::{Outbox, Purpose};
 use crate::peer::{Equality, Peer, StatusCall};
 use crate::peers::Peers;
 use crate::shipping::{LastPiece, Progress};
 use crate::store_holdings::StoreHoldings;
+use crate::trees::{Answer, Part, Trees};
 use crate::work::Job;
 
 /// The streams of this node's log to its peers.
 #[derive(Default)]
 pub(crate) struct Streams {
     last_piece: LastPiece,
+    trees: Trees,
     /// What is to be forgotten at which peer's word, once the disk has done the same for another one. None of these peers is sent
     /// anything meanwhile, so there is one message of each at the most.
     to_forget: VecDeque<(Uuid, Vec<KeyedVersion>)>,
@@ -41,12 +43,17 @@ impl Streams {
     /// Sends each peer what it lacks of this node's log.
     pub(crate) fn ship(&mut self, context: &Context, peers: &mut Peers, outbox: &mut Outbox) {
         let now = context.now.monotonic;
-        for (_, peer) in peers.iter_mut() {
-            if !peer.takes_log(now) {
+        let has_tree = peers.len() > context.settings.tree.above;
+        let waits_for_round = has_tree && self.trees.round_ends_at(peers, now).is_some();
+        let mut round = Vec::new();
+        for (node, peer) in peers.iter_mut() {
+            let is_carried = has_tree && Trees::may_carry(peer, now);
+            if !peer.takes_log(now) || (is_carried && waits_for_round) {
                 continue;
             }
             let call = outbox.new_call();
             match peer.shipping.next(&context.store, call, now, &mut self.last_piece) {
+                Ok(Some(bytes)) if is_carried => round.push(Part { node: *node, call, bytes }),
                 Ok(Some(part)) => {
                     outbox.call(peer, Purpose::Replicate, call, part, REPLICATE_TIMEOUT);
                 }
@@ -57,6 +64,7 @@ impl Streams {
                 }
             }
         }
+        self.trees.send(context, peers, outbox, round);
     }
 
     /// Takes what a peer answered to a part of the log; answers what it says that it has of this node's writes.
@@ -97,6 +105,27 @@ impl Streams {
         Some(reply.vector)
     }
 
+    /// Takes what the nodes of a branch answered to a part of the log; answers what each says that it has of this node's writes.
+    pub(crate) fn take_relayed(
+        &mut self,
+        context: &Context,
+        peers: &mut Peers,
+        outbox: &mut Outbox,
+        call: CallId,
+        result: Result<Bytes, CallFailure>,
+    ) -> Vec<Vector> {
+        let mut vectors = Vec::new();
+        for Answer { node, call, result } in self.trees.land(call, result) {
+            let Some(peer) = peers.get_mut(&node).filter(|peer| peer.shipping.is_of(call)) else { continue };
+            match &result {
+                Ok(_) => peer.relay_pause.succeed(),
+                Err(_) => peer.relay_pause.fail_for(RELAY_PAUSE..=RELAY_PAUSE_MAX, context.now.monotonic),
+            }
+            vectors.extend(self.take_acknowledgement(context, peer, outbox, call, result));
+        }
+        vectors
+    }
+
     /// What was to be forgotten at a peer's word is.
     pub(crate) fn take_forgot(&mut self, peers: &mut Peers, outbox: &mut Outbox, node: Uuid) {
         if let Some(peer) = peers.get_mut(&node) {
@@ -114,10 +143,14 @@ impl Streams {
             outbox.work(Job::Forget { node, versions });
         }
     }
+
+    /// When something is due.
+    pub(crate) fn deadline(&self, peers: &Peers, now: Duration) -> Option<Duration> {
+        calls_due_at(peers, now).into_iter().chain(self.trees.round_ends_at(peers, now)).min()
+    }
 }
 
-/// When something is due.
-pub(crate) fn deadline(peers: &Peers, now: Duration) -> Option<Duration> {
+fn calls_due_at(peers: &Peers, now: Duration) -> Option<Duration> {
     let reachable = || peers.values().filter(|peer| peer.is_reachable());
     let statuses = reachable().filter(|peer| peer.status_call.is_none()).map(|peer| peer.status_at);
     let waiting = reachable().filter(|peer| peer.shipping.is_told() && !peer.shipping.is_busy());

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use kvs_cluster::contract::{Effect, Event};
 use kvs_cluster::replicator::Replicator;
 use kvs_cluster::serve::serve;
-use kvs_cluster::settings::{Begins, ReplicatorSettings, Writing};
+use kvs_cluster::settings::{Begins, ReplicatorSettings, Tree, Writing};
 use kvs_core::cluster_keys::ClusterKeys;
 use kvs_core::item::DigestKey;
 use kvs_core::namespace::Namespace;
@@ -112,6 +112,7 @@ impl World {
             bootstrap_recent: Duration::from_secs(24 * 3600),
             throttle_delay: Duration::from_millis(100),
             fetch_delay: Duration::from_millis(50),
+            tree: Tree::ORDINARY,
         };
         let replicator = Replicator::new(Arc::clone(&store), settings, seed, self.now()).unwrap();
         (store, replicator)

@@ -208,6 +208,7 @@ impl Node {
             bootstrap_recent: Duration::from_secs(3600),
             throttle_delay: Duration::ZERO,
             fetch_delay: Duration::ZERO,
+            tree: weather.tree,
         };
         let replicator = Replicator::new(Arc::clone(&store), settings, random.random(), now)?;
         let identity = store.identity();

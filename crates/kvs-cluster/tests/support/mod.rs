@@ -6,15 +6,18 @@
     reason = "no test needs all of it; a failing step must fail the test"
 )]
 
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
 use kvs_cluster::contract::{Effect, Event};
+use kvs_cluster::error::ServeError;
+use kvs_cluster::relay::Relay;
 use kvs_cluster::replicator::Replicator;
 use kvs_cluster::serve::serve;
-use kvs_cluster::settings::{Begins, ReplicatorSettings, Writing};
+use kvs_cluster::settings::{Begins, ReplicatorSettings, Tree, Writing};
 use kvs_cluster::work::Work;
 use kvs_core::cluster_keys::ClusterKeys;
 use kvs_core::item::DigestKey;
@@ -73,6 +76,13 @@ pub(crate) struct World {
     /// Calls of this kind are lost.
     pub(crate) cut: Option<CallKind>,
     pub(crate) seeds: u8,
+    pub(crate) tree: Tree,
+    /// Nodes that seem to live, and whom no call reaches.
+    pub(crate) deaf: BTreeSet<usize>,
+    /// Who cannot call whom.
+    pub(crate) unlinked: BTreeSet<(usize, usize)>,
+    /// Calls of the kind relay that are kept until they are let go; `None` when none are kept.
+    pub(crate) kept: Option<VecDeque<(usize, Effect)>>,
 }
 
 pub(crate) fn path(text: &str) -> Path {
@@ -92,11 +102,26 @@ pub(crate) fn write(text: &str, change: Change) -> Write {
 impl World {
     pub(crate) fn new() -> Self {
         let keys = ClusterKeys::derive(b"the secret of a test");
-        Self { clock: Arc::default(), keys, nodes: Vec::new(), cut: None, seeds: 0 }
+        Self {
+            clock: Arc::default(),
+            keys,
+            nodes: Vec::new(),
+            cut: None,
+            seeds: 0,
+            tree: Tree::ORDINARY,
+            deaf: BTreeSet::new(),
+            unlinked: BTreeSet::new(),
+            kept: None,
+        }
     }
 
     pub(crate) fn of(count: usize) -> Self {
-        let mut world = Self::new();
+        Self::with_tree(count, Tree::ORDINARY)
+    }
+
+    /// A cluster of so many whose logs travel by such a tree.
+    pub(crate) fn with_tree(count: usize, tree: Tree) -> Self {
+        let mut world = Self { tree, ..Self::new() };
         for _ in 0..count {
             world.add(if world.nodes.is_empty() { Begins::First } else { Begins::Joining });
         }
@@ -133,6 +158,7 @@ impl World {
             bootstrap_recent: Duration::from_secs(3600),
             throttle_delay: Duration::from_millis(100),
             fetch_delay: Duration::from_millis(50),
+            tree: self.tree,
         };
         Replicator::new(Arc::clone(store), settings, [self.seeds; 32], self.now()).unwrap()
     }
@@ -223,6 +249,10 @@ impl World {
 
     pub(crate) fn carry_out(&mut self, index: usize, effect: Effect, now: Now) {
         match effect {
+            Effect::Call { kind: CallKind::Relay, .. } if self.kept.is_some() => {
+                self.nodes[index].calls.push(CallKind::Relay);
+                self.kept.as_mut().unwrap().push_back((index, effect));
+            }
             Effect::Call { call, node, kind, body, .. } => {
                 self.nodes[index].calls.push(kind);
                 let result = self.answer(index, node, kind, &body, now);
@@ -242,6 +272,15 @@ impl World {
         }
     }
 
+    /// The first call that was kept gets its answer.
+    pub(crate) fn let_go(&mut self) {
+        let (index, effect) = self.kept.as_mut().unwrap().pop_front().unwrap();
+        let Effect::Call { call, node, kind, body, .. } = effect else { unreachable!() };
+        let result = self.answer(index, node, kind, &body, self.now());
+        self.nodes[index].inbox.push(Event::Reply { call, result });
+        self.settle();
+    }
+
     pub(crate) fn answer(
         &mut self,
         from: usize,
@@ -253,17 +292,41 @@ impl World {
         if self.cut == Some(kind) {
             return Err(CallFailure::Unreachable("cut".into()));
         }
+        let caller = from;
         let from = self.nodes[from].store.identity().origin.node;
         let place = self.nodes.iter().position(|node| node.store.identity().origin.node == to);
         let node = place.map(|place| &self.nodes[place]).filter(|node| node.is_up);
         let node = node.ok_or(CallFailure::Refused)?;
+        if place.is_some_and(|place| self.deaf.contains(&place) || self.unlinked.contains(&(caller, place))) {
+            return Err(CallFailure::Unreachable("deaf".into()));
+        }
         let secrets = Secrets::of(&self.keys);
+        if kind == CallKind::Relay {
+            return self.pass_on(place.unwrap_or_default(), body, now);
+        }
         let answer = serve(&node.store, &secrets, node.modes.1, from, kind, body, now)
             .map_err(|error| CallFailure::Rejected(error.to_string()));
         if let Some(place) = place {
             self.nodes[place].inbox.push(Event::Committed);
         }
         answer
+    }
+
+    fn pass_on(&mut self, place: usize, body: &Bytes, now: Now) -> Result<Bytes, CallFailure> {
+        let rejected = |error: ServeError| CallFailure::Rejected(error.to_string());
+        let node = &self.nodes[place];
+        let (mut relay, calls) =
+            Relay::begin(node.store.node(), body, self.tree.fan_out).map_err(rejected)?;
+        let secrets = Secrets::of(&self.keys);
+        let (origin, part) = (relay.origin(), relay.part().clone());
+        let own = serve(&node.store, &secrets, node.modes.1, origin, CallKind::Replicate, &part, now);
+        relay.take_own(own);
+        self.nodes[place].inbox.push(Event::Committed);
+        for call in calls {
+            let result = self.answer(place, call.head, CallKind::Relay, &call.body, now);
+            relay.take_branch(call.head, result);
+        }
+        Ok(relay.finish())
     }
 
     pub(crate) fn commit(&mut self, index: usize, write: Write) -> Outcome {

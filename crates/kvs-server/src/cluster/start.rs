@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use kvs_cluster::limits::WORK_MAX;
 use kvs_cluster::replicator::Replicator;
-use kvs_cluster::settings::{Begins, ReplicatorSettings, Writing};
+use kvs_cluster::settings::{Begins, ReplicatorSettings, Tree, Writing};
 use kvs_config::config::Config;
 use kvs_protocol::call::Now;
 use kvs_protocol::membership::settings::MembershipSettings;
@@ -155,6 +155,7 @@ pub(crate) fn start(
         bootstrap_recent: config.bootstrap_max_age,
         throttle_delay: config.throttle_delay,
         fetch_delay: config.fetch_delay,
+        tree: Tree::ORDINARY,
     };
     let machine = Replicator::new(Arc::clone(&store), settings, random_bytes()?, now)
         .map_err(ServerError::OpenStore)?;
