@@ -50,6 +50,7 @@ struct Sum {
     clocks_turned: u64,
     forgotten: u64,
     told: usize,
+    relayed: u64,
 }
 
 impl Sum {
@@ -65,6 +66,7 @@ impl Sum {
                 self.clocks_turned += outcome.clocks_turned;
                 self.forgotten += outcome.forgotten;
                 self.told += outcome.told;
+                self.relayed += outcome.relayed;
             }
             Err(_) => self.failed += 1,
         }
@@ -133,7 +135,7 @@ fn run_all(arguments: &Arguments) -> u64 {
     let sums = sums.into_inner().unwrap_or_else(PoisonError::into_inner);
     for (profile, sum) in &sums {
         say(&format!(
-            "{}: {} seeds, {} failed; {} steps, {} writes acknowledged, {} waits answered, {} tombstones collected, {} \
+            "{}: {} seeds, {} failed; {} steps, {} writes acknowledged, {} waits answered, {} parts by trees, {} tombstones collected, {} \
              values dropped, {} directories put back, {} clocks set wrong, {} members forgotten\n",
             profile.name(),
             sum.seeds,
@@ -141,6 +143,7 @@ fn run_all(arguments: &Arguments) -> u64 {
             sum.steps,
             sum.acknowledged,
             sum.told,
+            sum.relayed,
             sum.collected,
             sum.dropped,
             sum.put_backs,

@@ -15,7 +15,7 @@ const FIRST_CALL: u64 = 1 << 62;
 #[derive(Default)]
 pub(crate) struct Relays {
     /// Parts that were ever passed on, and calls that were ever made for them.
-    made: u64,
+    pub(crate) made: u64,
     calls_made: u64,
     /// Each with the call that it answers.
     pub(crate) open: BTreeMap<u64, (Call, Relay)>,

@@ -63,6 +63,8 @@ pub struct Outcome {
     pub forgotten: u64,
     /// Clients that waited and were told how many others have their write.
     pub told: usize,
+    /// Parts of logs that came by way of others than their origin, or were passed on.
+    pub relayed: u64,
 }
 
 /// Runs a seed.
@@ -99,6 +101,7 @@ fn run_unguarded(seed: u64, options: Options, trace: Option<Trace>) -> Result<Ou
         clocks_turned: world.clocks_turned,
         forgotten: world.forgotten,
         told: world.waits.told_count(),
+        relayed: world.relays.made,
     })
 }
 
