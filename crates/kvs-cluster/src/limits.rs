@@ -117,5 +117,5 @@ pub const RELAY_PAUSE_MAX: Duration = Duration::from_secs(300);
 /// To how many nodes one node passes a part of a log; each passes it on to its share of the others.
 pub const RELAY_FAN_OUT: usize = 16;
 
-/// Parts of logs that one node passes on at once; one more is refused, and its origin sends it to each node itself.
+/// Parts of logs that one node passes on at once; one more it takes for itself alone, and its origin sends it to the others itself.
 pub const RELAYS_MAX: usize = 64;

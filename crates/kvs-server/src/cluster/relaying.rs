@@ -6,7 +6,7 @@ use bytes::Bytes;
 use kvs_cluster::branches::BranchCall;
 use kvs_cluster::limits::{RELAY_FAN_OUT, RELAYS_MAX};
 use kvs_cluster::relay::Relay;
-use kvs_protocol::call::CallKind;
+use kvs_protocol::call::{CallFailure, CallKind};
 use kvs_protocol::mode::Mode;
 use tokio::sync::Semaphore;
 use tokio::task::{JoinSet, spawn_blocking};
@@ -29,25 +29,31 @@ impl Relaying {
         Self { client, turns: Arc::new(Semaphore::new(RELAYS_MAX)) }
     }
 
-    /// Takes a part of a log as if its origin had sent it, and calls those that it is to be passed on to at the same time. When
-    /// whoever called gives up, these calls end, too; what is being committed is committed.
+    /// Takes a part of a log as if its origin had sent it, and calls those that it is to be passed on to at the same time. While
+    /// [`RELAYS_MAX`] parts are being passed on it calls nobody, and says so. When whoever called gives up, these calls end, too;
+    /// what is being committed is committed.
     ///
     /// # Errors
     ///
-    /// The bytes are no such request, or [`RELAYS_MAX`] parts are being passed on: nothing was done. Or the node is stopping.
+    /// The bytes are no such request: nothing was done. Or the node is stopping.
     pub(super) async fn pass_on(
         self,
         answering: Answering,
         mode: Mode,
         body: Bytes,
     ) -> Result<Bytes, PeerRefusal> {
-        let busy = |_| PeerRefusal::NotReady("too many parts of logs are passed on here".into());
-        let _turn = self.turns.try_acquire().map_err(busy)?;
         let own = answering.store.node();
         let begun = spawn_blocking(move || Relay::begin(own, &body, RELAY_FAN_OUT)).await;
         let (mut relay, branches) = begun.map_err(|_| stopping())?.map_err(|error| refusal(&error))?;
+        // Where the way ends there is nothing to pass on, and the call is like one of the origin itself.
+        let turn = (!branches.is_empty()).then(|| self.turns.try_acquire());
         let mut calls = JoinSet::new();
         for BranchCall { head, to, body, timeout } in branches {
+            if let Some(Err(_)) = turn {
+                let full = CallFailure::Rejected("too many parts are passed on at once".to_owned());
+                relay.take_branch(head, Err(full));
+                continue;
+            }
             let client = Arc::clone(&self.client);
             calls.spawn(
                 async move { (head, client.call(&to, Some(head), CallKind::Relay, body, timeout).await) },
