@@ -3,6 +3,8 @@
 //! With one peer nobody can say which of two clocks is wrong: both differ, and go on. A node that at least two peers, and most
 //! of those that it hears, find ahead is told to take no writes, since they would beat later ones elsewhere.
 
+use std::time::Duration;
+
 use kvs_store::limits::CLOCK_EARLIEST_MS;
 use kvs_store::shared::ClockVerdict;
 
@@ -26,6 +28,20 @@ impl Judgement {
     /// Nobody said anything.
     pub(crate) const UNKNOWN: Self =
         Self { verdict: ClockVerdict::Unknown, is_told: false, is_ahead: false, ahead_ms: 0 };
+}
+
+/// A peer's clock minus this one, in milliseconds: it said `theirs_ms` to a question of `asked_ms`, and the answer was looked at after
+/// `round_trip`. The clock was read half-way, as far as anybody knows. Where that took longer than clocks may differ, as on a machine
+/// that is short of CPU, it may have been read at any time in between, and the smallest difference is taken that explains it.
+pub(crate) fn offset_ms(asked_ms: u64, theirs_ms: u64, round_trip: Duration, skew_ms: u64) -> i64 {
+    let passed_ms = u64::try_from(round_trip.as_millis()).unwrap_or(u64::MAX);
+    let half_ms = passed_ms / 2;
+    let offset_ms = theirs_ms.cast_signed().saturating_sub(asked_ms.saturating_add(half_ms).cast_signed());
+    if passed_ms <= skew_ms {
+        return offset_ms;
+    }
+    let sure_ms = i64::try_from(offset_ms.unsigned_abs().saturating_sub(half_ms)).unwrap_or(i64::MAX);
+    sure_ms.saturating_mul(offset_ms.signum())
 }
 
 /// Judges a clock that reads `wall_ms` by the offsets of peers' clocks from it, in milliseconds.
@@ -55,14 +71,30 @@ pub(crate) fn judge(offsets_ms: impl Iterator<Item = i64>, wall_ms: u64, skew_ms
 
 #[cfg(test)]
 mod tests {
-    use super::{Judgement, judge};
+    use super::{Judgement, judge, offset_ms};
     use kvs_store::limits::CLOCK_EARLIEST_MS;
     use kvs_store::shared::ClockVerdict;
+    use std::time::Duration;
 
     const NOW_MS: u64 = CLOCK_EARLIEST_MS + 1_000_000;
 
     fn judged(offsets_ms: &[i64]) -> Judgement {
         judge(offsets_ms.iter().copied(), NOW_MS, 100)
+    }
+
+    #[test]
+    fn an_answer_that_took_long_tells_only_what_nothing_else_explains() {
+        let offset =
+            |theirs_ms: u64, seconds| offset_ms(NOW_MS, theirs_ms, Duration::from_secs(seconds), 2_000);
+        // Clocks that agree, read half-way.
+        assert_eq!(offset(NOW_MS + 1_000, 2), 0);
+        assert_eq!(offset(NOW_MS + 1_500, 2), 500);
+        // The answer waited to be looked at, or the question to be answered.
+        assert_eq!(offset(NOW_MS, 148), 0);
+        assert_eq!(offset(NOW_MS + 148_000, 148), 0);
+        // Whenever it was read in these ten seconds, the peer's clock is ahead by that at least, or behind.
+        assert_eq!(offset(NOW_MS + 40_000, 10), 30_000);
+        assert_eq!(offset(NOW_MS - 40_000, 10), -40_000);
     }
 
     #[test]

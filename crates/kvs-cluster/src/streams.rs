@@ -15,6 +15,7 @@ use kvs_store::error::StoreError;
 use rand::RngExt;
 use uuid::Uuid;
 
+use crate::clocks::offset_ms;
 use crate::context::Context;
 use crate::limits::{
     RELAY_PAUSE, RELAY_PAUSE_MAX, REPLICATE_TIMEOUT, STATUS_INTERVAL, STATUS_TIMEOUT, STATUS_TURN,
@@ -202,9 +203,8 @@ pub(crate) fn take_standing(
     };
     peer.calling_pause.succeed();
     let round_trip = now.saturating_sub(asked.asked_at);
-    let half_ms = u64::try_from(round_trip.as_millis() / 2).unwrap_or_default();
-    let expected_ms = asked.asked_wall_ms.saturating_add(half_ms);
-    peer.clock_offset_ms = Some(reply.wall_ms.cast_signed().saturating_sub(expected_ms.cast_signed()));
+    let skew_ms = context.store.clock_skew_ms_max();
+    peer.clock_offset_ms = Some(offset_ms(asked.asked_wall_ms, reply.wall_ms, round_trip, skew_ms));
     peer.parked = reply.parked;
     peer.grace_ms = Some(reply.grace_ms);
     peer.parked_epochs.clone_from(&reply.parked_epochs);
