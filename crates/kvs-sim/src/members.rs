@@ -12,6 +12,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use kvs_protocol::call::{CallFailure, CallId, CallKind, Now};
 use kvs_protocol::membership::contract::{Effect, Event, Membership};
+use kvs_protocol::membership::legible::carries_list;
 use kvs_protocol::membership::member::Status;
 use kvs_protocol::membership::settings::MembershipSettings;
 use kvs_protocol::membership::swim::Swim;
@@ -54,6 +55,10 @@ pub struct Outcome {
     pub sent_bytes: u64,
     /// Bytes it received, heads included.
     pub received_bytes: u64,
+    /// Whole member lists it sent, with requests and with replies.
+    pub lists_sent: u64,
+    /// Calls it made.
+    pub calls: u64,
 }
 
 struct Process {
@@ -317,6 +322,7 @@ impl Network {
         let bytes = head + u64::try_from(body.len()).unwrap_or(u64::MAX);
         if let Some(process) = sender.and_then(|place| self.processes.get_mut(place)) {
             process.outcome.sent_bytes += bytes;
+            process.outcome.lists_sent += u64::from(carries_list(body));
         }
         if let Some(process) = receiver.and_then(|place| self.processes.get_mut(place)) {
             process.outcome.received_bytes += bytes;
@@ -378,6 +384,9 @@ impl Network {
             Effect::Call { call, to, kind, body, timeout, .. } => {
                 self.open.insert((place, call));
                 self.charge(Some(place), None, &body, REQUEST_HEAD_BYTES);
+                if let Some(process) = self.processes.get_mut(place) {
+                    process.outcome.calls += 1;
+                }
                 let late = Err(CallFailure::Unreachable("timed out".to_owned()));
                 self.at(self.now + timeout, Step::Answer { caller: place, call, result: late });
                 self.at(self.now + delay, Step::Request { to, caller: place, call, kind, body });

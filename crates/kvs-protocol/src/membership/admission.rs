@@ -25,7 +25,7 @@ use uuid::Uuid;
 
 use crate::call::{CallFailure, CallKind};
 use crate::membership::contract::Effect;
-use crate::membership::errand::{Carried, Reason, Target};
+use crate::membership::errand::{Asks, Carried, Reason, Target};
 use crate::membership::life::Life;
 use crate::membership::message::{Answer, Ask, Exchange, Weight};
 use crate::membership::record::{Record, Row, Standing};
@@ -66,11 +66,11 @@ impl<'a> Claimant<'a> {
 
 impl Swim {
     /// A node makes itself known.
-    pub(crate) fn on_exchange_request(&mut self, reply_to: u64, asks_admission: bool, exchange: Exchange) {
+    pub(crate) fn on_exchange_request(&mut self, reply_to: u64, asks: Asks, exchange: Exchange) {
         match self.judge(&exchange) {
-            Verdict::Welcome => self.answer_exchange(reply_to, asks_admission, exchange),
+            Verdict::Welcome => self.answer_exchange(reply_to, asks, exchange),
             Verdict::Refuse(answer) => self.respond(reply_to, answer.encode()),
-            Verdict::Ask(olds) => self.verify(reply_to, asks_admission, exchange, olds),
+            Verdict::Ask(olds) => self.verify(reply_to, asks, exchange, olds),
         }
     }
 
@@ -158,27 +158,22 @@ impl Swim {
     }
 
     /// Asks the first of those that may hold the newcomer's identity or name whether it lives.
-    fn verify(&mut self, reply_to: u64, asks_admission: bool, exchange: Exchange, mut olds: Vec<Record>) {
+    fn verify(&mut self, reply_to: u64, asks: Asks, exchange: Exchange, mut olds: Vec<Record>) {
         if !self.may_call() {
             return self.respond(reply_to, Answer::Later.encode());
         }
         let Some(old) = olds.pop() else {
             match self.known_generation(&exchange.own.record) {
                 Some(generation) => self.respond(reply_to, Answer::Behind { generation }.encode()),
-                None => self.answer_exchange(reply_to, asks_admission, exchange),
+                None => self.answer_exchange(reply_to, asks, exchange),
             }
             return;
         };
-        let own = self.own_exchange(Carried::Hash);
-        let body = Ask::Exchange { asks_admission: false, exchange: own }.encode();
+        let own = self.own_exchange(&Carried::Hash);
+        let body = Ask::Exchange { asks_admission: false, wants_list: false, exchange: own }.encode();
         let place = (Some(old.node), old.address.clone());
-        let purpose = Purpose::Verify {
-            reply_to,
-            asks_admission,
-            exchange: Box::new(exchange),
-            old: Box::new(old),
-            rest: olds,
-        };
+        let purpose =
+            Purpose::Verify { reply_to, asks, exchange: Box::new(exchange), old: Box::new(old), rest: olds };
         self.call(place, CallKind::Members, body, VERIFY_TIMEOUT, purpose);
     }
 
@@ -186,7 +181,7 @@ impl Swim {
     pub(crate) fn on_verified(
         &mut self,
         reply_to: u64,
-        asks_admission: bool,
+        asks: Asks,
         newcomer: Exchange,
         (old, rest): (&Record, Vec<Record>),
         result: Result<Bytes, CallFailure>,
@@ -213,7 +208,7 @@ impl Swim {
                 return self.respond(reply_to, Answer::Stop(reason).encode());
             }
         }
-        self.verify(reply_to, asks_admission, newcomer, rest);
+        self.verify(reply_to, asks, newcomer, rest);
     }
 
     /// A later process answers at an address while the earlier one is held for alive elsewhere: it has to make itself

@@ -51,12 +51,11 @@ impl Swim {
 
     /// Marks a node as forgotten, and takes it from the detector.
     pub(crate) fn forget(&mut self, node: Uuid) {
-        let Some(peer) = self.registry.peer_mut(&node) else { return };
-        if !peer.is_forgotten {
-            peer.is_forgotten = true;
-            peer.standing = Standing::Down;
-            let life = peer.life();
-            self.drop_from_detector(life);
-        }
+        let Some(peer) = self.registry.peer(&node).filter(|peer| !peer.is_forgotten) else { return };
+        let life = peer.life();
+        self.registry.change(&node, |peer| {
+            (peer.is_forgotten, peer.standing) = (true, Standing::Down);
+        });
+        self.drop_from_detector(life);
     }
 }

@@ -108,11 +108,10 @@ impl Swim {
         ignored("a list", self.foca.apply_many(updates.into_iter(), false, &mut self.runtime));
     }
 
-    /// Tells the detector what this node found out, and a few others at once.
+    /// Tells the detector what this node found out; the change of the row is told on as a rumour.
     pub(crate) fn declare(&mut self, life: Life, incarnation: u16, state: State) {
         let update = foca::Member::new(life, incarnation, state);
         ignored("a finding", self.foca.apply_many(std::iter::once(update), true, &mut self.runtime));
-        ignored("gossip", self.foca.gossip(&mut self.runtime));
     }
 
     /// Takes a life from the detector without a word to others.
@@ -133,11 +132,13 @@ impl Swim {
         }
         for found in self.foca.iter_membership_state() {
             let life = found.id();
-            let Some(peer) = self.registry.peer_mut(&life.node) else { continue };
-            if peer.record.generation == life.generation && !peer.is_forgotten {
-                peer.rejoins = life.rejoins;
-                peer.incarnation = found.incarnation();
-                peer.standing = standing(found.state());
+            let Some(peer) = self.registry.peer(&life.node) else { continue };
+            let thought = (life.rejoins, found.incarnation(), standing(found.state()));
+            let is_told = (peer.rejoins, peer.incarnation, peer.standing) == thought;
+            if !is_told && peer.record.generation == life.generation && !peer.is_forgotten {
+                self.registry.change(&life.node, |peer| {
+                    (peer.rejoins, peer.incarnation, peer.standing) = thought;
+                });
             }
         }
         self.read_own_incarnation();

@@ -1,20 +1,16 @@
 //! How the failure detector is set up.
 
 use std::num::{NonZeroU8, NonZeroUsize};
-use std::time::Duration;
 
 use foca::Config;
 
 use crate::membership::settings::{FRAME_BYTES_MAX, PROBE_PERIOD, PROBE_TIMEOUT, SUSPICION_SMALL};
 
-/// Members that are asked to make a probe's detour, and that a piece of gossip goes to.
+/// Members that are asked to make a probe's detour.
 const DETOURS: NonZeroUsize = NonZeroUsize::MIN.saturating_add(2);
 
 /// An update rides on this many frames; what that misses, the hash finds.
 const TRANSMISSIONS: NonZeroU8 = NonZeroU8::MIN.saturating_add(7);
-
-/// While there are updates to tell, some are told this often.
-const GOSSIP_PERIOD: Duration = Duration::from_millis(200);
 
 /// How foca is set up. Joining, lists and the dead are not its affair here.
 pub(crate) fn detector_config() -> Config {
@@ -29,6 +25,7 @@ pub(crate) fn detector_config() -> Config {
         notify_down_members: true,
         periodic_announce: None,
         periodic_announce_to_down_members: None,
-        periodic_gossip: Some(foca::PeriodicParams { frequency: GOSSIP_PERIOD, num_members: DETOURS }),
+        // Changes are told on as rumours, by whole rows.
+        periodic_gossip: None,
     }
 }

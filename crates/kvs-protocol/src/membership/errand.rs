@@ -12,14 +12,25 @@ pub(crate) enum Target {
 }
 
 /// What one side of an exchange carries beside its hash and its own row.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Carried {
     /// Nothing.
     Hash,
-    /// Its list.
+    /// The rows of these members.
+    Rows(Vec<Uuid>),
+    /// Its whole list.
     List,
     /// When everyone was seen last.
     Ages,
+}
+
+/// What the caller of an exchange asks for beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Asks {
+    /// To be admitted.
+    pub(crate) admission: bool,
+    /// The whole list, where it differs.
+    pub(crate) list: bool,
 }
 
 /// Why an exchange is made.
@@ -43,4 +54,11 @@ pub(crate) enum Reason {
     OwnName,
     /// This node leaves.
     Goodbye,
+}
+
+impl Reason {
+    /// Whether the other side is to answer with its whole list where lists differ: it may know much that is news here.
+    pub(crate) const fn wants_list(self) -> bool {
+        matches!(self, Self::Reprobe | Self::Gossip)
+    }
 }

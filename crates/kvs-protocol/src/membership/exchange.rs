@@ -1,9 +1,15 @@
-//! Exchanges of member lists: one call that brings two nodes to the same list.
+//! Exchanges about members: one call that brings two nodes nearer to the same list.
 //!
-//! The caller sends its hash, its own row and, where it has reason to, its list; the other merges and answers with its
-//! own row and, where the hashes still differ, its list. A change is told on by exchanges with random members until
-//! several in a row found equal lists; an unequal hash in any frame starts one too. Every `gossip_interval` an exchange
-//! with one to three random members carries the ages of all members, which are the list when the hashes are equal.
+//! The caller sends its hash, its own row and what it has reason to send; the other merges, and answers with its own row,
+//! its hash, and rows where the hashes still differ. What is sent depends on why:
+//!
+//! - **A rumour** carries the rows that changed lately (`rumors.rs`). The answer tells which of them were news, and brings
+//!   the rows that are newer there, and what is rumoured there.
+//! - **A whole list** goes out only where both sides have nothing more to rumour and their hashes still differ, or
+//!   where lists have differed for seconds, at the pace of `pace.rs`. The answer to it is the difference, not another list.
+//! - **A node that was not reached before** is asked for its whole list, and is then sent the difference.
+//! - **Ages:** every `gossip_interval` an exchange with one to three random members carries the ages of all members, which
+//!   are the list when the hashes are equal.
 
 use std::time::Duration;
 
@@ -16,12 +22,13 @@ use uuid::Uuid;
 
 use crate::call::{CallFailure, CallKind};
 use crate::membership::contract::Effect;
-use crate::membership::errand::{Carried, Reason, Target};
+use crate::membership::errand::{Asks, Carried, Reason, Target};
 use crate::membership::life::Life;
 use crate::membership::message::{Answer, Ask, Exchange, Finding};
 use crate::membership::record::{Row, Standing};
+use crate::membership::registry::row_digest;
 use crate::membership::seed::SeedOutcome;
-use crate::membership::settings::{EXCHANGE_PAUSE, EXCHANGE_TIMEOUT, RUMOR_CALM, RUMORS_MAX};
+use crate::membership::settings::{EXCHANGE_TIMEOUT, RUMOR_ROWS_MAX};
 use crate::membership::swim::{Purpose, Swim};
 
 impl Swim {
@@ -37,13 +44,23 @@ impl Swim {
     }
 
     /// This node's side of an exchange.
-    pub(crate) fn own_exchange(&self, carried: Carried) -> Exchange {
+    pub(crate) fn own_exchange(&self, carried: &Carried) -> Exchange {
+        let own = self.own_row();
+        let row = |node: &Uuid| {
+            if *node == own.record.node { Some(own.clone()) } else { self.registry.row(node, self.now) }
+        };
+        let rows = if let Carried::Rows(nodes) = carried {
+            Some(nodes.iter().filter_map(row).collect())
+        } else {
+            None
+        };
         Exchange {
             uptime_ms: self.uptime_ms(),
-            hash: self.registry.hash(&self.own_row()),
-            own: self.own_row(),
-            list: (carried == Carried::List).then(|| self.registry.rows(self.now)),
-            ages_s: (carried == Carried::Ages).then(|| self.registry.ages_s(self.own.node, self.now)),
+            hash: self.registry.hash(row_digest(&own)),
+            list: (*carried == Carried::List).then(|| self.registry.rows(self.now)),
+            rows,
+            ages_s: (*carried == Carried::Ages).then(|| self.registry.ages_s(self.own.node, self.now)),
+            own,
         }
     }
 
@@ -52,10 +69,8 @@ impl Swim {
         let place = match target {
             Target::Seed(place) => self.seeds.get(place).map(|seed| (None, seed.address.clone())),
             Target::Node(node) => {
-                self.registry.peer_mut(&node).filter(|peer| !peer.is_forgotten).map(|peer| {
-                    peer.exchanged_at = Some(self.now.monotonic);
-                    (Some(node), peer.record.address.clone())
-                })
+                let peer = self.registry.peer(&node).filter(|peer| !peer.is_forgotten);
+                peer.map(|peer| (Some(node), peer.record.address.clone()))
             }
         };
         let Some(place) = place.filter(|_| self.may_call()) else {
@@ -63,36 +78,48 @@ impl Swim {
             return;
         };
         match reason {
-            Reason::Rumor => self.rumors += 1,
+            Reason::Rumor => self.rumors.begin(),
             Reason::Unequal => {
                 let percent = self.rng.random_range(50..=150);
                 self.pace.begin(self.now.monotonic, percent);
             }
             _ => {}
         }
-        let exchange = self.own_exchange(carried);
-        let body = Ask::Exchange { asks_admission: !self.is_admitted(), exchange }.encode();
+        if let Carried::Rows(nodes) = &carried {
+            self.rumors.told(nodes, self.registry.len() + 1);
+        }
+        let exchange = self.own_exchange(&carried);
+        let asks_admission = !self.is_admitted();
+        let body = Ask::Exchange { asks_admission, wants_list: reason.wants_list(), exchange }.encode();
         let purpose = Purpose::Exchange { target, reason, carried };
         self.call(place, CallKind::Members, body, EXCHANGE_TIMEOUT, purpose);
     }
 
-    /// A frame told that this member's list differs.
+    /// A frame told that this member's list differs. While there are rumours to tell they explain it.
     pub(crate) fn exchange_for_unequal(&mut self, node: Uuid) {
-        let Some(peer) = self.registry.peer(&node) else { return };
-        let since = peer.exchanged_at.map(|at| self.now.monotonic.saturating_sub(at));
-        let may = self.pace.may_begin(self.now.monotonic);
-        if may && since.is_none_or(|since| since >= EXCHANGE_PAUSE) {
-            self.exchange(Target::Node(node), Reason::Unequal, Carried::List);
+        let now = self.now.monotonic;
+        self.pace.found_unequal(now);
+        let may = self.rumors.is_empty() || self.pace.is_impatient(now);
+        if may && self.pace.may_begin(now) && self.registry.peer(&node).is_some() {
+            let carried = Carried::Rows(self.rumor_batch());
+            self.exchange(Target::Node(node), Reason::Unequal, carried);
         }
     }
 
-    /// Tells one more member of a change.
+    /// The rows of the next rumour. All of them are known here, so that each has its place in what is sent.
+    pub(crate) fn rumor_batch(&self) -> Vec<Uuid> {
+        let mut nodes = self.rumors.batch();
+        nodes.retain(|node| *node == self.own.node || self.registry.peer(node).is_some());
+        nodes
+    }
+
+    /// Tells one more member of what changed.
     pub(crate) fn on_rumor(&mut self) {
-        if self.calm >= RUMOR_CALM || self.rumors >= RUMORS_MAX {
+        if self.rumors.is_empty() || !self.rumors.may_begin() {
             return;
         }
-        let carried = if self.calm == 0 { Carried::List } else { Carried::Hash };
         for node in self.choose_active(1, None) {
+            let carried = Carried::Rows(self.rumor_batch());
             self.exchange(Target::Node(node), Reason::Rumor, carried);
             self.tell_soon();
         }
@@ -118,8 +145,9 @@ impl Swim {
             }
         };
         match ask {
-            Ask::Exchange { asks_admission, exchange } if exchange.own.record.node == from => {
-                self.on_exchange_request(reply_to, asks_admission, exchange);
+            Ask::Exchange { asks_admission, wants_list, exchange } if exchange.own.record.node == from => {
+                let asks = Asks { admission: asks_admission, list: wants_list };
+                self.on_exchange_request(reply_to, asks, exchange);
             }
             Ask::Exchange { .. } => self.respond(reply_to, Answer::Later.encode()),
             Ask::Check { node } if node == self.own.node => {
@@ -138,39 +166,61 @@ impl Swim {
     }
 
     /// Merges what a welcome node says, and answers.
-    pub(crate) fn answer_exchange(&mut self, reply_to: u64, asks_admission: bool, exchange: Exchange) {
+    pub(crate) fn answer_exchange(&mut self, reply_to: u64, asks: Asks, exchange: Exchange) {
         let asker = exchange.own.record.node;
         let waits = exchange.own.record.joined_ms == JOINED_YOUNGEST_MS;
         let asks_ages = exchange.ages_s.is_some();
         let theirs = exchange.hash;
-        self.take_exchange(exchange);
+        let sent: Vec<(Uuid, u64)> =
+            exchange.rows.iter().flatten().map(|row| (row.record.node, row_digest(row))).collect();
+        let before: Vec<u64> = sent.iter().map(|(node, _)| self.digest_of(node)).collect();
+        let list = self.take_exchange(exchange);
         if self.registry.peer(&asker).is_none() {
             tracing::warn!(%asker, "the member list is full; a node waits outside");
             return self.respond(reply_to, Answer::Later.encode());
         }
         self.doubt_displaced_by(asker);
         let is_admitted = self.is_admitted();
-        let admitted_ms = if asks_admission && waits && is_admitted { self.next_joined_ms() } else { 0 };
-        let is_equal = theirs == self.hash;
+        let admitted_ms = if asks.admission && waits && is_admitted { self.next_joined_ms() } else { 0 };
+        let is_news = |((node, _), before): (&(Uuid, u64), &u64)| self.digest_of(node) != *before;
+        let news = sent.iter().zip(&before).map(is_news).take(RUMOR_ROWS_MAX).enumerate();
+        let news = news.fold(0, |news, (place, is_news)| news | u64::from(is_news) << place);
+        let carried = if theirs == self.hash {
+            if asks_ages { Carried::Ages } else { Carried::Hash }
+        } else if let Some(list) = list {
+            Carried::Rows(self.registry.missing_in(&list))
+        } else if asks.list {
+            Carried::List
+        } else {
+            let newer = sent.iter().filter(|(node, theirs)| self.digest_of(node) != *theirs);
+            let mut nodes: Vec<Uuid> = newer.map(|(node, _)| *node).collect();
+            let rumored = self.rumor_batch();
+            self.rumors.told(&rumored, self.registry.len() + 1);
+            nodes.extend(rumored.into_iter().filter(|node| !sent.iter().any(|(sent, _)| sent == node)));
+            Carried::Rows(nodes)
+        };
         let answer = Answer::Exchanged {
             is_admitted,
             is_settled: self.is_settled(),
             admitted_ms,
-            exchange: self.own_exchange(match (is_equal, asks_ages) {
-                (false, _) => Carried::List,
-                (true, true) => Carried::Ages,
-                (true, false) => Carried::Hash,
-            }),
+            news,
+            exchange: self.own_exchange(&carried),
         };
         self.respond(reply_to, answer.encode());
     }
 
-    /// Merges one side of an exchange.
-    fn take_exchange(&mut self, exchange: Exchange) {
+    /// The digest of anybody's row, this node's own among them; 0 for one that is not known.
+    fn digest_of(&self, node: &Uuid) -> u64 {
+        if *node == self.own.node { row_digest(&self.own_row()) } else { self.registry.digest_of(node) }
+    }
+
+    /// Merges one side of an exchange; gives its whole list back, where it had one.
+    fn take_exchange(&mut self, exchange: Exchange) -> Option<Vec<Row>> {
         let node = exchange.own.record.node;
         let mut updates = Vec::new();
-        for row in exchange.list.into_iter().flatten().filter(|row| row.record.node != node) {
-            self.take_row(&row, &mut updates);
+        let rows = exchange.list.iter().flatten().chain(exchange.rows.iter().flatten());
+        for row in rows.filter(|row| row.record.node != node) {
+            self.take_row(row, &mut updates);
         }
         self.take_row(&exchange.own, &mut updates);
         self.apply_quietly(updates);
@@ -181,6 +231,7 @@ impl Swim {
         {
             self.registry.take_ages(&ages_s, self.own.node, self.now);
         }
+        exchange.list
     }
 
     /// Merges one row of a list; what the detector should hear of it is appended.
@@ -249,12 +300,12 @@ impl Swim {
         &mut self,
         target: Target,
         reason: Reason,
-        carried: Carried,
+        carried: &Carried,
         result: Result<Bytes, CallFailure>,
     ) {
         match reason {
             Reason::Rumor => {
-                self.rumors = self.rumors.saturating_sub(1);
+                self.rumors.end();
                 self.tell_soon();
             }
             Reason::Unequal => self.pace.end(),
@@ -287,10 +338,6 @@ impl Swim {
         if !self.is_running() {
             return;
         }
-        if reason == Reason::Rumor {
-            // What was not told is found by the next probe's hash.
-            self.calm = self.calm.saturating_add(1);
-        }
         self.seed_failed(target, failure.to_string());
         self.consider_founding();
         match (target, reason) {
@@ -300,9 +347,9 @@ impl Swim {
         }
     }
 
-    fn on_answer(&mut self, target: Target, reason: Reason, carried: Carried, answer: Answer) {
+    fn on_answer(&mut self, target: Target, reason: Reason, carried: &Carried, answer: Answer) {
         match answer {
-            Answer::Exchanged { is_admitted, is_settled, admitted_ms, exchange } => {
+            Answer::Exchanged { is_admitted, is_settled, admitted_ms, news, exchange } => {
                 let record = &exchange.own.record;
                 let (node, theirs) = (record.node, exchange.hash);
                 if node == self.own.node {
@@ -324,11 +371,22 @@ impl Swim {
                 if self.is_doubtful(&exchange.own) {
                     return;
                 }
-                self.take_exchange(exchange);
+                if let Carried::Rows(nodes) = carried {
+                    self.rumors.known(nodes, news);
+                }
+                let brought = exchange.rows.as_ref().map_or(0, Vec::len);
+                let list = self.take_exchange(exchange);
                 if admitted_ms != 0 && admitted_ms != JOINED_YOUNGEST_MS && !self.is_admitted() {
                     self.become_admitted(admitted_ms);
                 }
-                self.after_exchange(node, carried, theirs);
+                if self.hash == theirs {
+                    self.pace.found_equal();
+                } else if let Some(list) = list {
+                    let carried = Carried::Rows(self.registry.missing_in(&list));
+                    self.exchange(Target::Node(node), Reason::Unequal, carried);
+                } else {
+                    self.after_unequal(node, reason, carried, brought);
+                }
             }
             Answer::Stop(reason) => self.stop(Effect::Stop { reason }),
             Answer::Forgotten { teller, weight } => self.told_forgotten(teller, &weight),
@@ -342,18 +400,20 @@ impl Swim {
         }
     }
 
-    /// Goes on until both hold the same, or the change has calmed down.
-    fn after_exchange(&mut self, node: Uuid, carried: Carried, theirs: u64) {
-        let hash = self.registry.hash(&self.own_row());
-        if hash == theirs {
-            self.pace.found_equal();
-            self.calm = self.calm.saturating_add(1);
-        } else {
-            self.calm = 0;
-            if carried != Carried::List {
-                self.exchange(Target::Node(node), Reason::Unequal, Carried::List);
-            }
-            self.tell_soon();
+    /// Lists still differ after an exchange of rows. Where neither side has more to tell, they differ in earnest.
+    fn after_unequal(&mut self, node: Uuid, reason: Reason, carried: &Carried, brought: usize) {
+        let now = self.now.monotonic;
+        self.pace.found_unequal(now);
+        let is_earnest = (brought == 0 && self.rumors.is_empty()) || self.pace.is_impatient(now);
+        let may = match (reason, carried) {
+            // The list has gone out, and this is what came of it.
+            (_, Carried::List) => false,
+            // Its turn has come already.
+            (Reason::Unequal, _) => is_earnest,
+            _ => is_earnest && self.pace.may_begin(now),
+        };
+        if may {
+            self.exchange(Target::Node(node), Reason::Unequal, Carried::List);
         }
     }
 }

@@ -33,7 +33,7 @@ impl Swim {
     }
 
     pub(crate) fn reconnect(&mut self, node: Uuid) {
-        if self.hints.contains_key(&node) {
+        if self.hints.get(&node).is_some_and(|hint| !hint.is_verified) {
             self.exchange(Target::Node(node), Reason::Reconnect, Carried::Hash);
         }
     }
@@ -44,7 +44,7 @@ impl Swim {
             self.hints.remove(&node);
             return;
         }
-        let Some(hint) = self.hints.get_mut(&node) else { return };
+        let Some(hint) = self.hints.get_mut(&node).filter(|hint| !hint.is_verified) else { return };
         hint.refusals += 1;
         if hint.refusals < 2 {
             self.alarm_in(RECONNECT_PAUSE, Alarm::Reconnect(node));
@@ -87,7 +87,7 @@ impl Swim {
         if !self.is_running() {
             return;
         }
-        let Some(hint) = self.hints.get(&node) else { return };
+        let Some(hint) = self.hints.get(&node).filter(|hint| !hint.is_verified) else { return };
         let may_ask_more = hint.asked.len() < THIRDS_MAX;
         let finding = match result {
             Ok(body) => match Answer::decode(&body) {
@@ -129,8 +129,11 @@ impl Swim {
     }
 
     fn begin_short_suspicion(&mut self, node: Uuid) {
-        self.hints.remove(&node);
-        let Some(peer) = self.registry.peer(&node).filter(|peer| peer.is_active()) else { return };
+        let Some(peer) = self.registry.peer(&node).filter(|peer| peer.is_active()) else {
+            self.hints.remove(&node);
+            return;
+        };
+        self.hints.entry(node).or_default().is_verified = true;
         let (life, incarnation) = (peer.life(), peer.incarnation);
         tracing::debug!(%node, "a member is not at its address; it is suspected");
         self.declare(life, incarnation, State::Suspect);
@@ -138,6 +141,7 @@ impl Swim {
     }
 
     pub(crate) fn end_short_suspicion(&mut self, life: Life, incarnation: u16) {
+        self.hints.remove(&life.node);
         let Some(peer) = self.registry.peer(&life.node) else { return };
         let is_suspect = peer.standing == Standing::Suspect;
         if is_suspect && peer.life() == life && peer.incarnation == incarnation {

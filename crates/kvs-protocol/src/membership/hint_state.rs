@@ -6,5 +6,7 @@ use uuid::Uuid;
 #[derive(Debug, Default)]
 pub(crate) struct Hint {
     pub(crate) refusals: u32,
+    /// It is verified: the member is suspected, and what is still refused until that is over says nothing new.
+    pub(crate) is_verified: bool,
     pub(crate) asked: Vec<Uuid>,
 }

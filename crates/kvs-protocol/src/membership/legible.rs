@@ -4,7 +4,7 @@
 
 use crate::call::CallKind;
 use crate::membership::frame::check_body;
-use crate::membership::message::Ask;
+use crate::membership::message::{Ask, has_list};
 use crate::wire::decode_error::DecodeError;
 
 /// Checks the body of a call of kind [`CallKind::Swim`] or [`CallKind::Members`]; others are not for membership and pass.
@@ -18,6 +18,12 @@ pub fn check(kind: CallKind, body: &[u8]) -> Result<(), DecodeError> {
         CallKind::Members => Ok(Ask::decode(body).map(drop)?),
         CallKind::Status | CallKind::Replicate | CallKind::Relay | CallKind::Sync | CallKind::Page => Ok(()),
     }
+}
+
+/// Whether the body of a [`CallKind::Members`] call or of its reply carries a whole member list: what a simulation counts.
+#[must_use]
+pub const fn carries_list(body: &[u8]) -> bool {
+    has_list(body)
 }
 
 #[cfg(test)]

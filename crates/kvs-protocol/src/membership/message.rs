@@ -1,25 +1,27 @@
 //! The messages of `members` calls: exchanges of lists, and asking a third node whether a member still answers.
 //!
-//! Every message begins with version 1 and a tag.
+//! Every message begins with version 2 and a tag. (Version 1 knew whole lists only.)
 //!
 //! | request | bytes | field |
 //! | --- | --- | --- |
-//! | tag 1, exchange | 1 | flags: 1 asks to be admitted, 2 a list follows, 4 ages follow |
+//! | tag 1, exchange | 1 | flags: 1 asks to be admitted, 2 a list follows, 4 ages follow, 16 rows follow, 32 asks for the list where it differs |
 //! | | 8 | how long the process runs, ms |
 //! | | 8 | hash of the sender's list |
 //! | | n | the sender's own row |
 //! | | n | the list, without the sender, where flagged |
+//! | | n | some rows, in the form of a list, where flagged |
 //! | | 2 + 2 each | ages in seconds (all ones for more) in ascending order of uuid, the sender's own included, where flagged |
 //! | tag 2, check | 16 | node: does its address still accept connections? |
 //! | tag 3, notice | 16 + 2 + 8 + 16 | you are forgotten: the sender's node, its side's weight |
 //!
 //! | reply | bytes | field |
 //! | --- | --- | --- |
-//! | tag 1, exchanged | 1 | flags: 1 the sender is admitted, 2 a list follows, 4 ages follow, 8 all its seeds answered |
+//! | tag 1, exchanged | 1 | flags: 1 the sender is admitted, 2 a list follows, 4 ages follow, 8 all its seeds answered, 16 rows follow |
 //! | | 8 | join time given to the asker; 0 for none |
+//! | | 8 | which of the rows in the request were news, the first by the lowest bit; those beyond 64 are not told |
 //! | | 8 | how long the process runs, ms |
 //! | | 8 | hash of the sender's list after it merged the request |
-//! | | n, n, n | own row, list, ages as above |
+//! | | n, n, n, n | own row, list, rows, ages as above |
 //! | tag 2, checked | 1 | 0 cannot tell, 1 it answered, 2 it refused |
 //! | tag 3, stop | 2 + n | the reason, for the operator |
 //! | tag 4, forgotten | 16 + 2 + 8 + 16 | the sender's node, its side's weight |
@@ -36,13 +38,20 @@ use crate::membership::record::{Row, decode_rows, encode_rows};
 use crate::membership::settings::MEMBERS_MAX;
 use crate::membership::wire::{WireError, ended};
 
-const VERSION: u8 = 1;
+const VERSION: u8 = 2;
 const ASKS_ADMISSION: u8 = 1;
 const IS_ADMITTED: u8 = 1;
 const HAS_LIST: u8 = 2;
 const HAS_AGES: u8 = 4;
 const IS_SETTLED: u8 = 8;
+const HAS_ROWS: u8 = 16;
+const WANTS_LIST: u8 = 32;
 const REASON_BYTES_MAX: usize = 1024;
+
+/// Whether the bytes of an exchange, a request or its reply, carry the sender's whole list.
+pub(crate) const fn has_list(bytes: &[u8]) -> bool {
+    matches!(bytes, [VERSION, 1, flags, ..] if *flags & HAS_LIST != 0)
+}
 
 /// What both ways of an exchange carry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,7 +59,10 @@ pub(crate) struct Exchange {
     pub(crate) uptime_ms: u64,
     pub(crate) hash: u64,
     pub(crate) own: Row,
+    /// The whole list.
     pub(crate) list: Option<Vec<Row>>,
+    /// Some rows: those that changed lately, or those that the other side does not have.
+    pub(crate) rows: Option<Vec<Row>>,
     pub(crate) ages_s: Option<Vec<u16>>,
 }
 
@@ -73,7 +85,7 @@ impl Weight {
 /// What a node asks with a `members` call.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Ask {
-    Exchange { asks_admission: bool, exchange: Exchange },
+    Exchange { asks_admission: bool, wants_list: bool, exchange: Exchange },
     Check { node: Uuid },
     Notice { teller: Uuid, weight: Weight },
 }
@@ -93,6 +105,8 @@ pub(crate) enum Answer {
         is_admitted: bool,
         is_settled: bool,
         admitted_ms: u64,
+        /// Which of the rows in the request were news, the first by the lowest bit.
+        news: u64,
         exchange: Exchange,
     },
     Checked(Finding),
@@ -115,7 +129,9 @@ fn flag(set: bool, bit: u8) -> u8 {
 
 impl Exchange {
     fn flags(&self) -> u8 {
-        flag(self.list.is_some(), HAS_LIST) | flag(self.ages_s.is_some(), HAS_AGES)
+        flag(self.list.is_some(), HAS_LIST)
+            | flag(self.ages_s.is_some(), HAS_AGES)
+            | flag(self.rows.is_some(), HAS_ROWS)
     }
 
     fn encode_into(&self, out: &mut Vec<u8>) {
@@ -123,6 +139,9 @@ impl Exchange {
         out.extend_from_slice(&self.hash.to_be_bytes());
         self.own.encode_into(out);
         if let Some(rows) = &self.list {
+            encode_rows(rows, out);
+        }
+        if let Some(rows) = &self.rows {
             encode_rows(rows, out);
         }
         if let Some(ages) = &self.ages_s {
@@ -138,8 +157,9 @@ impl Exchange {
         let (uptime_ms, hash) = (cursor.u64()?, cursor.u64()?);
         let own = Row::decode(cursor)?;
         let list = if flags & HAS_LIST != 0 { Some(decode_rows(cursor)?) } else { None };
+        let rows = if flags & HAS_ROWS != 0 { Some(decode_rows(cursor)?) } else { None };
         let ages_s = if flags & HAS_AGES != 0 { Some(decode_ages(cursor)?) } else { None };
-        Ok(Self { uptime_ms, hash, own, list, ages_s })
+        Ok(Self { uptime_ms, hash, own, list, rows, ages_s })
     }
 }
 
@@ -177,8 +197,9 @@ impl Ask {
     pub(crate) fn encode(&self) -> Bytes {
         let mut out = vec![VERSION];
         match self {
-            Self::Exchange { asks_admission, exchange } => {
-                out.extend_from_slice(&[1, flag(*asks_admission, ASKS_ADMISSION) | exchange.flags()]);
+            Self::Exchange { asks_admission, wants_list, exchange } => {
+                let flags = flag(*asks_admission, ASKS_ADMISSION) | flag(*wants_list, WANTS_LIST);
+                out.extend_from_slice(&[1, flags | exchange.flags()]);
                 exchange.encode_into(&mut out);
             }
             Self::Check { node } => {
@@ -199,11 +220,12 @@ impl Ask {
         let ask = match tag {
             1 => {
                 let flags = cursor.u8()?;
-                if flags & !(ASKS_ADMISSION | HAS_LIST | HAS_AGES) != 0 {
+                if flags & !(ASKS_ADMISSION | HAS_LIST | HAS_AGES | HAS_ROWS | WANTS_LIST) != 0 {
                     return Err(WireError::Field("flags"));
                 }
                 let exchange = Exchange::decode(flags, &mut cursor)?;
-                Self::Exchange { asks_admission: flags & ASKS_ADMISSION != 0, exchange }
+                let (asks_admission, wants_list) = (flags & ASKS_ADMISSION != 0, flags & WANTS_LIST != 0);
+                Self::Exchange { asks_admission, wants_list, exchange }
             }
             2 => Self::Check { node: cursor.uuid()? },
             3 => {
@@ -221,11 +243,12 @@ impl Answer {
     pub(crate) fn encode(&self) -> Bytes {
         let mut out = vec![VERSION];
         match self {
-            Self::Exchanged { is_admitted, is_settled, admitted_ms, exchange } => {
+            Self::Exchanged { is_admitted, is_settled, admitted_ms, news, exchange } => {
                 let flags =
                     flag(*is_admitted, IS_ADMITTED) | flag(*is_settled, IS_SETTLED) | exchange.flags();
                 out.extend_from_slice(&[1, flags]);
                 out.extend_from_slice(&admitted_ms.to_be_bytes());
+                out.extend_from_slice(&news.to_be_bytes());
                 exchange.encode_into(&mut out);
             }
             Self::Checked(finding) => out.extend_from_slice(&[2, *finding as u8]),
@@ -255,13 +278,13 @@ impl Answer {
         let answer = match tag {
             1 => {
                 let flags = cursor.u8()?;
-                if flags & !(IS_ADMITTED | IS_SETTLED | HAS_LIST | HAS_AGES) != 0 {
+                if flags & !(IS_ADMITTED | IS_SETTLED | HAS_LIST | HAS_AGES | HAS_ROWS) != 0 {
                     return Err(WireError::Field("flags"));
                 }
-                let admitted_ms = cursor.u64()?;
+                let (admitted_ms, news) = (cursor.u64()?, cursor.u64()?);
                 let exchange = Exchange::decode(flags, &mut cursor)?;
                 let (is_admitted, is_settled) = (flags & IS_ADMITTED != 0, flags & IS_SETTLED != 0);
-                Self::Exchanged { is_admitted, is_settled, admitted_ms, exchange }
+                Self::Exchanged { is_admitted, is_settled, admitted_ms, news, exchange }
             }
             2 => Self::Checked(match cursor.u8()? {
                 0 => Finding::Unclear,
@@ -293,17 +316,24 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Ask, Exchange, Finding, Weight};
+    use super::{Answer, Ask, Exchange, Finding, VERSION, Weight};
     use crate::membership::record::tests::rows;
     use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
     use uuid::Uuid;
 
     fn exchanges() -> impl Strategy<Value = Exchange> {
-        let list = proptest::option::of(proptest::collection::vec(rows(), 0..4));
+        let list = || proptest::option::of(proptest::collection::vec(rows(), 0..4));
         let ages = proptest::option::of(proptest::collection::vec(any::<u16>(), 0..4));
-        (any::<(u64, u64)>(), rows(), list, ages).prop_map(|((uptime_ms, hash), own, list, ages_s)| {
-            Exchange { uptime_ms, hash, own, list, ages_s }
-        })
+        (any::<(u64, u64)>(), rows(), list(), list(), ages).prop_map(
+            |((uptime_ms, hash), own, list, rows, ages_s)| Exchange {
+                uptime_ms,
+                hash,
+                own,
+                list,
+                rows,
+                ages_s,
+            },
+        )
     }
 
     fn weights() -> impl Strategy<Value = (Uuid, Weight)> {
@@ -315,7 +345,9 @@ mod tests {
     proptest! {
         #[test]
         fn asks_read_back(ask in prop_oneof![
-            (any::<bool>(), exchanges()).prop_map(|(asks_admission, exchange)| Ask::Exchange { asks_admission, exchange }),
+            (any::<(bool, bool)>(), exchanges()).prop_map(|((asks_admission, wants_list), exchange)| {
+                Ask::Exchange { asks_admission, wants_list, exchange }
+            }),
             any::<u128>().prop_map(|node| Ask::Check { node: Uuid::from_u128(node) }),
             weights().prop_map(|(teller, weight)| Ask::Notice { teller, weight }),
         ]) {
@@ -324,8 +356,8 @@ mod tests {
 
         #[test]
         fn answers_read_back(answer in prop_oneof![
-            (any::<(bool, bool, u64)>(), exchanges()).prop_map(|((is_admitted, is_settled, admitted_ms), exchange)| {
-                Answer::Exchanged { is_admitted, is_settled, admitted_ms, exchange }
+            (any::<(bool, bool, u64, u64)>(), exchanges()).prop_map(|((is_admitted, is_settled, admitted_ms, news), exchange)| {
+                Answer::Exchanged { is_admitted, is_settled, admitted_ms, news, exchange }
             }),
             prop_oneof![Just(Finding::Unclear), Just(Finding::Answered), Just(Finding::Refused)].prop_map(Answer::Checked),
             "[a-zé ]{0,300}".prop_map(|reason| Answer::Stop(reason.chars().take(250).collect())),
@@ -339,7 +371,7 @@ mod tests {
 
         #[test]
         fn no_bytes_panic_the_readers(tag in 0_u8..9, mut bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            bytes.splice(0..0, [1, tag]);
+            bytes.splice(0..0, [VERSION, tag]);
             drop(Ask::decode(&bytes));
             drop(Answer::decode(&bytes));
         }

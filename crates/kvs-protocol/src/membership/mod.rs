@@ -26,6 +26,7 @@ mod pace;
 mod record;
 mod registry;
 mod reprobe;
+mod rumors;
 mod schedule;
 mod seed;
 mod view;

@@ -7,7 +7,7 @@
 
 use std::time::Duration;
 
-use crate::membership::settings::{UNEQUAL_MAX, UNEQUAL_PAUSE, UNEQUAL_PAUSE_MAX};
+use crate::membership::settings::{UNEQUAL_MAX, UNEQUAL_PATIENCE, UNEQUAL_PAUSE, UNEQUAL_PAUSE_MAX};
 
 /// When the next such exchange may begin.
 #[derive(Debug)]
@@ -15,12 +15,14 @@ pub(crate) struct Pace {
     under_way: u32,
     pause: Duration,
     next_at: Duration,
+    /// Since when every list that was seen is different.
+    unequal_since: Option<Duration>,
 }
 
 impl Pace {
     /// Nothing was exchanged yet.
     pub(crate) const fn new() -> Self {
-        Self { under_way: 0, pause: UNEQUAL_PAUSE, next_at: Duration::ZERO }
+        Self { under_way: 0, pause: UNEQUAL_PAUSE, next_at: Duration::ZERO, unequal_since: None }
     }
 
     /// Whether one more may begin.
@@ -40,8 +42,19 @@ impl Pace {
         self.under_way = self.under_way.saturating_sub(1);
     }
 
+    /// Somebody has another list.
+    pub(crate) fn found_unequal(&mut self, now: Duration) {
+        self.unequal_since.get_or_insert(now);
+    }
+
+    /// Whether lists have differed for so long that rumours on their way do not explain it.
+    pub(crate) fn is_impatient(&self, now: Duration) -> bool {
+        self.unequal_since.is_some_and(|since| now.saturating_sub(since) >= UNEQUAL_PATIENCE)
+    }
+
     /// Somebody has the same list.
     pub(crate) fn found_equal(&mut self) {
+        self.unequal_since = None;
         self.pause = UNEQUAL_PAUSE;
         self.next_at = Duration::ZERO;
     }

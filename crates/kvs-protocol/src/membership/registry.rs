@@ -13,7 +13,7 @@
 //! | 8 | when it was written, ms since 1970 |
 //! | n | a list, as in `record.rs` |
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,9 +38,7 @@ pub(crate) struct Peer {
     pub(crate) standing: Standing,
     pub(crate) is_forgotten: bool,
     /// Milliseconds of the monotonic clock; below zero before this process.
-    pub(crate) seen_ms: i64,
-    /// When an exchange of lists with it began last.
-    pub(crate) exchanged_at: Option<Duration>,
+    seen_ms: i64,
 }
 
 impl Peer {
@@ -57,6 +55,10 @@ impl Peer {
     /// Whether frames and exchanges go to it.
     pub(crate) const fn is_active(&self) -> bool {
         self.standing.is_active() && !self.is_forgotten && !self.record.has_left
+    }
+
+    fn digest(&self) -> u64 {
+        digest(&self.record, self.rejoins, self.incarnation, self.standing, self.is_forgotten)
     }
 
     fn row(&self, now: Now) -> Row {
@@ -79,37 +81,44 @@ fn seconds(age: Duration) -> u32 {
     u32::try_from(age.as_secs()).unwrap_or(u32::MAX)
 }
 
-/// What of one member goes into the hash.
-const HASHED_BYTES: usize = 16 + 1 + 4 + 4 + 8 + 4 + 2 + 1;
+/// What of one member goes into its digest.
+const DIGESTED_BYTES: usize = 16 + 1 + 4 + 4 + 8 + 4 + 2 + 1;
 
-fn put_hashed(node: &Uuid, kept: Option<&Peer>, out: &mut Vec<u8>) {
-    out.extend_from_slice(node.as_bytes());
-    out.push(u8::from(kept.is_none()));
-    if let Some(peer) = kept {
-        put_standing(&peer.record, peer.rejoins, (peer.incarnation, peer.standing), out);
+/// Eight bytes that are equal where two nodes agree on a member: its record by its order, and how it stands. The age is
+/// left out; of a forgotten node only that it is.
+fn digest(record: &Record, rejoins: u32, incarnation: u16, standing: Standing, is_forgotten: bool) -> u64 {
+    let mut bytes = Vec::with_capacity(DIGESTED_BYTES);
+    bytes.extend_from_slice(record.node.as_bytes());
+    bytes.push(u8::from(is_forgotten));
+    if !is_forgotten {
+        let (generation, revision, nonce) = record.order();
+        bytes.extend_from_slice(&generation.to_be_bytes());
+        bytes.extend_from_slice(&revision.to_be_bytes());
+        bytes.extend_from_slice(&nonce.to_be_bytes());
+        bytes.extend_from_slice(&rejoins.to_be_bytes());
+        bytes.extend_from_slice(&incarnation.to_be_bytes());
+        bytes.push(standing as u8);
     }
+    blake3::hash(&bytes).as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
 }
 
-fn put_own(own: &Row, out: &mut Vec<u8>) {
-    out.extend_from_slice(own.record.node.as_bytes());
-    out.push(0);
-    put_standing(&own.record, own.rejoins, (own.incarnation, own.standing), out);
-}
-
-fn put_standing(record: &Record, rejoins: u32, (incarnation, standing): (u16, Standing), out: &mut Vec<u8>) {
-    let (generation, revision, nonce) = record.order();
-    out.extend_from_slice(&generation.to_be_bytes());
-    out.extend_from_slice(&revision.to_be_bytes());
-    out.extend_from_slice(&nonce.to_be_bytes());
-    out.extend_from_slice(&rejoins.to_be_bytes());
-    out.extend_from_slice(&incarnation.to_be_bytes());
-    out.push(standing as u8);
+/// The digest of a row.
+pub(crate) fn row_digest(row: &Row) -> u64 {
+    digest(&row.record, row.rejoins, row.incarnation, row.standing, row.is_forgotten)
 }
 
 /// Everyone else.
+///
+/// **Invariant:** `sum` is the exclusive or of the digests of all rows. Whatever changes a row goes through
+/// [`Registry::change`], [`Registry::insert`] or [`Registry::remove`], which keep it, so that its cost does not grow with
+/// the list.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
     peers: BTreeMap<Uuid, Peer>,
+    sum: u64,
+    joined_max_ms: u64,
+    /// Whose rows read differently since they were last taken from here.
+    changed: BTreeSet<Uuid>,
 }
 
 impl Registry {
@@ -117,8 +126,61 @@ impl Registry {
         self.peers.get(node)
     }
 
-    pub(crate) fn peer_mut(&mut self, node: &Uuid) -> Option<&mut Peer> {
-        self.peers.get_mut(node)
+    /// Changes a row; what others do not see of it (its age) is not told on.
+    pub(crate) fn change(&mut self, node: &Uuid, change: impl FnOnce(&mut Peer)) {
+        let Some(peer) = self.peers.get_mut(node) else { return };
+        let before = peer.digest();
+        change(peer);
+        let after = peer.digest();
+        if before != after {
+            self.sum ^= before ^ after;
+            self.changed.insert(*node);
+        }
+    }
+
+    fn insert(&mut self, peer: Peer) {
+        self.sum ^= peer.digest();
+        self.note_joined(peer.record.joined_ms);
+        self.peers.insert(peer.record.node, peer);
+    }
+
+    fn remove(&mut self, node: &Uuid) {
+        if let Some(peer) = self.peers.remove(node) {
+            self.sum ^= peer.digest();
+        }
+    }
+
+    fn note_joined(&mut self, joined_ms: u64) {
+        if joined_ms != JOINED_YOUNGEST_MS {
+            self.joined_max_ms = self.joined_max_ms.max(joined_ms);
+        }
+    }
+
+    /// Whose rows changed since this was last asked, in ascending order.
+    pub(crate) fn take_changed(&mut self) -> BTreeSet<Uuid> {
+        std::mem::take(&mut self.changed)
+    }
+
+    /// How many others are known, forgotten ones included.
+    pub(crate) fn len(&self) -> usize {
+        self.peers.len()
+    }
+
+    /// The row of a member, as it is sent.
+    pub(crate) fn row(&self, node: &Uuid, now: Now) -> Option<Row> {
+        self.peers.get(node).map(|peer| peer.row(now))
+    }
+
+    /// The digest of a member's row; 0 where it is not known.
+    pub(crate) fn digest_of(&self, node: &Uuid) -> u64 {
+        self.peers.get(node).map_or(0, Peer::digest)
+    }
+
+    /// Whose rows these do not have, or have otherwise.
+    pub(crate) fn missing_in(&self, rows: &[Row]) -> Vec<Uuid> {
+        let theirs: BTreeMap<Uuid, u64> = rows.iter().map(|row| (row.record.node, row_digest(row))).collect();
+        let differs = |(node, peer): &(&Uuid, &Peer)| theirs.get(*node) != Some(&peer.digest());
+        self.peers.iter().filter(differs).map(|(node, _)| *node).collect()
     }
 
     /// In ascending order of uuid.
@@ -141,7 +203,7 @@ impl Registry {
     /// Takes a record in; `age` tells when its node was heard of, if it was not known. Answers whether it was newer
     /// than what was held.
     pub(crate) fn merge(&mut self, record: &Record, age: Duration, now: Now) -> bool {
-        let Some(peer) = self.peers.get_mut(&record.node) else {
+        let Some(peer) = self.peers.get(&record.node) else {
             if !self.has_room() {
                 return false;
             }
@@ -152,19 +214,21 @@ impl Registry {
                 standing: Standing::Unknown,
                 is_forgotten: false,
                 seen_ms: monotonic_ms(now).saturating_sub(i64::try_from(age.as_millis()).unwrap_or(i64::MAX)),
-                exchanged_at: None,
             };
-            self.peers.insert(record.node, peer);
+            self.insert(peer);
+            self.changed.insert(record.node);
             return true;
         };
         if peer.is_forgotten || record.order() <= peer.record.order() {
             return false;
         }
-        let restarted = record.generation > peer.record.generation;
-        peer.record = record.clone();
-        if restarted {
-            (peer.rejoins, peer.incarnation, peer.standing) = (0, 0, Standing::Unknown);
-        }
+        self.note_joined(record.joined_ms);
+        self.change(&record.node, |peer| {
+            if record.generation > peer.record.generation {
+                (peer.rejoins, peer.incarnation, peer.standing) = (0, 0, Standing::Unknown);
+            }
+            peer.record = record.clone();
+        });
         true
     }
 
@@ -175,7 +239,7 @@ impl Registry {
         }
         let forgotten = self.peers.values().filter(|peer| peer.is_forgotten);
         let Some((_, oldest)) = forgotten.map(|peer| peer.record.seniority()).min() else { return false };
-        self.peers.remove(&oldest);
+        self.remove(&oldest);
         true
     }
 
@@ -212,24 +276,14 @@ impl Registry {
         }
     }
 
-    /// The latest join time that anybody has; 0 for none.
-    pub(crate) fn joined_max_ms(&self) -> u64 {
-        let joined = self.peers.values().map(|peer| peer.record.joined_ms);
-        joined.filter(|joined| *joined != JOINED_YOUNGEST_MS).max().unwrap_or_default()
+    /// The latest join time that anybody ever had; 0 for none.
+    pub(crate) const fn joined_max_ms(&self) -> u64 {
+        self.joined_max_ms
     }
 
-    /// Eight bytes that are equal where two nodes agree on everyone: records by their order, and how each stands.
-    /// Ages are left out; of forgotten nodes only that they are.
-    pub(crate) fn hash(&self, own: &Row) -> u64 {
-        let mut bytes = Vec::with_capacity((self.peers.len() + 1) * HASHED_BYTES);
-        for (node, peer) in self.peers.range(..own.record.node) {
-            put_hashed(node, (!peer.is_forgotten).then_some(peer), &mut bytes);
-        }
-        put_own(own, &mut bytes);
-        for (node, peer) in self.peers.range(own.record.node..) {
-            put_hashed(node, (!peer.is_forgotten).then_some(peer), &mut bytes);
-        }
-        blake3::hash(&bytes).as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    /// Eight bytes that are equal where two nodes agree on everyone; `own` is the digest of this node's own row.
+    pub(crate) const fn hash(&self, own: u64) -> u64 {
+        self.sum ^ own
     }
 
     /// The bytes to keep.
@@ -264,10 +318,10 @@ impl Registry {
                 standing: Standing::Unknown,
                 is_forgotten: row.is_forgotten,
                 seen_ms: monotonic_ms(now).saturating_sub(age_ms),
-                exchanged_at: None,
                 record: row.record,
             };
-            registry.peers.insert(peer.record.node, peer);
+            registry.remove(&peer.record.node);
+            registry.insert(peer);
         }
         Ok(registry)
     }
@@ -275,7 +329,7 @@ impl Registry {
 
 #[cfg(test)]
 mod tests {
-    use super::Registry;
+    use super::{Registry, row_digest};
     use crate::call::Now;
     use crate::membership::record::tests::rows;
     use crate::membership::record::{Record, Row};
@@ -302,7 +356,25 @@ mod tests {
                 row.record.generation %= 3;
             }
             let own = Row { is_forgotten: false, ..own };
-            assert_eq!(merged(rows.iter()).hash(&own), merged(rows.iter().rev()).hash(&own));
+            let own = row_digest(&own);
+            assert_eq!(merged(rows.iter()).hash(own), merged(rows.iter().rev()).hash(own));
+        }
+
+        #[test]
+        fn the_hash_is_that_of_the_rows_whatever_came_before(
+            list in proptest::collection::vec(rows(), 1..20),
+            steps in proptest::collection::vec(any::<(u128, u32, u16, bool)>(), 0..20),
+        ) {
+            let mut registry = merged(list.iter());
+            for (place, rejoins, incarnation, is_forgotten) in steps {
+                let node = list[usize::try_from(place % list.len() as u128).unwrap()].record.node;
+                registry.change(&node, |peer| {
+                    (peer.rejoins, peer.incarnation, peer.is_forgotten) = (rejoins, incarnation, is_forgotten);
+                });
+            }
+            let expected = registry.rows(NOW).iter().fold(0, |sum, row| sum ^ row_digest(row));
+            assert_eq!(registry.hash(0), expected);
+            assert!(registry.missing_in(&registry.rows(NOW)).is_empty());
         }
 
         #[test]
@@ -344,7 +416,7 @@ mod tests {
         }
         let next = record(MEMBERS_MAX as u128);
         assert!(!registry.merge(&next, Duration::ZERO, NOW));
-        registry.peer_mut(&Uuid::from_u128(5)).unwrap().is_forgotten = true;
+        registry.change(&Uuid::from_u128(5), |peer| peer.is_forgotten = true);
         assert!(registry.merge(&next, Duration::ZERO, NOW));
         assert!(registry.peer(&Uuid::from_u128(5)).is_none());
     }

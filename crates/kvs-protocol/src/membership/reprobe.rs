@@ -76,7 +76,7 @@ impl Swim {
             if let Some(attempt) = self.attempts.get_mut(&target) {
                 attempt.is_under_way = true;
             }
-            self.exchange(target, Reason::Reprobe, Carried::List);
+            self.exchange(target, Reason::Reprobe, Carried::Hash);
         }
     }
 

@@ -85,14 +85,20 @@ pub(crate) const FOUNDING_PAUSE: Duration = Duration::from_secs(2);
 /// A change of the list is told to somebody within this time.
 pub(crate) const RUMOR_PAUSE_MS: std::ops::Range<u64> = 8..25;
 
-/// After this many exchanges that found equal lists, a change counts as known to all.
-pub(crate) const RUMOR_CALM: u32 = 3;
+/// Most rows that one rumour carries; the answer has one bit for each of them.
+pub(crate) const RUMOR_ROWS_MAX: usize = 64;
+
+/// Most rows that wait to be told on; beyond it those that were told most are left to the comparison of lists.
+pub(crate) const RUMOR_ROWS_KEPT_MAX: usize = 1024;
+
+/// After this many members that knew a row already, it counts as known to all.
+pub(crate) const RUMOR_KNOWN_MAX: u32 = 3;
+
+/// A row is told to at most this many times `log2 n` members, whatever they knew.
+pub(crate) const RUMOR_TELLINGS: u32 = 3;
 
 /// Most exchanges under way that tell a change on: one that meets silence must not be followed by hundreds.
 pub(crate) const RUMORS_MAX: u32 = 2;
-
-/// Two exchanges with one member for unequal hashes are at least this far apart.
-pub(crate) const EXCHANGE_PAUSE: Duration = Duration::from_millis(100);
 
 /// Most exchanges under way that a frame asked for, since its sender has another list.
 pub(crate) const UNEQUAL_MAX: u32 = 2;
@@ -102,6 +108,9 @@ pub(crate) const UNEQUAL_PAUSE: Duration = Duration::from_millis(50);
 
 /// The longest pause between two of them.
 pub(crate) const UNEQUAL_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// Lists that were never found to be equal for this long differ in earnest, although rumours are still on their way.
+pub(crate) const UNEQUAL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A changed list is handed out to be kept after this time.
 pub(crate) const PERSIST_PAUSE: Duration = Duration::from_millis(100);

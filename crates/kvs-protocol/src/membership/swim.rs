@@ -22,7 +22,7 @@ use uuid::Uuid;
 use crate::call::{CallFailure, CallId, CallKind, Now};
 use crate::membership::contract::{Effect, Event, Membership, SeedReport};
 use crate::membership::detector_config::detector_config;
-use crate::membership::errand::{Carried, Reason, Target};
+use crate::membership::errand::{Asks, Carried, Reason, Target};
 use crate::membership::frame::FrameCodec;
 use crate::membership::hint_state::Hint;
 use crate::membership::life::Life;
@@ -30,7 +30,8 @@ use crate::membership::member::{Member, Status};
 use crate::membership::message::Exchange;
 use crate::membership::pace::Pace;
 use crate::membership::record::{Record, Row, Standing};
-use crate::membership::registry::{Peer, Registry};
+use crate::membership::registry::{Peer, Registry, row_digest};
+use crate::membership::rumors::Rumors;
 use crate::membership::schedule::Schedule;
 use crate::membership::seed::{Attempt, Seed};
 use crate::membership::settings::{
@@ -70,7 +71,7 @@ pub(crate) enum Purpose {
     /// Does the process that holds an identity or a name still live? A newcomer's request waits for it.
     Verify {
         reply_to: u64,
-        asks_admission: bool,
+        asks: Asks,
         exchange: Box<Exchange>,
         /// The one that is asked, as it was known when the newcomer was judged.
         old: Box<Record>,
@@ -111,8 +112,8 @@ pub struct Swim {
     pub(crate) started: Duration,
     pub(crate) phase: Phase,
     pub(crate) hash: u64,
-    /// Exchanges in a row that found equal lists since the last change.
-    pub(crate) calm: u32,
+    /// The digest of this node's own row.
+    own_digest: u64,
     /// This node's own health, 0 is best.
     pub(crate) health: u32,
     /// How long this process has stood still in all.
@@ -121,8 +122,7 @@ pub struct Swim {
     persisted: Option<Vec<u8>>,
     next_call: u64,
     rumor_is_set: bool,
-    /// Exchanges under way that tell a change on.
-    pub(crate) rumors: u32,
+    pub(crate) rumors: Rumors,
     pub(crate) pace: Pace,
     persist_is_set: bool,
     pub(crate) statuses: Vec<Status>,
@@ -166,14 +166,14 @@ impl Swim {
             started: Duration::ZERO,
             phase: Phase::Created,
             hash: 0,
-            calm: 0,
+            own_digest: 0,
             health: 0,
             credit: Duration::ZERO,
             joined_max_ms: 0,
             persisted: persisted.map(<[u8]>::to_vec),
             next_call: settings.first_call,
             rumor_is_set: false,
-            rumors: 0,
+            rumors: Rumors::new(),
             pace: Pace::new(),
             persist_is_set: false,
             statuses: Vec::new(),
@@ -282,12 +282,19 @@ impl Swim {
         if self.is_admitted() {
             self.joined_max_ms = self.joined_max_ms.max(self.own.joined_ms);
         }
-        let hash = self.registry.hash(&self.own_row());
+        let own_digest = row_digest(&self.own_row());
+        let hash = self.registry.hash(own_digest);
         if hash == self.hash {
             return;
         }
+        for node in self.registry.take_changed() {
+            self.rumors.note(node);
+        }
+        if own_digest != self.own_digest {
+            self.own_digest = own_digest;
+            self.rumors.note(self.own.node);
+        }
         self.hash = hash;
-        self.calm = 0;
         self.tell_soon();
         self.refresh_attempts();
         self.effects.push(Effect::MembersChanged);
@@ -381,10 +388,10 @@ impl Swim {
         match purpose {
             Purpose::Frames { node, is_probe } => self.on_frames_reply(node, is_probe, result),
             Purpose::Exchange { target, reason, carried } => {
-                self.on_exchange_reply(target, reason, carried, result);
+                self.on_exchange_reply(target, reason, &carried, result);
             }
-            Purpose::Verify { reply_to, asks_admission, exchange, old, rest } => {
-                self.on_verified(reply_to, asks_admission, *exchange, (&old, rest), result);
+            Purpose::Verify { reply_to, asks, exchange, old, rest } => {
+                self.on_verified(reply_to, asks, *exchange, (&old, rest), result);
             }
             Purpose::AskThird { node, third } => self.on_third_answer(node, third, result),
             Purpose::Telling => {}
@@ -408,7 +415,7 @@ impl Swim {
         self.take_stock();
         let told = self.choose_active(3, None);
         for node in told {
-            self.exchange(Target::Node(node), Reason::Goodbye, Carried::List);
+            self.exchange(Target::Node(node), Reason::Goodbye, Carried::Rows(self.rumor_batch()));
         }
         self.leave_detector();
         self.persist();

@@ -1,0 +1,51 @@
+//! Many members at once: what changes cost, and that a fleet whose processes are late stays whole.
+
+mod support;
+
+use kvs_protocol::membership::member::Status;
+use kvs_sim::members::Network;
+
+use support::{LOOPBACK, cluster, secs, settings};
+
+/// Whole lists that these have sent.
+fn lists(network: &Network, places: &[usize]) -> u64 {
+    places.iter().map(|place| network.outcome(*place).lists_sent).sum()
+}
+
+#[test]
+fn a_hundred_that_start_at_once_are_each_given_the_list_about_once() {
+    let mut network = Network::new(1, LOOPBACK);
+    let places: Vec<usize> =
+        (0..100).map(|n| network.start(settings(n, if n == 0 { &[] } else { &[0] }), None)).collect();
+    let took = network.run_until(secs(10), |network| network.all_know(&places)).unwrap();
+    network.run_for(secs(20));
+    assert!(took <= secs(1), "{took:?}");
+    let lists = lists(&network, &places);
+    assert!(lists <= 200, "{lists} whole lists");
+}
+
+#[test]
+fn ten_deaths_of_fifty_are_told_on_without_a_whole_list() {
+    let (mut network, places) = cluster(2, LOOPBACK, 50);
+    network.run_for(secs(30));
+    let (killed, left) = places.split_at(10);
+    let cost = |network: &Network| {
+        let calls: u64 = left.iter().map(|place| network.outcome(*place).calls).sum();
+        (lists(network, left), calls)
+    };
+    let before = cost(&network);
+    for place in killed {
+        network.kill(*place);
+    }
+    let failed = |network: &Network| {
+        let failed = |of: &usize, by: &usize| network.status(*of, *by) == Some(Status::Failed);
+        killed.iter().all(|of| left.iter().all(|by| failed(of, by)))
+    };
+    let took = network.run_until(secs(10), failed).unwrap();
+    assert!(took <= secs(2), "{took:?}");
+    network.run_for(secs(5));
+    let after = cost(&network);
+    assert!(after.0 - before.0 <= 5, "{} whole lists", after.0 - before.0);
+    assert!(after.1 - before.1 <= 9000, "{} calls", after.1 - before.1);
+    assert_eq!(network.false_deaths(), 0);
+}
