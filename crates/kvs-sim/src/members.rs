@@ -29,6 +29,9 @@ pub const REPLY_HEAD_BYTES: u64 = 150;
 /// Two processes that talked within this time hold a connection, whose closing they notice.
 const KEPT_ALIVE: Duration = Duration::from_secs(60);
 
+/// What waited for a process that stood still comes so long after its alarms.
+const AFTER_ALARMS: Duration = Duration::from_millis(1);
+
 /// How the links are.
 #[derive(Debug, Clone, Copy)]
 pub struct Links {
@@ -67,6 +70,8 @@ struct Process {
     address: String,
     is_up: bool,
     timer_at: Option<Duration>,
+    /// Until then it stands still.
+    stalled_until: Duration,
     clock_ahead_ms: i64,
     outcome: Outcome,
     statuses: BTreeMap<Uuid, Status>,
@@ -140,6 +145,7 @@ impl Network {
             address,
             is_up: true,
             timer_at: None,
+            stalled_until: Duration::ZERO,
             clock_ahead_ms: 0,
             outcome: Outcome::default(),
             statuses: BTreeMap::new(),
@@ -175,6 +181,14 @@ impl Network {
     fn end(&mut self, place: usize) {
         if let Some(process) = self.processes.get_mut(place) {
             process.is_up = false;
+        }
+    }
+
+    /// A process gets no time to run for so long. What came meanwhile is handed to it afterwards, its alarms first: so it is
+    /// with a driver that looks at the clock between one message and the next.
+    pub fn stall(&mut self, place: usize, time: Duration) {
+        if let Some(process) = self.processes.get_mut(place) {
+            process.stalled_until = self.now + time;
         }
     }
 
@@ -291,6 +305,24 @@ impl Network {
     fn step(&mut self) {
         let Some(((at, _), step)) = self.steps.pop_first() else { return };
         self.now = at;
+        let place = match &step {
+            Step::Deliver { place, .. } | Step::Timer { place } => Some(*place),
+            Step::Answer { caller, .. } => Some(*caller),
+            Step::Request { to, .. } => self.listener(to),
+        };
+        let stalled_until =
+            place.and_then(|place| self.processes.get(place)).map(|process| process.stalled_until);
+        if let Some(until) = stalled_until.filter(|until| at < *until) {
+            let wait = if matches!(step, Step::Timer { .. }) { Duration::ZERO } else { AFTER_ALARMS };
+            if let (Step::Timer { place }, true) = (&step, wait.is_zero())
+                && let Some(process) = self.processes.get_mut(*place)
+                && process.timer_at == Some(at)
+            {
+                process.timer_at = Some(until);
+            }
+            self.at(until + wait, step);
+            return;
+        }
         match step {
             Step::Deliver { place, event } => self.handle(place, event),
             Step::Timer { place } => {
@@ -329,12 +361,15 @@ impl Network {
         }
     }
 
+    /// The process that listens at an address.
+    fn listener(&self, to: &str) -> Option<usize> {
+        self.processes.iter().position(|process| process.is_up && process.address == to)
+    }
+
     /// A request arrives where its address leads.
     fn arrive(&mut self, to: &str, caller: usize, call: CallId, kind: CallKind, body: Bytes) {
         let from = self.processes.get(caller).map(|process| process.node).unwrap_or_default();
-        let listens = |process: &&Process| process.is_up && process.address == to;
-        let place = self.processes.iter().position(|process| listens(&process));
-        let Some(place) = place else {
+        let Some(place) = self.listener(to) else {
             let machine = self.processes.iter().rposition(|process| process.address == to);
             if machine.is_none_or(|machine| !self.cut.contains(&(caller, machine))) {
                 let at = self.now + self.delay();

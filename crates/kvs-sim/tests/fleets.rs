@@ -3,9 +3,9 @@
 mod support;
 
 use kvs_protocol::membership::member::Status;
-use kvs_sim::members::Network;
+use kvs_sim::members::{Links, Network};
 
-use support::{LOOPBACK, cluster, secs, settings};
+use support::{LOOPBACK, cluster, ms, secs, settings};
 
 /// Whole lists that these have sent.
 fn lists(network: &Network, places: &[usize]) -> u64 {
@@ -47,5 +47,37 @@ fn ten_deaths_of_fifty_are_told_on_without_a_whole_list() {
     let after = cost(&network);
     assert!(after.0 - before.0 <= 5, "{} whole lists", after.0 - before.0);
     assert!(after.1 - before.1 <= 9000, "{} calls", after.1 - before.1);
+    assert_eq!(network.false_deaths(), 0);
+}
+
+#[test]
+fn a_node_that_is_late_by_its_own_alarms_suspects_nobody_and_hears_of_the_dead() {
+    let slow = Links { delay: ms(20), ..LOOPBACK };
+    let mut network = Network::new(3, slow);
+    let places: Vec<usize> =
+        (0..8).map(|n| network.start(settings(n, if n == 0 { &[] } else { &[0] }), None)).collect();
+    assert!(network.run_until(secs(10), |network| network.all_know(&places)).is_some());
+    network.run_for(secs(5));
+    let late = 5;
+    let suspects = |network: &Network| {
+        places.iter().filter(|of| network.status(**of, late) == Some(Status::Suspect)).count()
+    };
+    // It runs for 30 ms, less than a round trip takes, and stands still for 0.6 to 2 s, again and again.
+    let stand_still = |network: &mut Network, round: u64| {
+        let time = ms(600 + round * 377 % 1400);
+        network.stall(late, time);
+        network.run_for(time);
+        network.run_for(ms(30));
+        suspects(network)
+    };
+    let suspected: usize = (0..200).map(|round| stand_still(&mut network, round)).sum();
+    assert_eq!(suspected, 0, "the late node suspected others");
+    assert_eq!(network.false_deaths(), 0);
+    // Whoever is dead indeed is found by the others, and by the late one from them.
+    network.lose(2);
+    for round in 0..30 {
+        stand_still(&mut network, round);
+    }
+    assert!(places.iter().filter(|by| **by != 2).all(|by| network.status(2, *by) == Some(Status::Failed)));
     assert_eq!(network.false_deaths(), 0);
 }

@@ -5,6 +5,7 @@
 //! - It never hears of a life whose record, and so whose address, is not known here; the unequal hash brings the record.
 //! - A suspicion timer reaches it only while the member is still suspect at that incarnation: foca 2.0 tells a member
 //!   that refuted in time that it is dead all the same, which makes a healthy node begin a new life.
+//! - A probe during which this process was late is taken for answered: it proves nothing (`lateness.rs`).
 //! - How long suspicion lasts is decided here: by the size of the cluster, stretched by this node's own health and by
 //!   the time that this process stood still.
 
@@ -12,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
-use foca::{AccumulatingRuntime, State, Timer};
+use foca::{AccumulatingRuntime, Header, Message, State, Timer};
 use uuid::Uuid;
 
 use crate::call::{CallFailure, CallKind};
@@ -22,7 +23,7 @@ use crate::membership::record::Standing;
 use crate::membership::settings::{
     HEALTH_WORST, PROBE_TIMEOUT, SMALL_CLUSTER, SUSPICION_SECONDS, SUSPICION_SMALL,
 };
-use crate::membership::swim::{Alarm, Purpose, Swim};
+use crate::membership::swim::{Alarm, Probe, Purpose, Swim};
 
 fn standing(state: State) -> Standing {
     match state {
@@ -158,12 +159,17 @@ impl Swim {
         while let Some((after, timer)) = self.runtime.to_schedule() {
             let after =
                 if matches!(timer, Timer::ChangeSuspectToDown { .. }) { self.suspicion() } else { after };
-            let (since, credit) = (self.now.monotonic, self.credit);
+            let (since, credit) = (self.now.monotonic, self.lateness.credit());
             self.alarm_in(after, Alarm::Foca { timer, since, credit });
         }
         while self.runtime.to_notify().is_some() {}
         let mut frames: BTreeMap<Uuid, Vec<Bytes>> = BTreeMap::new();
         while let Some((life, frame)) = self.runtime.to_send() {
+            if let Ok(Frame { header: Header { message: Message::Ping(number), .. }, .. }) =
+                Frame::decode(&frame)
+            {
+                self.probe = Some(Probe { life, number, since: self.now.monotonic });
+            }
             frames.entry(life.node).or_default().push(frame);
         }
         frames
@@ -201,12 +207,35 @@ impl Swim {
             if !is_suspect {
                 return;
             }
-            let due = since + self.suspicion() + self.credit.saturating_sub(credit);
+            let due = since + self.suspicion() + self.lateness.credit().saturating_sub(credit);
             if due > self.now.monotonic {
                 self.alarms.set(due, Alarm::Foca { timer, since, credit });
                 return;
             }
         }
+        if matches!(timer, Timer::ProbeRandomMember(_)) {
+            self.excuse_probe();
+        }
         ignored("a timer", self.foca.handle_timer(timer, &mut self.runtime));
+    }
+
+    /// A probe ends. If this process was late meanwhile, the answer may wait to be heard, or was asked for too late: the
+    /// detector is told that it came. Whoever is dead will be found by others, or by a later probe.
+    fn excuse_probe(&mut self) {
+        let Some(probe) = self.probe.take() else { return };
+        let peer = self.registry.peer(&probe.life.node);
+        let Some(peer) = peer.filter(|peer| peer.life() == probe.life && peer.is_active()) else { return };
+        if !self.lateness.was_late_since(probe.since) {
+            return;
+        }
+        let header = Header {
+            src: probe.life,
+            src_incarnation: peer.incarnation,
+            dst: *self.foca.identity(),
+            message: Message::Ack(probe.number),
+        };
+        let Ok(bytes) = (Frame { header, updates: Vec::new() }).encode() else { return };
+        tracing::debug!(node = %probe.life.node, "this process was late while it probed; nothing follows from it");
+        ignored("an excuse", self.foca.handle_data(&bytes, &mut self.runtime));
     }
 }

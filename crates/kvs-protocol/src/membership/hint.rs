@@ -5,6 +5,8 @@
 //! refusals count: a time-out says nothing here, it is left to the probes. So a killed process is seen within a few
 //! round trips, and a slow or unreachable one is never condemned faster than suspicion allows.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use foca::State;
 use uuid::Uuid;
@@ -137,10 +139,17 @@ impl Swim {
         let (life, incarnation) = (peer.life(), peer.incarnation);
         tracing::debug!(%node, "a member is not at its address; it is suspected");
         self.declare(life, incarnation, State::Suspect);
-        self.alarm_in(SUSPICION_REFUSED, Alarm::Condemn { life, incarnation });
+        let since = self.now.monotonic;
+        self.alarm_in(SUSPICION_REFUSED, Alarm::Condemn { life, incarnation, since });
     }
 
-    pub(crate) fn end_short_suspicion(&mut self, life: Life, incarnation: u16) {
+    pub(crate) fn end_short_suspicion(&mut self, life: Life, incarnation: u16, since: Duration) {
+        if self.lateness.was_late_since(since) {
+            // What the member said meanwhile may still wait to be heard.
+            let since = self.now.monotonic + Duration::from_millis(1);
+            self.alarm_in(SUSPICION_REFUSED, Alarm::Condemn { life, incarnation, since });
+            return;
+        }
         self.hints.remove(&life.node);
         let Some(peer) = self.registry.peer(&life.node) else { return };
         let is_suspect = peer.standing == Standing::Suspect;

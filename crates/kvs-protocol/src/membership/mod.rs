@@ -20,6 +20,7 @@ mod exchange;
 mod frame;
 mod hint;
 mod hint_state;
+mod lateness;
 mod life;
 mod message;
 mod pace;

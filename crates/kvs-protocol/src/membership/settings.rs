@@ -52,8 +52,9 @@ pub(crate) const SUSPICION_REFUSED: Duration = Duration::from_secs(1);
 /// Worst score of this node's own health; suspicion is stretched by one more than the score.
 pub(crate) const HEALTH_WORST: u32 = 8;
 
-/// A timer that comes later than this says that this process stood still.
-pub(crate) const STALL: Duration = Duration::from_millis(500);
+/// An alarm that goes off later than this says that this process stood still: of the time that a probe waits for its answer
+/// too little is left for a round trip over a slow line (150 ms).
+pub(crate) const LATE: Duration = Duration::from_millis(250);
 
 /// Between reconnecting to an address that refused and doing so again.
 pub(crate) const RECONNECT_PAUSE: Duration = Duration::from_millis(30);

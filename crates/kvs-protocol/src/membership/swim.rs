@@ -25,6 +25,7 @@ use crate::membership::detector_config::detector_config;
 use crate::membership::errand::{Asks, Carried, Reason, Target};
 use crate::membership::frame::FrameCodec;
 use crate::membership::hint_state::Hint;
+use crate::membership::lateness::Lateness;
 use crate::membership::life::Life;
 use crate::membership::member::{Member, Status};
 use crate::membership::message::Exchange;
@@ -36,7 +37,6 @@ use crate::membership::schedule::Schedule;
 use crate::membership::seed::{Attempt, Seed};
 use crate::membership::settings::{
     ADMISSION_PAUSE, AGE_PERIOD, CALLS_MAX, HIDDEN_AFTER, MembershipSettings, PERSIST_PAUSE, RUMOR_PAUSE_MS,
-    STALL,
 };
 use crate::membership::view::{member, own_member};
 
@@ -58,7 +58,7 @@ pub(crate) enum Alarm {
     /// Reconnect to an address that refused.
     Reconnect(Uuid),
     /// The short suspicion of a life whose address refused is over.
-    Condemn { life: Life, incarnation: u16 },
+    Condemn { life: Life, incarnation: u16, since: Duration },
 }
 
 /// What a call was made for.
@@ -81,6 +81,17 @@ pub(crate) enum Purpose {
     AskThird { node: Uuid, third: Uuid },
     /// Nothing hangs on the answer.
     Telling,
+}
+
+/// A probe of the detector.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Probe {
+    /// Who is probed.
+    pub(crate) life: Life,
+    /// Its number.
+    pub(crate) number: u8,
+    /// When it began.
+    pub(crate) since: Duration,
 }
 
 /// How far this machine is.
@@ -116,8 +127,9 @@ pub struct Swim {
     own_digest: u64,
     /// This node's own health, 0 is best.
     pub(crate) health: u32,
-    /// How long this process has stood still in all.
-    pub(crate) credit: Duration,
+    pub(crate) lateness: Lateness,
+    /// The detector's probe that is under way, or was last.
+    pub(crate) probe: Option<Probe>,
     pub(crate) joined_max_ms: u64,
     persisted: Option<Vec<u8>>,
     next_call: u64,
@@ -168,7 +180,8 @@ impl Swim {
             hash: 0,
             own_digest: 0,
             health: 0,
-            credit: Duration::ZERO,
+            lateness: Lateness::new(),
+            probe: None,
             joined_max_ms: 0,
             persisted: persisted.map(<[u8]>::to_vec),
             next_call: settings.first_call,
@@ -331,13 +344,11 @@ impl Swim {
     }
 
     fn on_timer(&mut self) {
-        if let Some(first) = self.alarms.first() {
-            let late = self.now.monotonic.saturating_sub(first);
-            if late > STALL {
-                tracing::debug!(?late, "this process stood still");
-                self.credit += late;
-                self.worsen_health();
-            }
+        if let Some(first) = self.alarms.first()
+            && let Some(late) = self.lateness.note_alarms(first, self.now.monotonic)
+        {
+            tracing::debug!(?late, "this process stood still");
+            self.worsen_health();
         }
         while let Some(alarm) = self.alarms.due(self.now.monotonic) {
             if self.is_running() {
@@ -366,7 +377,7 @@ impl Swim {
             Alarm::Age => self.on_age(),
             Alarm::Admission => self.on_admission_alarm(),
             Alarm::Reconnect(node) => self.reconnect(node),
-            Alarm::Condemn { life, incarnation } => self.end_short_suspicion(life, incarnation),
+            Alarm::Condemn { life, incarnation, since } => self.end_short_suspicion(life, incarnation, since),
         }
     }
 
@@ -428,6 +439,9 @@ impl Swim {
 impl Membership for Swim {
     fn handle(&mut self, event: Event, now: Now) -> Vec<Effect> {
         self.now = now;
+        if let Some(first) = self.alarms.first() {
+            self.lateness.note_event(first, now.monotonic);
+        }
         match event {
             Event::Request { reply_to, kind, body, from } => self.on_request(reply_to, kind, &body, from),
             Event::Reply { call, result } => self.on_reply(call, result),
