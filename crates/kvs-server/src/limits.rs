@@ -195,7 +195,7 @@ pub const BLOCKING_THREADS_MAX: usize = 64;
 pub const PEER_SWIM_BYTES_MAX: usize = 64 * 1024;
 
 /// Largest body of a call that carries the list of members, in bytes.
-pub const PEER_MEMBERS_BYTES_MAX: usize = 1024 * 1024;
+pub const PEER_MEMBERS_BYTES_MAX: usize = 10 * 1024 * 1024;
 
 /// Largest body of a call that says where a node stands, in bytes.
 pub const PEER_STATUS_BYTES_MAX: usize = 1024 * 1024;

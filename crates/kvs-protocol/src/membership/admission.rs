@@ -17,6 +17,8 @@
 //! A node that nobody in reach can vouch for is taken in: then the old process stops as soon as it hears of it, because
 //! two of them would give out the same numbers for different writes.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,13 +26,15 @@ use kvs_core::version::JOINED_YOUNGEST_MS;
 use uuid::Uuid;
 
 use crate::call::{CallFailure, CallKind};
+use crate::membership::alarm::Alarm;
 use crate::membership::contract::Effect;
 use crate::membership::errand::{Asks, Carried, Reason, Target};
 use crate::membership::life::Life;
 use crate::membership::message::{Answer, Ask, Exchange, Weight};
+use crate::membership::purpose::Purpose;
 use crate::membership::record::{Record, Row, Standing};
 use crate::membership::settings::{ADMISSION_PAUSE, EXCHANGE_TIMEOUT, VERIFY_TIMEOUT};
-use crate::membership::swim::{Alarm, Purpose, Swim};
+use crate::membership::swim::Swim;
 
 /// Two processes that began within this time began together, as far as anybody can tell over a network.
 const TOGETHER_MS: u64 = 100;
@@ -40,7 +44,7 @@ enum Verdict {
     Welcome,
     /// These hold its identity or its name, if they still live. As they are known now: while one is asked, the newcomer may
     /// become known in its place, and must not be asked whether it is its own copy.
-    Ask(Vec<Record>),
+    Ask(Vec<Arc<Record>>),
     Refuse(Answer),
 }
 
@@ -51,7 +55,7 @@ struct Claimant<'a> {
 }
 
 impl<'a> Claimant<'a> {
-    const fn of(exchange: &'a Exchange) -> Self {
+    fn of(exchange: &'a Exchange) -> Self {
         Self { record: &exchange.own.record, uptime_ms: exchange.uptime_ms }
     }
 
@@ -89,7 +93,7 @@ impl Swim {
             let held = &peer.record;
             is_known = held.nonce == record.nonce && held.node_id == record.node_id;
             if held.nonce != record.nonce && !held.has_left && held.address != record.address {
-                olds.push(held.clone());
+                olds.push(Arc::clone(held));
             }
         }
         if !is_known && !record.node_id.is_empty() {
@@ -106,7 +110,7 @@ impl Swim {
                     // Its address is the newcomer's now: it cannot be there any more.
                     && held.address != record.address
             });
-            olds.extend(namesakes.map(|peer| peer.record.clone()));
+            olds.extend(namesakes.map(|peer| Arc::clone(&peer.record)));
         }
         if !olds.is_empty() {
             return Verdict::Ask(olds);
@@ -158,7 +162,7 @@ impl Swim {
     }
 
     /// Asks the first of those that may hold the newcomer's identity or name whether it lives.
-    fn verify(&mut self, reply_to: u64, asks: Asks, exchange: Exchange, mut olds: Vec<Record>) {
+    fn verify(&mut self, reply_to: u64, asks: Asks, exchange: Exchange, mut olds: Vec<Arc<Record>>) {
         if !self.may_call() {
             return self.respond(reply_to, Answer::Later.encode());
         }
@@ -172,8 +176,7 @@ impl Swim {
         let own = self.own_exchange(&Carried::Hash);
         let body = Ask::Exchange { asks_admission: false, wants_list: false, exchange: own }.encode();
         let place = (Some(old.node), old.address.clone());
-        let purpose =
-            Purpose::Verify { reply_to, asks, exchange: Box::new(exchange), old: Box::new(old), rest: olds };
+        let purpose = Purpose::Verify { reply_to, asks, exchange: Box::new(exchange), old, rest: olds };
         self.call(place, CallKind::Members, body, VERIFY_TIMEOUT, purpose);
     }
 
@@ -183,7 +186,7 @@ impl Swim {
         reply_to: u64,
         asks: Asks,
         newcomer: Exchange,
-        (old, rest): (&Record, Vec<Record>),
+        (old, rest): (&Record, Vec<Arc<Record>>),
         result: Result<Bytes, CallFailure>,
     ) {
         if !self.is_running() {
@@ -230,6 +233,14 @@ impl Swim {
         let namesake = self.registry.active().find(|peer| peer.record.node_id == self.own.node_id);
         if let Some(node) = namesake.map(|peer| peer.record.node) {
             self.exchange(Target::Node(node), Reason::OwnName, Carried::Hash);
+        }
+    }
+
+    /// The same for members whose rows have just changed.
+    pub(crate) fn check_name_of(&mut self, changed: &BTreeSet<Uuid>) {
+        let active = |node: &Uuid| self.registry.peer(node).filter(|peer| peer.is_active());
+        if changed.iter().filter_map(active).any(|peer| peer.record.node_id == self.own.node_id) {
+            self.check_own_name();
         }
     }
 

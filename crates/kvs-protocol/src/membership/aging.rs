@@ -1,15 +1,16 @@
 //! What time does to members: who was silent for too long is shown otherwise, and at last forgotten; so is who was replaced.
 
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 
 use uuid::Uuid;
 
+use crate::membership::alarm::Alarm;
 use crate::membership::contract::Effect;
 use crate::membership::member::Status;
-use crate::membership::record::{Record, Standing};
+use crate::membership::record::Standing;
 use crate::membership::registry::Peer;
 use crate::membership::settings::{AGE_PERIOD, FORGET_UPTIME_MIN};
-use crate::membership::swim::{Alarm, Swim};
+use crate::membership::swim::Swim;
 use crate::membership::view::status;
 
 impl Swim {
@@ -26,6 +27,7 @@ impl Swim {
             }
         }
         self.retire_replaced();
+        self.refresh_attempts();
         self.check_own_name();
         let statuses: Vec<Status> = self.registry.peers().map(|peer| status(peer, self.now)).collect();
         if statuses != self.statuses {
@@ -36,13 +38,17 @@ impl Swim {
 
     /// Forgets identities whose name and address another one that lives has: their directories were replaced.
     fn retire_replaced(&mut self) {
+        let is_gone = |peer: &&Peer| !peer.is_active() && !peer.is_forgotten;
+        let mut gone: BTreeMap<(&str, &str), Vec<Uuid>> = BTreeMap::new();
+        for peer in self.registry.peers().filter(is_gone) {
+            gone.entry(peer.record.place()).or_default().push(peer.record.node);
+        }
+        if gone.is_empty() {
+            return;
+        }
         let lives = self.registry.active().filter(|peer| peer.standing == Standing::Alive);
-        let held: BTreeSet<(&str, &str)> =
-            lives.map(|peer| &peer.record).chain([&self.own]).map(Record::place).collect();
-        let is_replaced =
-            |peer: &&Peer| !peer.is_active() && !peer.is_forgotten && held.contains(&peer.record.place());
-        let replaced: Vec<Uuid> =
-            self.registry.peers().filter(is_replaced).map(|peer| peer.record.node).collect();
+        let held = lives.map(|peer| peer.record.place()).chain([self.own.place()]);
+        let replaced: Vec<Uuid> = held.filter_map(|place| gone.get(&place)).flatten().copied().collect();
         for node in replaced {
             tracing::warn!(%node, "another node has taken this one's name and address: it is forgotten");
             self.forget(node);

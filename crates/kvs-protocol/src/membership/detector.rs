@@ -17,13 +17,16 @@ use foca::{AccumulatingRuntime, Header, Message, State, Timer};
 use uuid::Uuid;
 
 use crate::call::{CallFailure, CallKind};
+use crate::membership::alarm::Alarm;
 use crate::membership::frame::{Frame, decode_body, encode_body};
 use crate::membership::life::Life;
+use crate::membership::probe::Probe;
+use crate::membership::purpose::Purpose;
 use crate::membership::record::Standing;
 use crate::membership::settings::{
     HEALTH_WORST, PROBE_TIMEOUT, SMALL_CLUSTER, SUSPICION_SECONDS, SUSPICION_SMALL,
 };
-use crate::membership::swim::{Alarm, Probe, Purpose, Swim};
+use crate::membership::swim::Swim;
 
 fn standing(state: State) -> Standing {
     match state {
@@ -98,19 +101,39 @@ impl Swim {
                 continue;
             }
             frame.updates.retain(|update| knows(update.id()));
+            self.touch_for(&frame);
             let Ok(bytes) = frame.encode() else { continue };
             ignored("a frame", self.foca.handle_data(&bytes, &mut self.runtime));
         }
         Some(hash)
     }
 
+    /// Whom the detector may see otherwise after a frame: those that are named in it. Its sender is not, as long as nothing
+    /// is new about it, so that an idle cluster looks nobody up.
+    fn touch_for(&mut self, frame: &Frame) {
+        let source = &frame.header.src;
+        let is_known = self.registry.peer(&source.node).is_some_and(|peer| {
+            (peer.life(), peer.incarnation, peer.standing)
+                == (*source, frame.header.src_incarnation, Standing::Alive)
+        });
+        if !is_known {
+            self.touched.insert(source.node);
+        }
+        self.touched.extend(frame.updates.iter().map(|update| update.id().node));
+        if frame.header.message == Message::TurnUndead {
+            self.touched.insert(self.own.node);
+        }
+    }
+
     /// Tells the detector what a list says. What lists bring travels on as lists, not as updates in frames.
     pub(crate) fn apply_quietly(&mut self, updates: Vec<foca::Member<Life>>) {
+        self.touched.extend(updates.iter().map(|update| update.id().node));
         ignored("a list", self.foca.apply_many(updates.into_iter(), false, &mut self.runtime));
     }
 
     /// Tells the detector what this node found out; the change of the row is told on as a rumour.
     pub(crate) fn declare(&mut self, life: Life, incarnation: u16, state: State) {
+        self.touched.insert(life.node);
         let update = foca::Member::new(life, incarnation, state);
         ignored("a finding", self.foca.apply_many(std::iter::once(update), true, &mut self.runtime));
     }
@@ -126,12 +149,25 @@ impl Swim {
         self.send_frames();
     }
 
-    /// The registry takes over standing, rejoins and incarnations.
+    /// The registry takes over standing, rejoins and incarnations of those whom the detector may see otherwise now.
     pub(crate) fn mirror_detector(&mut self) {
         if !self.is_running() {
             return;
         }
+        let own = *self.foca.identity();
+        if self.touched.remove(&own.node) || own != self.own_life {
+            self.own_life = own;
+            self.read_own_incarnation();
+        }
+        self.touched.extend(self.registry.changed());
+        let touched = std::mem::take(&mut self.touched);
+        if touched.is_empty() {
+            return;
+        }
         for found in self.foca.iter_membership_state() {
+            if !touched.contains(&found.id().node) {
+                continue;
+            }
             let life = found.id();
             let Some(peer) = self.registry.peer(&life.node) else { continue };
             let thought = (life.rejoins, found.incarnation(), standing(found.state()));
@@ -142,7 +178,6 @@ impl Swim {
                 });
             }
         }
-        self.read_own_incarnation();
     }
 
     /// The detector tells its own incarnation in headers only, so one is written for nobody.
@@ -190,7 +225,7 @@ impl Swim {
 
     /// How long suspicion lasts now.
     pub(crate) fn suspicion(&self) -> Duration {
-        let count = 1 + self.registry.active().count();
+        let count = 1 + self.registry.active_count();
         let many = u32::try_from(count).map_or(f64::from(u32::MAX), f64::from);
         let base = Duration::from_secs_f64(SUSPICION_SECONDS * many.log10().max(1.0));
         let base = if count < SMALL_CLUSTER { base.max(SUSPICION_SMALL) } else { base };
@@ -199,6 +234,7 @@ impl Swim {
 
     pub(crate) fn on_detector_timer(&mut self, timer: Timer<Life>, since: Duration, credit: Duration) {
         if let Timer::ChangeSuspectToDown { member_id, incarnation, .. } = &timer {
+            self.touched.insert(member_id.node);
             let is_suspect = self.registry.peer(&member_id.node).is_some_and(|peer| {
                 peer.life() == *member_id
                     && peer.incarnation == *incarnation
@@ -214,6 +250,7 @@ impl Swim {
             }
         }
         if matches!(timer, Timer::ProbeRandomMember(_)) {
+            self.touched.extend(self.probe.map(|probe| probe.life.node));
             self.excuse_probe();
         }
         ignored("a timer", self.foca.handle_timer(timer, &mut self.runtime));

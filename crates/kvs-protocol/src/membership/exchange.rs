@@ -8,9 +8,10 @@
 //! - **A whole list** goes out only where both sides have nothing more to rumour and their hashes still differ, or
 //!   where lists have differed for seconds, at the pace of `pace.rs`. The answer to it is the difference, not another list.
 //! - **A node that was not reached before** is asked for its whole list, and is then sent the difference.
-//! - **Ages:** every `gossip_interval` an exchange with one to three random members carries the ages of all members, which
-//!   are the list when the hashes are equal.
+//! - **Ages:** every `gossip_interval` an exchange with one to three random members carries the ages of all members, in the
+//!   order of their uuids: that is enough where both know the same nodes, however these stand.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -24,12 +25,16 @@ use crate::call::{CallFailure, CallKind};
 use crate::membership::contract::Effect;
 use crate::membership::errand::{Asks, Carried, Reason, Target};
 use crate::membership::life::Life;
-use crate::membership::message::{Answer, Ask, Exchange, Finding};
+use crate::membership::message::{Ages, Answer, Ask, Exchange, Finding};
+use crate::membership::purpose::Purpose;
 use crate::membership::record::{Row, Standing};
 use crate::membership::registry::row_digest;
 use crate::membership::seed::SeedOutcome;
 use crate::membership::settings::{EXCHANGE_TIMEOUT, RUMOR_ROWS_MAX};
-use crate::membership::swim::{Purpose, Swim};
+use crate::membership::swim::Swim;
+
+/// Draws for each member that is to be chosen.
+const DRAWS_EACH: usize = 8;
 
 impl Swim {
     /// One of these, at random.
@@ -39,8 +44,21 @@ impl Swim {
 
     /// Random active members.
     pub(crate) fn choose_active(&mut self, count: usize, except: Option<Uuid>) -> Vec<Uuid> {
-        let nodes = self.registry.active().map(|peer| peer.record.node).filter(|node| Some(*node) != except);
-        nodes.sample(&mut self.rng, count)
+        // Nearly all are active, so a few draws find them; where most are not, all are looked at.
+        let mut chosen = Vec::with_capacity(count);
+        for _ in 0..count * DRAWS_EACH {
+            if chosen.len() == count || self.registry.len() == 0 {
+                break;
+            }
+            let place = self.rng.random_range(0..self.registry.len());
+            let node = self.registry.active_at(place).map(|peer| peer.record.node);
+            chosen.extend(node.filter(|node| Some(*node) != except && !chosen.contains(node)));
+        }
+        if chosen.len() < count {
+            let nodes = self.registry.active().map(|peer| peer.record.node);
+            chosen = nodes.filter(|node| Some(*node) != except).sample(&mut self.rng, count);
+        }
+        chosen
     }
 
     /// This node's side of an exchange.
@@ -56,10 +74,13 @@ impl Swim {
         };
         Exchange {
             uptime_ms: self.uptime_ms(),
-            hash: self.registry.hash(row_digest(&own)),
+            hash: self.registry.hash(self.own_digest_now()),
             list: (*carried == Carried::List).then(|| self.registry.rows(self.now)),
             rows,
-            ages_s: (*carried == Carried::Ages).then(|| self.registry.ages_s(self.own.node, self.now)),
+            ages: (*carried == Carried::Ages).then(|| Ages {
+                nodes: self.registry.nodes_hash(&self.own.node),
+                seconds: self.registry.ages_s(self.own.node, self.now),
+            }),
             own,
         }
     }
@@ -169,24 +190,36 @@ impl Swim {
     pub(crate) fn answer_exchange(&mut self, reply_to: u64, asks: Asks, exchange: Exchange) {
         let asker = exchange.own.record.node;
         let waits = exchange.own.record.joined_ms == JOINED_YOUNGEST_MS;
-        let asks_ages = exchange.ages_s.is_some();
+        let ages_of = exchange.ages.as_ref().map(|ages| ages.nodes);
         let theirs = exchange.hash;
         let sent: Vec<(Uuid, u64)> =
             exchange.rows.iter().flatten().map(|row| (row.record.node, row_digest(row))).collect();
         let before: Vec<u64> = sent.iter().map(|(node, _)| self.digest_of(node)).collect();
+        let place = |swim: &Self| {
+            swim.registry.peer(&asker).map(|peer| (peer.record.nonce, Arc::clone(&peer.record)))
+        };
+        let known = place(self);
         let list = self.take_exchange(exchange);
+        let is_moved = match (known, place(self)) {
+            (Some((nonce, old)), Some((other, new))) => nonce != other || old.address != new.address,
+            _ => true,
+        };
         if self.registry.peer(&asker).is_none() {
             tracing::warn!(%asker, "the member list is full; a node waits outside");
             return self.respond(reply_to, Answer::Later.encode());
         }
-        self.doubt_displaced_by(asker);
+        if is_moved {
+            self.doubt_displaced_by(asker);
+        }
         let is_admitted = self.is_admitted();
         let admitted_ms = if asks.admission && waits && is_admitted { self.next_joined_ms() } else { 0 };
         let is_news = |((node, _), before): (&(Uuid, u64), &u64)| self.digest_of(node) != *before;
         let news = sent.iter().zip(&before).map(is_news).take(RUMOR_ROWS_MAX).enumerate();
         let news = news.fold(0, |news, (place, is_news)| news | u64::from(is_news) << place);
-        let carried = if theirs == self.hash {
-            if asks_ages { Carried::Ages } else { Carried::Hash }
+        let carried = if ages_of == Some(self.registry.nodes_hash(&self.own.node)) {
+            Carried::Ages
+        } else if theirs == self.hash {
+            Carried::Hash
         } else if let Some(list) = list {
             Carried::Rows(self.registry.missing_in(&list))
         } else if asks.list {
@@ -211,7 +244,7 @@ impl Swim {
 
     /// The digest of anybody's row, this node's own among them; 0 for one that is not known.
     fn digest_of(&self, node: &Uuid) -> u64 {
-        if *node == self.own.node { row_digest(&self.own_row()) } else { self.registry.digest_of(node) }
+        if *node == self.own.node { self.own_digest_now() } else { self.registry.digest_of(node) }
     }
 
     /// Merges one side of an exchange; gives its whole list back, where it had one.
@@ -226,10 +259,10 @@ impl Swim {
         self.apply_quietly(updates);
         self.registry.seen(&node, Duration::ZERO, self.now);
         self.take_stock();
-        if exchange.hash == self.hash
-            && let Some(ages_s) = exchange.ages_s
+        if let Some(ages) = exchange.ages
+            && ages.nodes == self.registry.nodes_hash(&self.own.node)
         {
-            self.registry.take_ages(&ages_s, self.own.node, self.now);
+            self.registry.take_ages(&ages.seconds, self.own.node, self.now);
         }
         exchange.list
     }
@@ -259,7 +292,11 @@ impl Swim {
             Standing::Suspect => State::Suspect,
             Standing::Down => State::Down,
         };
-        updates.push(foca::Member::new(row.life(), row.incarnation, state));
+        let is_known =
+            (peer.rejoins, peer.incarnation, peer.standing) == (row.rejoins, row.incarnation, row.standing);
+        if !is_known {
+            updates.push(foca::Member::new(row.life(), row.incarnation, state));
+        }
     }
 
     /// What others say of this node: nothing of it is taken but that it is suspected, or that a later process has its
@@ -364,6 +401,7 @@ impl Swim {
                 let outcome =
                     if is_admitted { SeedOutcome::Member } else { SeedOutcome::Waits { is_settled } };
                 self.seed_came_out(target, outcome, Some(node));
+                self.found_at(target, node);
                 if reason == Reason::OwnName && record.node_id == self.own.node_id {
                     self.meet_own_name(&exchange);
                     return;

@@ -12,14 +12,16 @@ use foca::State;
 use uuid::Uuid;
 
 use crate::call::{CallFailure, CallKind};
+use crate::membership::alarm::Alarm;
 use crate::membership::errand::{Carried, Reason, Target};
 use crate::membership::hint_state::Hint;
 use crate::membership::life::Life;
 use crate::membership::message::{Answer, Ask, Finding};
+use crate::membership::purpose::Purpose;
 use crate::membership::record::Standing;
 use crate::membership::registry::Peer;
 use crate::membership::settings::{EXCHANGE_TIMEOUT, RECONNECT_PAUSE, SUSPICION_REFUSED};
-use crate::membership::swim::{Alarm, Purpose, Swim};
+use crate::membership::swim::Swim;
 
 /// Most third nodes that are asked.
 const THIRDS_MAX: usize = 2;

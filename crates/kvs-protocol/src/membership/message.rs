@@ -10,7 +10,7 @@
 //! | | n | the sender's own row |
 //! | | n | the list, without the sender, where flagged |
 //! | | n | some rows, in the form of a list, where flagged |
-//! | | 2 + 2 each | ages in seconds (all ones for more) in ascending order of uuid, the sender's own included, where flagged |
+//! | | 8 + 2 + 2 each | hash of the uuids, ages in seconds (all ones for more) in ascending order of uuid, the sender's own included, where flagged |
 //! | tag 2, check | 16 | node: does its address still accept connections? |
 //! | tag 3, notice | 16 + 2 + 8 + 16 | you are forgotten: the sender's node, its side's weight |
 //!
@@ -63,7 +63,16 @@ pub(crate) struct Exchange {
     pub(crate) list: Option<Vec<Row>>,
     /// Some rows: those that changed lately, or those that the other side does not have.
     pub(crate) rows: Option<Vec<Row>>,
-    pub(crate) ages_s: Option<Vec<u16>>,
+    pub(crate) ages: Option<Ages>,
+}
+
+/// When everyone was seen last.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ages {
+    /// Hash of the uuids that these are about.
+    pub(crate) nodes: u64,
+    /// Seconds in ascending order of uuid; [`u16::MAX`] for more.
+    pub(crate) seconds: Vec<u16>,
 }
 
 /// How much a side of a cluster weighs that has forgotten another side.
@@ -130,7 +139,7 @@ fn flag(set: bool, bit: u8) -> u8 {
 impl Exchange {
     fn flags(&self) -> u8 {
         flag(self.list.is_some(), HAS_LIST)
-            | flag(self.ages_s.is_some(), HAS_AGES)
+            | flag(self.ages.is_some(), HAS_AGES)
             | flag(self.rows.is_some(), HAS_ROWS)
     }
 
@@ -144,7 +153,9 @@ impl Exchange {
         if let Some(rows) = &self.rows {
             encode_rows(rows, out);
         }
-        if let Some(ages) = &self.ages_s {
+        if let Some(ages) = &self.ages {
+            out.extend_from_slice(&ages.nodes.to_be_bytes());
+            let ages = &ages.seconds;
             let ages = ages.get(..ages.len().min(MEMBERS_MAX)).unwrap_or_default();
             out.extend_from_slice(&u16::try_from(ages.len()).unwrap_or_default().to_be_bytes());
             for age in ages {
@@ -158,17 +169,19 @@ impl Exchange {
         let own = Row::decode(cursor)?;
         let list = if flags & HAS_LIST != 0 { Some(decode_rows(cursor)?) } else { None };
         let rows = if flags & HAS_ROWS != 0 { Some(decode_rows(cursor)?) } else { None };
-        let ages_s = if flags & HAS_AGES != 0 { Some(decode_ages(cursor)?) } else { None };
-        Ok(Self { uptime_ms, hash, own, list, rows, ages_s })
+        let ages = if flags & HAS_AGES != 0 { Some(decode_ages(cursor)?) } else { None };
+        Ok(Self { uptime_ms, hash, own, list, rows, ages })
     }
 }
 
-fn decode_ages(cursor: &mut Cursor<'_>) -> Result<Vec<u16>, WireError> {
+fn decode_ages(cursor: &mut Cursor<'_>) -> Result<Ages, WireError> {
+    let nodes = cursor.u64()?;
     let count = usize::from(cursor.u16()?);
     if count > MEMBERS_MAX {
         return Err(WireError::TooMany("ages"));
     }
-    (0..count).map(|_| cursor.u16().map_err(WireError::from)).collect()
+    let seconds = (0..count).map(|_| cursor.u16().map_err(WireError::from)).collect::<Result<_, _>>()?;
+    Ok(Ages { nodes, seconds })
 }
 
 fn put_weight(teller: Uuid, weight: &Weight, out: &mut Vec<u8>) {
@@ -316,23 +329,17 @@ impl Answer {
 
 #[cfg(test)]
 mod tests {
-    use super::{Answer, Ask, Exchange, Finding, VERSION, Weight};
+    use super::{Ages, Answer, Ask, Exchange, Finding, VERSION, Weight};
     use crate::membership::record::tests::rows;
     use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
     use uuid::Uuid;
 
     fn exchanges() -> impl Strategy<Value = Exchange> {
         let list = || proptest::option::of(proptest::collection::vec(rows(), 0..4));
-        let ages = proptest::option::of(proptest::collection::vec(any::<u16>(), 0..4));
+        let ages = (any::<u64>(), proptest::collection::vec(any::<u16>(), 0..4));
+        let ages = proptest::option::of(ages.prop_map(|(nodes, seconds)| Ages { nodes, seconds }));
         (any::<(u64, u64)>(), rows(), list(), list(), ages).prop_map(
-            |((uptime_ms, hash), own, list, rows, ages_s)| Exchange {
-                uptime_ms,
-                hash,
-                own,
-                list,
-                rows,
-                ages_s,
-            },
+            |((uptime_ms, hash), own, list, rows, ages)| Exchange { uptime_ms, hash, own, list, rows, ages },
         )
     }
 

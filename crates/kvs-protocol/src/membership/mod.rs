@@ -13,6 +13,7 @@ pub mod swim;
 
 mod admission;
 mod aging;
+mod alarm;
 mod detector;
 mod detector_config;
 mod errand;
@@ -24,6 +25,8 @@ mod lateness;
 mod life;
 mod message;
 mod pace;
+mod probe;
+mod purpose;
 mod record;
 mod registry;
 mod reprobe;

@@ -28,6 +28,8 @@
 //!
 //! A list: 2 bytes number of rows, at most `MEMBERS_MAX`, then the rows.
 
+use std::sync::Arc;
+
 use kvs_core::cursor::Cursor;
 use uuid::Uuid;
 
@@ -126,7 +128,7 @@ impl Standing {
 /// One row of a member list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Row {
-    pub(crate) record: Record,
+    pub(crate) record: Arc<Record>,
     pub(crate) rejoins: u32,
     pub(crate) incarnation: u16,
     pub(crate) standing: Standing,
@@ -136,7 +138,7 @@ pub(crate) struct Row {
 
 impl Row {
     /// The life that the standing is about.
-    pub(crate) const fn life(&self) -> Life {
+    pub(crate) fn life(&self) -> Life {
         Life { node: self.record.node, generation: self.record.generation, rejoins: self.rejoins }
     }
 
@@ -149,7 +151,7 @@ impl Row {
     }
 
     pub(crate) fn decode(cursor: &mut Cursor<'_>) -> Result<Self, WireError> {
-        let record = Record::decode(cursor)?;
+        let record = Arc::new(Record::decode(cursor)?);
         let (rejoins, incarnation) = (cursor.u32()?, cursor.u16()?);
         let bits = cursor.u8()?;
         let standing = Standing::from_number(bits & !BIT_FORGOTTEN).ok_or(WireError::Field("standing"))?;
@@ -182,6 +184,7 @@ pub(crate) mod tests {
     use crate::mode::Mode;
     use kvs_core::cursor::Cursor;
     use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
+    use std::sync::Arc;
     use uuid::Uuid;
 
     pub(crate) fn rows() -> impl Strategy<Value = Row> {
@@ -210,7 +213,7 @@ pub(crate) mod tests {
             Just(Standing::Down)
         ];
         (record, any::<(u32, u16, bool, u32)>(), standing).prop_map(|(record, rest, standing)| Row {
-            record,
+            record: Arc::new(record),
             rejoins: rest.0,
             incarnation: rest.1,
             standing,
@@ -249,7 +252,7 @@ pub(crate) mod tests {
             address: "a:1".to_owned(),
         };
         let row = Row {
-            record,
+            record: Arc::new(record),
             rejoins: 7,
             incarnation: 8,
             standing: Standing::Down,

@@ -14,6 +14,7 @@
 //! | n | a list, as in `record.rs` |
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,10 +30,10 @@ use crate::membership::wire::{WireError, ended};
 
 const PERSISTED_VERSION: u8 = 1;
 
-/// One other node.
+/// One other node. A list of ten thousand is ten thousand of these, so they are kept small.
 #[derive(Debug, Clone)]
 pub(crate) struct Peer {
-    pub(crate) record: Record,
+    pub(crate) record: Arc<Record>,
     pub(crate) rejoins: u32,
     pub(crate) incarnation: u16,
     pub(crate) standing: Standing,
@@ -42,7 +43,7 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) const fn life(&self) -> Life {
+    pub(crate) fn life(&self) -> Life {
         Life { node: self.record.node, generation: self.record.generation, rejoins: self.rejoins }
     }
 
@@ -53,7 +54,7 @@ impl Peer {
     }
 
     /// Whether frames and exchanges go to it.
-    pub(crate) const fn is_active(&self) -> bool {
+    pub(crate) fn is_active(&self) -> bool {
         self.standing.is_active() && !self.is_forgotten && !self.record.has_left
     }
 
@@ -63,7 +64,7 @@ impl Peer {
 
     fn row(&self, now: Now) -> Row {
         Row {
-            record: self.record.clone(),
+            record: Arc::clone(&self.record),
             rejoins: self.rejoins,
             incarnation: self.incarnation,
             standing: self.standing,
@@ -81,12 +82,22 @@ fn seconds(age: Duration) -> u32 {
     u32::try_from(age.as_secs()).unwrap_or(u32::MAX)
 }
 
+fn eight_bytes(hashed: &[u8]) -> u64 {
+    blake3::hash(hashed).as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+}
+
 /// What of one member goes into its digest.
 const DIGESTED_BYTES: usize = 16 + 1 + 4 + 4 + 8 + 4 + 2 + 1;
 
 /// Eight bytes that are equal where two nodes agree on a member: its record by its order, and how it stands. The age is
 /// left out; of a forgotten node only that it is.
-fn digest(record: &Record, rejoins: u32, incarnation: u16, standing: Standing, is_forgotten: bool) -> u64 {
+pub(crate) fn digest(
+    record: &Record,
+    rejoins: u32,
+    incarnation: u16,
+    standing: Standing,
+    is_forgotten: bool,
+) -> u64 {
     let mut bytes = Vec::with_capacity(DIGESTED_BYTES);
     bytes.extend_from_slice(record.node.as_bytes());
     bytes.push(u8::from(is_forgotten));
@@ -99,7 +110,7 @@ fn digest(record: &Record, rejoins: u32, incarnation: u16, standing: Standing, i
         bytes.extend_from_slice(&incarnation.to_be_bytes());
         bytes.push(standing as u8);
     }
-    blake3::hash(&bytes).as_bytes().first_chunk().map_or(0, |bytes| u64::from_be_bytes(*bytes))
+    eight_bytes(&bytes)
 }
 
 /// The digest of a row.
@@ -114,40 +125,74 @@ pub(crate) fn row_digest(row: &Row) -> u64 {
 /// the list.
 #[derive(Debug, Default)]
 pub(crate) struct Registry {
-    peers: BTreeMap<Uuid, Peer>,
+    /// In ascending order of uuid.
+    peers: Vec<Peer>,
     sum: u64,
+    /// The exclusive or of hashes of the uuids: equal where two nodes know the same nodes, however they stand.
+    nodes_sum: u64,
+    active: usize,
     joined_max_ms: u64,
     /// Whose rows read differently since they were last taken from here.
     changed: BTreeSet<Uuid>,
 }
 
 impl Registry {
+    fn place(&self, node: &Uuid) -> Result<usize, usize> {
+        self.peers.binary_search_by(|peer| peer.record.node.cmp(node))
+    }
+
     pub(crate) fn peer(&self, node: &Uuid) -> Option<&Peer> {
-        self.peers.get(node)
+        self.place(node).ok().and_then(|place| self.peers.get(place))
     }
 
     /// Changes a row; what others do not see of it (its age) is not told on.
     pub(crate) fn change(&mut self, node: &Uuid, change: impl FnOnce(&mut Peer)) {
-        let Some(peer) = self.peers.get_mut(node) else { return };
-        let before = peer.digest();
+        let Some(peer) = self.place(node).ok().and_then(|place| self.peers.get_mut(place)) else { return };
+        let (before, was_active) = (peer.digest(), peer.is_active());
         change(peer);
-        let after = peer.digest();
+        let (after, is_active) = (peer.digest(), peer.is_active());
         if before != after {
             self.sum ^= before ^ after;
+            self.active = self.active + usize::from(is_active) - usize::from(was_active);
             self.changed.insert(*node);
         }
     }
 
     fn insert(&mut self, peer: Peer) {
+        let Err(place) = self.place(&peer.record.node) else { return };
         self.sum ^= peer.digest();
+        self.nodes_sum ^= eight_bytes(peer.record.node.as_bytes());
+        self.active += usize::from(peer.is_active());
         self.note_joined(peer.record.joined_ms);
-        self.peers.insert(peer.record.node, peer);
+        self.peers.insert(place, peer);
     }
 
     fn remove(&mut self, node: &Uuid) {
-        if let Some(peer) = self.peers.remove(node) {
-            self.sum ^= peer.digest();
-        }
+        let Ok(place) = self.place(node) else { return };
+        let peer = self.peers.remove(place);
+        self.sum ^= peer.digest();
+        self.nodes_sum ^= eight_bytes(node.as_bytes());
+        self.active -= usize::from(peer.is_active());
+    }
+
+    /// Eight bytes that are equal where two nodes know the same nodes, `own` included.
+    pub(crate) fn nodes_hash(&self, own: &Uuid) -> u64 {
+        self.nodes_sum ^ eight_bytes(own.as_bytes())
+    }
+
+    /// How many frames and exchanges go to.
+    pub(crate) const fn active_count(&self) -> usize {
+        self.active
+    }
+
+    /// The one at this place, if frames and exchanges go to it.
+    pub(crate) fn active_at(&self, place: usize) -> Option<&Peer> {
+        self.peers.get(place).filter(|peer| peer.is_active())
+    }
+
+    /// Whose rows changed since they were last taken.
+    pub(crate) const fn changed(&self) -> &BTreeSet<Uuid> {
+        &self.changed
     }
 
     fn note_joined(&mut self, joined_ms: u64) {
@@ -168,47 +213,47 @@ impl Registry {
 
     /// The row of a member, as it is sent.
     pub(crate) fn row(&self, node: &Uuid, now: Now) -> Option<Row> {
-        self.peers.get(node).map(|peer| peer.row(now))
+        self.peer(node).map(|peer| peer.row(now))
     }
 
     /// The digest of a member's row; 0 where it is not known.
     pub(crate) fn digest_of(&self, node: &Uuid) -> u64 {
-        self.peers.get(node).map_or(0, Peer::digest)
+        self.peer(node).map_or(0, Peer::digest)
     }
 
     /// Whose rows these do not have, or have otherwise.
     pub(crate) fn missing_in(&self, rows: &[Row]) -> Vec<Uuid> {
         let theirs: BTreeMap<Uuid, u64> = rows.iter().map(|row| (row.record.node, row_digest(row))).collect();
-        let differs = |(node, peer): &(&Uuid, &Peer)| theirs.get(*node) != Some(&peer.digest());
-        self.peers.iter().filter(differs).map(|(node, _)| *node).collect()
+        let differs = |peer: &&Peer| theirs.get(&peer.record.node) != Some(&peer.digest());
+        self.peers.iter().filter(differs).map(|peer| peer.record.node).collect()
     }
 
     /// In ascending order of uuid.
     pub(crate) fn peers(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.values()
+        self.peers.iter()
     }
 
     /// Those that frames and exchanges go to.
     pub(crate) fn active(&self) -> impl Iterator<Item = &Peer> {
-        self.peers.values().filter(|peer| peer.is_active())
+        self.peers.iter().filter(|peer| peer.is_active())
     }
 
     /// Whether the detector may hear of this life: its record, and so its address, is known.
     pub(crate) fn knows(&self, life: &Life) -> bool {
-        self.peers.get(&life.node).is_some_and(|peer| {
+        self.peer(&life.node).is_some_and(|peer| {
             !peer.is_forgotten && !peer.record.has_left && peer.record.generation >= life.generation
         })
     }
 
     /// Takes a record in; `age` tells when its node was heard of, if it was not known. Answers whether it was newer
     /// than what was held.
-    pub(crate) fn merge(&mut self, record: &Record, age: Duration, now: Now) -> bool {
-        let Some(peer) = self.peers.get(&record.node) else {
+    pub(crate) fn merge(&mut self, record: &Arc<Record>, age: Duration, now: Now) -> bool {
+        let Some(peer) = self.peer(&record.node) else {
             if !self.has_room() {
                 return false;
             }
             let peer = Peer {
-                record: record.clone(),
+                record: Arc::clone(record),
                 rejoins: 0,
                 incarnation: 0,
                 standing: Standing::Unknown,
@@ -227,7 +272,7 @@ impl Registry {
             if record.generation > peer.record.generation {
                 (peer.rejoins, peer.incarnation, peer.standing) = (0, 0, Standing::Unknown);
             }
-            peer.record = record.clone();
+            peer.record = Arc::clone(record);
         });
         true
     }
@@ -237,7 +282,7 @@ impl Registry {
         if self.peers.len() + 1 < MEMBERS_MAX {
             return true;
         }
-        let forgotten = self.peers.values().filter(|peer| peer.is_forgotten);
+        let forgotten = self.peers.iter().filter(|peer| peer.is_forgotten);
         let Some((_, oldest)) = forgotten.map(|peer| peer.record.seniority()).min() else { return false };
         self.remove(&oldest);
         true
@@ -245,7 +290,7 @@ impl Registry {
 
     /// Somebody heard of it so long ago. Never makes it older.
     pub(crate) fn seen(&mut self, node: &Uuid, age: Duration, now: Now) {
-        if let Some(peer) = self.peers.get_mut(node) {
+        if let Some(peer) = self.place(node).ok().and_then(|place| self.peers.get_mut(place)) {
             let age_ms = i64::try_from(age.as_millis()).unwrap_or(i64::MAX);
             peer.seen_ms = peer.seen_ms.max(monotonic_ms(now).saturating_sub(age_ms));
         }
@@ -253,26 +298,26 @@ impl Registry {
 
     /// The rows of everyone else, in ascending order of uuid.
     pub(crate) fn rows(&self, now: Now) -> Vec<Row> {
-        self.peers.values().map(|peer| peer.row(now)).collect()
+        self.peers.iter().map(|peer| peer.row(now)).collect()
     }
 
     /// Ages of everyone in ascending order of uuid, this node's own 0 among them; [`u16::MAX`] for more.
     pub(crate) fn ages_s(&self, own: Uuid, now: Now) -> Vec<u16> {
         let short = |peer: &Peer| u16::try_from(seconds(peer.age(now))).unwrap_or(u16::MAX);
-        let before = self.peers.range(..own).map(|(_, peer)| short(peer));
-        let after = self.peers.range(own..).map(|(_, peer)| short(peer));
-        before.chain([0]).chain(after).collect()
+        let (before, after) = self.peers.split_at(self.peers.partition_point(|peer| peer.record.node < own));
+        before.iter().map(short).chain([0]).chain(after.iter().map(short)).collect()
     }
 
-    /// Takes ages in that were made from an equal list.
+    /// Takes ages in that were made from a list of the same nodes.
     pub(crate) fn take_ages(&mut self, ages_s: &[u16], own: Uuid, now: Now) {
         if ages_s.len() != self.peers.len() + 1 {
             return;
         }
-        let mut nodes: Vec<Uuid> = self.peers.keys().copied().collect();
-        nodes.insert(nodes.partition_point(|node| *node < own), own);
-        for (node, age) in nodes.iter().zip(ages_s).filter(|(_, age)| **age != u16::MAX) {
-            self.seen(node, Duration::from_secs((*age).into()), now);
+        let own = self.peers.partition_point(|peer| peer.record.node < own);
+        let others = ages_s.iter().enumerate().filter(|(place, _)| *place != own).map(|(_, age)| *age);
+        for (peer, age_s) in self.peers.iter_mut().zip(others).filter(|(_, age_s)| *age_s != u16::MAX) {
+            let seen_ms = monotonic_ms(now).saturating_sub(i64::from(age_s) * 1000);
+            peer.seen_ms = peer.seen_ms.max(seen_ms);
         }
     }
 
@@ -335,6 +380,7 @@ mod tests {
     use crate::membership::record::{Record, Row};
     use crate::membership::settings::MEMBERS_MAX;
     use proptest::prelude::{any, proptest};
+    use std::sync::Arc;
     use std::time::Duration;
     use uuid::Uuid;
 
@@ -352,8 +398,9 @@ mod tests {
         #[test]
         fn records_merge_to_the_same_list_in_any_order(mut rows in proptest::collection::vec(rows(), 1..20), own in rows()) {
             for row in &mut rows {
-                row.record.node = Uuid::from_u128(row.record.node.as_u128() % 4);
-                row.record.generation %= 3;
+                let record = Arc::make_mut(&mut row.record);
+                record.node = Uuid::from_u128(record.node.as_u128() % 4);
+                record.generation %= 3;
             }
             let own = Row { is_forgotten: false, ..own };
             let own = row_digest(&own);
@@ -374,6 +421,7 @@ mod tests {
             }
             let expected = registry.rows(NOW).iter().fold(0, |sum, row| sum ^ row_digest(row));
             assert_eq!(registry.hash(0), expected);
+            assert_eq!(registry.active_count(), registry.active().count());
             assert!(registry.missing_in(&registry.rows(NOW)).is_empty());
         }
 
@@ -383,7 +431,7 @@ mod tests {
             let registry = merged(list.iter().filter(|row| row.record.node != own));
             let later = Now { monotonic: Duration::ZERO, wall_ms: NOW.wall_ms + away * 1000 };
             let again = Registry::restored(&registry.persisted(NOW), own, later).unwrap();
-            let records = |registry: &Registry| registry.peers().map(|peer| peer.record.clone()).collect::<Vec<Record>>();
+            let records = |registry: &Registry| registry.peers().map(|peer| peer.record.clone()).collect::<Vec<Arc<Record>>>();
             assert_eq!(records(&registry), records(&again));
             assert!(again.peers().all(|peer| peer.age(later) == Duration::from_secs(away)));
         }
@@ -394,8 +442,8 @@ mod tests {
         }
     }
 
-    fn record(node: u128) -> Record {
-        Record {
+    fn record(node: u128) -> Arc<Record> {
+        Arc::new(Record {
             node: Uuid::from_u128(node),
             generation: 1,
             revision: 1,
@@ -405,7 +453,7 @@ mod tests {
             has_left: false,
             node_id: String::new(),
             address: String::new(),
-        }
+        })
     }
 
     #[test]

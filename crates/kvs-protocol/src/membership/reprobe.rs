@@ -3,6 +3,7 @@
 //! That is how a cluster forms whatever the order of starts, and how it heals when a partition ends: one exchange
 //! across the healed line is enough, lists do the rest.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use kvs_core::version::JOINED_YOUNGEST_MS;
@@ -11,12 +12,18 @@ use uuid::Uuid;
 
 use crate::membership::contract::SeedReport;
 use crate::membership::errand::{Carried, Reason, Target};
+use crate::membership::registry::Peer;
 use crate::membership::seed::{Attempt, Seed, SeedOutcome};
 use crate::membership::settings::{
     FOUNDING_PAUSE, REPROBE_EACH, REPROBE_FIRST, REPROBE_MAX, REPROBE_STARTING, REPROBES_MAX, SEEDS_MAX,
     STARTING,
 };
 use crate::membership::swim::Swim;
+
+/// Whether a member is asked until it answers, as long as nobody else is at its address.
+fn is_gone(peer: &Peer) -> bool {
+    !peer.is_active() && !peer.is_forgotten && !peer.record.has_left
+}
 
 impl Swim {
     /// The addresses that are asked until they answer.
@@ -27,16 +34,15 @@ impl Swim {
         let seeds = self.seeds.iter().enumerate().filter(|(_, seed)| {
             seed.outcome != SeedOutcome::Itself && !(self.is_admitted() && self.is_alive_at(seed))
         });
+        let gone: Vec<&Peer> = self.registry.peers().filter(|peer| is_gone(peer)).collect();
         // An address that somebody alive has taken over does not lead to the dead one any more.
-        let is_taken = |address: &str| {
-            address == self.own.address || self.registry.active().any(|peer| peer.record.address == address)
-        };
-        let dead = self.registry.peers().filter(|peer| {
-            !peer.is_active()
-                && !peer.is_forgotten
-                && !peer.record.has_left
-                && !is_taken(&peer.record.address)
-        });
+        let mut taken: BTreeSet<&str> = BTreeSet::from([self.own.address.as_str()]);
+        if !gone.is_empty() {
+            let addresses: BTreeSet<&str> = gone.iter().map(|peer| peer.record.address.as_str()).collect();
+            let held = self.registry.active().map(|peer| peer.record.address.as_str());
+            taken.extend(held.filter(|address| addresses.contains(address)));
+        }
+        let dead = gone.into_iter().filter(|peer| !taken.contains(peer.record.address.as_str()));
         let seeds = seeds.map(|(place, _)| Target::Seed(place));
         seeds.chain(dead.map(|peer| Target::Node(peer.record.node))).collect()
     }
@@ -45,15 +51,52 @@ impl Swim {
     pub(crate) fn refresh_attempts(&mut self) {
         let wanted = self.wanted();
         self.attempts.retain(|target, _| wanted.contains(target));
+        for target in wanted {
+            self.want(target);
+        }
+    }
+
+    fn want(&mut self, target: Target) {
         let is_start = self.uptime() == Duration::ZERO;
         let first = if is_start { Duration::ZERO } else { REPROBE_FIRST };
         let next = self.now.monotonic + first;
-        for target in wanted {
-            self.attempts.entry(target).or_insert(Attempt {
-                next,
-                pause: REPROBE_FIRST,
-                is_under_way: false,
-            });
+        self.attempts.entry(target).or_insert(Attempt { next, pause: REPROBE_FIRST, is_under_way: false });
+    }
+
+    /// Takes up and drops targets after the rows of these members changed. Only they are looked at, and who is gone; that
+    /// somebody holds the address of one who is gone is found as well when he answers there, and each time ages are looked at.
+    pub(crate) fn refresh_attempts_of(&mut self, changed: &BTreeSet<Uuid>) {
+        for node in changed {
+            let Some(peer) = self.registry.peer(node) else { continue };
+            let (is_active, is_wanted) = (peer.is_active(), is_gone(peer));
+            let address = peer.record.address.clone();
+            if is_wanted && address != self.own.address {
+                self.want(Target::Node(*node));
+            } else {
+                self.attempts.remove(&Target::Node(*node));
+            }
+            let holds = |target: &Target| match target {
+                Target::Node(gone) => {
+                    self.registry.peer(gone).is_some_and(|peer| peer.record.address == address)
+                }
+                Target::Seed(_) => false,
+            };
+            let held: Vec<Target> =
+                self.attempts.keys().copied().filter(|target| is_active && holds(target)).collect();
+            for target in held {
+                self.attempts.remove(&target);
+            }
+            let concerns = |seed: &&Seed| seed.node == Some(*node) || seed.address == address;
+            if self.seeds.iter().any(|seed| concerns(&seed)) {
+                self.refresh_attempts();
+            }
+        }
+    }
+
+    /// Another member answered where this one was: it is not asked for there any more.
+    pub(crate) fn found_at(&mut self, target: Target, node: Uuid) {
+        if matches!(target, Target::Node(asked) if asked != node) {
+            self.attempts.remove(&target);
         }
     }
 

@@ -11,7 +11,10 @@ use uuid::Uuid;
 use crate::mode::Mode;
 
 /// Most members of a list, forgotten ones included; more are not taken from outside.
-pub const MEMBERS_MAX: usize = 1024;
+///
+/// Ten thousand with room for those that were replaced; a whole list of it has 1.3 MB with names of usual length, 10 MB with the
+/// longest, and numbers of rows fit two bytes.
+pub const MEMBERS_MAX: usize = 16 * 1024;
 
 /// Most seeds that are tried, those that were added later included.
 pub(crate) const SEEDS_MAX: usize = 256;
@@ -86,6 +89,10 @@ pub(crate) const FOUNDING_PAUSE: Duration = Duration::from_secs(2);
 /// A change of the list is told to somebody within this time.
 pub(crate) const RUMOR_PAUSE_MS: std::ops::Range<u64> = 8..25;
 
+/// In a large cluster the pause is longer, by this for each member: something changes there all the time, and what waits goes
+/// out together.
+pub(crate) const RUMOR_PAUSE_EACH: Duration = Duration::from_micros(25);
+
 /// Most rows that one rumour carries; the answer has one bit for each of them.
 pub(crate) const RUMOR_ROWS_MAX: usize = 64;
 
@@ -115,6 +122,9 @@ pub(crate) const UNEQUAL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A changed list is handed out to be kept after this time.
 pub(crate) const PERSIST_PAUSE: Duration = Duration::from_millis(100);
+
+/// A large list is handed out less often, after this time for each member.
+pub(crate) const PERSIST_PAUSE_EACH: Duration = Duration::from_millis(1);
 
 /// How often members are looked at for having been silent too long.
 pub(crate) const AGE_PERIOD: Duration = Duration::from_secs(15);

@@ -8,8 +8,9 @@
 //! **Invariant:** every request is answered exactly once; after [`Effect::Stop`] or [`Effect::Forgotten`] nothing is
 //! called or decided any more.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,79 +21,28 @@ use rand::{RngExt, SeedableRng};
 use uuid::Uuid;
 
 use crate::call::{CallFailure, CallId, CallKind, Now};
+use crate::membership::alarm::Alarm;
 use crate::membership::contract::{Effect, Event, Membership, SeedReport};
 use crate::membership::detector_config::detector_config;
-use crate::membership::errand::{Asks, Carried, Reason, Target};
+use crate::membership::errand::{Carried, Reason, Target};
 use crate::membership::frame::FrameCodec;
 use crate::membership::hint_state::Hint;
 use crate::membership::lateness::Lateness;
 use crate::membership::life::Life;
 use crate::membership::member::{Member, Status};
-use crate::membership::message::Exchange;
 use crate::membership::pace::Pace;
+use crate::membership::probe::Probe;
+use crate::membership::purpose::Purpose;
 use crate::membership::record::{Record, Row, Standing};
-use crate::membership::registry::{Peer, Registry, row_digest};
+use crate::membership::registry::{Peer, Registry, digest};
 use crate::membership::rumors::Rumors;
 use crate::membership::schedule::Schedule;
 use crate::membership::seed::{Attempt, Seed};
 use crate::membership::settings::{
-    ADMISSION_PAUSE, AGE_PERIOD, CALLS_MAX, HIDDEN_AFTER, MembershipSettings, PERSIST_PAUSE, RUMOR_PAUSE_MS,
+    ADMISSION_PAUSE, AGE_PERIOD, CALLS_MAX, HIDDEN_AFTER, MembershipSettings, PERSIST_PAUSE,
+    PERSIST_PAUSE_EACH, RUMOR_PAUSE_EACH, RUMOR_PAUSE_MS,
 };
 use crate::membership::view::{member, own_member};
-
-/// What is to be done later.
-#[derive(Debug)]
-pub(crate) enum Alarm {
-    /// A timer of the detector. `since` and `credit` tell when it was set and how long the process had stood still.
-    Foca { timer: foca::Timer<Life>, since: Duration, credit: Duration },
-    /// Tell somebody of a change.
-    Rumor,
-    /// A full exchange with a few.
-    Gossip,
-    /// Hand the list out to be kept.
-    Persist,
-    /// Look for members that were silent too long.
-    Age,
-    /// Ask to be admitted.
-    Admission,
-    /// Reconnect to an address that refused.
-    Reconnect(Uuid),
-    /// The short suspicion of a life whose address refused is over.
-    Condemn { life: Life, incarnation: u16, since: Duration },
-}
-
-/// What a call was made for.
-#[derive(Debug)]
-pub(crate) enum Purpose {
-    /// Frames of the detector; a probe's outcome tells of this node's own health.
-    Frames { node: Uuid, is_probe: bool },
-    /// An exchange of lists.
-    Exchange { target: Target, reason: Reason, carried: Carried },
-    /// Does the process that holds an identity or a name still live? A newcomer's request waits for it.
-    Verify {
-        reply_to: u64,
-        asks: Asks,
-        exchange: Box<Exchange>,
-        /// The one that is asked, as it was known when the newcomer was judged.
-        old: Box<Record>,
-        rest: Vec<Record>,
-    },
-    /// A third node is asked whether a member refuses.
-    AskThird { node: Uuid, third: Uuid },
-    /// Nothing hangs on the answer.
-    Telling,
-}
-
-/// A probe of the detector.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Probe {
-    /// Who is probed.
-    pub(crate) life: Life,
-    /// Its number.
-    pub(crate) number: u8,
-    /// When it began.
-    pub(crate) since: Duration,
-}
 
 /// How far this machine is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -112,6 +62,10 @@ pub struct Swim {
     pub(crate) foca: Foca<Life, FrameCodec, StdRng, NoCustomBroadcast>,
     pub(crate) runtime: AccumulatingRuntime<Life>,
     pub(crate) incarnation: u16,
+    /// This node's life as it was last seen.
+    pub(crate) own_life: Life,
+    /// Whom the detector may see otherwise than the registry.
+    pub(crate) touched: BTreeSet<Uuid>,
     pub(crate) registry: Registry,
     pub(crate) attempts: BTreeMap<Target, Attempt>,
     pub(crate) hints: BTreeMap<Uuid, Hint>,
@@ -167,6 +121,8 @@ impl Swim {
             foca: Foca::new(life, detector_config(), detector_rng, FrameCodec),
             runtime: AccumulatingRuntime::new(),
             incarnation: 0,
+            own_life: life,
+            touched: BTreeSet::new(),
             registry: Registry::default(),
             attempts: BTreeMap::new(),
             hints: BTreeMap::new(),
@@ -225,13 +181,19 @@ impl Swim {
     /// This node's row in its own list.
     pub(crate) fn own_row(&self) -> Row {
         Row {
-            record: self.own.clone(),
+            record: Arc::new(self.own.clone()),
             rejoins: self.foca.identity().rejoins,
             incarnation: self.incarnation,
             standing: if self.own.has_left { Standing::Down } else { Standing::Alive },
             is_forgotten: false,
             age_s: 0,
         }
+    }
+
+    /// The digest of that row.
+    pub(crate) fn own_digest_now(&self) -> u64 {
+        let standing = if self.own.has_left { Standing::Down } else { Standing::Alive };
+        digest(&self.own, self.foca.identity().rejoins, self.incarnation, standing, false)
     }
 
     /// Whether one more call may be under way.
@@ -283,7 +245,9 @@ impl Swim {
     pub(crate) fn tell_soon(&mut self) {
         if !self.rumor_is_set && self.is_running() {
             self.rumor_is_set = true;
-            let pause = self.pause_of(RUMOR_PAUSE_MS);
+            let members = u32::try_from(self.registry.len()).unwrap_or(u32::MAX);
+            let many = RUMOR_PAUSE_EACH * members * self.rng.random_range(50..=150) / 100;
+            let pause = self.pause_of(RUMOR_PAUSE_MS).max(many);
             self.alarm_in(pause, Alarm::Rumor);
         }
     }
@@ -295,13 +259,14 @@ impl Swim {
         if self.is_admitted() {
             self.joined_max_ms = self.joined_max_ms.max(self.own.joined_ms);
         }
-        let own_digest = row_digest(&self.own_row());
+        let own_digest = self.own_digest_now();
         let hash = self.registry.hash(own_digest);
         if hash == self.hash {
             return;
         }
-        for node in self.registry.take_changed() {
-            self.rumors.note(node);
+        let changed = self.registry.take_changed();
+        for node in &changed {
+            self.rumors.note(*node);
         }
         if own_digest != self.own_digest {
             self.own_digest = own_digest;
@@ -309,13 +274,14 @@ impl Swim {
         }
         self.hash = hash;
         self.tell_soon();
-        self.refresh_attempts();
+        self.refresh_attempts_of(&changed);
         self.effects.push(Effect::MembersChanged);
         if !self.persist_is_set {
             self.persist_is_set = true;
-            self.alarm_in(PERSIST_PAUSE, Alarm::Persist);
+            let members = u32::try_from(self.registry.len()).unwrap_or(u32::MAX);
+            self.alarm_in(PERSIST_PAUSE.max(PERSIST_PAUSE_EACH * members), Alarm::Persist);
         }
-        self.check_own_name();
+        self.check_name_of(&changed);
     }
 
     fn start(&mut self) {
