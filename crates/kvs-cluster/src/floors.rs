@@ -10,9 +10,11 @@ use kvs_store::error::StoreError;
 use kvs_store::store::Store;
 
 use crate::context::Context;
+use crate::fetching::Fetching;
 use crate::limits::{ACKNOWLEDGED_INTERVAL, FLOOR_INTERVAL};
 use crate::outbox::Outbox;
 use crate::peers::Peers;
+use crate::settings::Begins;
 use crate::work::{Job, Noted};
 
 /// What every member has, as it was last found.
@@ -48,13 +50,15 @@ impl Floors {
         self.floor_at = Duration::ZERO;
     }
 
-    /// Tells the store which tombstones every member has, so that they may go.
-    pub(crate) fn set(&mut self, context: &Context, peers: &Peers, outbox: &mut Outbox) {
+    /// Tells the store which tombstones every member has, so that they may go. None may while this node has not met its cluster:
+    /// it may begin with what a backup holds, and others may lack just these deletes.
+    pub(crate) fn set(&mut self, context: &Context, peers: &Peers, fetching: &Fetching, outbox: &mut Outbox) {
         let now = context.now.monotonic;
         if now < self.floor_at {
             return;
         }
         self.floor_at = now + FLOOR_INTERVAL;
+        let is_unmet = context.settings.begins == Begins::Joining && peers.is_empty();
         let mut floor: Option<Vector> = None;
         for peer in peers.counting() {
             let received = peer.shipping.received();
@@ -66,6 +70,9 @@ impl Floors {
                 self.is_noting = true;
                 outbox.work(Job::Note(Noted::Acknowledged(known), vec![mark]));
             }
+        }
+        if is_unmet || fetching.is_under_way() {
+            return;
         }
         // What this node has not received itself it cannot judge.
         let own = context.store.vector_held();

@@ -151,7 +151,7 @@ impl Replicator {
         self.streams.ship(context, peers, outbox);
         streams::ask_standings(context, peers, outbox);
         self.fetching.fetch(context, peers, outbox);
-        self.floors.set(context, peers, outbox);
+        self.floors.set(context, peers, &self.fetching, outbox);
         if !self.fetching.is_under_way() {
             // While everything is being fetched there is nothing to compare yet.
             self.repair.hold_sessions(context, peers, outbox);

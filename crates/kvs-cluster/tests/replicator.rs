@@ -11,6 +11,7 @@ use bytes::Bytes;
 use kvs_cluster::contract::{Event, Needed};
 use kvs_cluster::settings::Begins;
 use kvs_core::namespace::Namespace;
+use kvs_core::record::Kind;
 use kvs_protocol::call::CallKind;
 use kvs_protocol::mode::Mode;
 use kvs_store::clock::Clock;
@@ -31,6 +32,24 @@ fn a_write_is_on_every_node_without_any_time_passing() {
     world.all_have("a", Some("2"));
     world.assert_equal_roots();
     assert_eq!(world.nodes[0].store.vector(), world.nodes[2].store.vector());
+}
+
+#[test]
+fn a_node_that_has_not_met_its_cluster_collects_nothing() {
+    let mut world = World::new();
+    world.add(Begins::First);
+    world.put(0, "a", "1");
+    world.commit(0, write("a", Change::Delete));
+    // As one that was restored from a backup, and waits for its seeds.
+    world.start(0, Begins::Joining);
+    world.nodes[0].inbox.clear();
+    world.run(Duration::from_millis(3 * GRACE_MS));
+    let left = |world: &World| world.nodes[0].store.read(Namespace::Data, &path("a")).unwrap();
+    assert_eq!(left(&world).map(|record| record.kind), Some(Kind::Tombstone));
+    world.add(Begins::Joining);
+    world.tell_members();
+    world.run(Duration::from_millis(GRACE_MS));
+    assert_eq!(left(&world), None, "both have it, and it is old enough");
 }
 
 #[test]
