@@ -22,6 +22,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::bench::auth::options::AuthOptions;
+use crate::bench::away::options::AwayOptions;
 use crate::bench::bare_hyper;
 use crate::bench::bound_exec;
 use crate::bench::cluster::options::ClusterOptions;
@@ -66,6 +67,9 @@ enum Task {
     /// The measuring process of `bench fleet`
     #[command(hide = true)]
     BenchFleetWorker(FleetOptions),
+    /// The measuring process of `bench away`
+    #[command(hide = true)]
+    BenchAwayWorker(AwayOptions),
     /// Idle nodes in a network namespace; started by the measuring process
     #[command(hide = true)]
     BenchClusterIdle(idle::Options),
@@ -87,6 +91,8 @@ enum Bench {
     Auth(AuthOptions),
     /// Fleets of up to a hundred nodes on this machine; some twenty minutes
     Fleet(FleetOptions),
+    /// One of three nodes away for minutes while clients write to the others: disk, latency, and how it catches up
+    Away(AwayOptions),
 }
 
 fn main() -> ExitCode {
@@ -103,12 +109,14 @@ fn main() -> ExitCode {
             options.check().and_then(|()| bench::launch::run("bench-auth-worker", &[]))
         }
         Task::Bench(Bench::Fleet(_)) => bench::launch::run("bench-fleet-worker", &[]),
+        Task::Bench(Bench::Away(_)) => bench::launch::run("bench-away-worker", &[]),
         Task::Torture(options) => torture::run::run(&options),
         Task::BenchWorker(options) => bench::worker::run(&options),
         Task::BareHyper(options) => bare_hyper::run(&options),
         Task::BenchClusterWorker(options) => bench::cluster::worker::run(&options),
         Task::BenchAuthWorker(options) => bench::auth::worker::run(&options),
         Task::BenchFleetWorker(options) => bench::fleet::worker::run(&options),
+        Task::BenchAwayWorker(options) => bench::away::worker::run(&options),
         Task::BenchClusterIdle(options) => idle::run_inside(&options),
         Task::BoundExec(options) => bound_exec::run(&options),
     };

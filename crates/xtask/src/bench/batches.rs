@@ -44,7 +44,8 @@ pub(crate) fn put_all(
     outcome.verified()
 }
 
-fn write_batch(
+/// Appends a batch with one put for each of the numbers.
+pub(crate) fn write_batch(
     numbers: std::ops::Range<u64>,
     path: &WritePath<'_>,
     value: &WriteValue<'_>,

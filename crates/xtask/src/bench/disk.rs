@@ -1,18 +1,14 @@
 //! Disk for the cities of the world, with compression and without.
 
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
-use anyhow::Context as _;
-
-use crate::bench::batches;
 use crate::bench::cities::{self, City};
 use crate::bench::figures::{Figures, Metric, Target};
 use crate::bench::node::{self, Compression};
 use crate::bench::options::{NodeOptions, Part};
-use crate::bench::quiet;
 use crate::bench::scratch::Scratch;
 use crate::bench::server::Server;
+use crate::bench::{batches, blocks, quiet};
 
 const MEGABYTE: f64 = 1e6;
 
@@ -42,7 +38,7 @@ fn measure(file: &Path, scratch: &Scratch, figures: &mut Figures) -> anyhow::Res
     ] {
         let folder = scratch.folder(name)?;
         fill(&folder, compression, &cities)?;
-        let megabytes = disk_bytes(&node::data_dir(&folder))? as f64 / MEGABYTE;
+        let megabytes = blocks::allocated(&node::data_dir(&folder))? as f64 / MEGABYTE;
         println!("bench: disk, {name}: {megabytes:.1} MB");
         figures.add(Target::Node, metric, megabytes);
     }
@@ -64,42 +60,4 @@ fn fill(folder: &Path, compression: Compression, cities: &[City]) -> anyhow::Res
     )?;
     quiet::wait([&server]);
     server.process.stop()
-}
-
-/// The blocks that the files below a folder take, in bytes.
-fn disk_bytes(folder: &Path) -> anyhow::Result<u64> {
-    let mut total = 0;
-    let mut folders = vec![folder.to_path_buf()];
-    while let Some(folder) = folders.pop() {
-        for entry in folder.read_dir().with_context(|| format!("{} could not be listed", folder.display()))? {
-            let entry = entry?;
-            let metadata = entry.metadata()?;
-            if metadata.is_dir() {
-                folders.push(entry.path());
-            } else {
-                // The unit of `blocks` is 512 bytes on every file system.
-                total += metadata.blocks() * 512;
-            }
-        }
-    }
-    Ok(total)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn files_count_in_all_folders_and_holes_do_not() {
-        let folder = tempfile::tempdir_in(std::env::current_exe().unwrap().parent().unwrap()).unwrap();
-        std::fs::create_dir(folder.path().join("inner")).unwrap();
-        for name in ["a", "inner/b"] {
-            let file = std::fs::File::create(folder.path().join(name)).unwrap();
-            std::io::Write::write_all(&mut &file, &[7; 100_000]).unwrap();
-            file.set_len(50_000_000).unwrap();
-            file.sync_all().unwrap();
-        }
-        let bytes = disk_bytes(folder.path()).unwrap();
-        assert!((200_000..10_000_000).contains(&bytes), "{bytes}");
-    }
 }

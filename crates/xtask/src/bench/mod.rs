@@ -4,12 +4,15 @@
 //! (`process`, `peers`, `node`); the load is `load` with the request bytes of `dialect` and the answer readers
 //! `http_reader` and `resp_reader`, over a `transport`; the measured parts are `throughput`, `residence` and `disk`; what comes out goes
 //! through `figures`, `goals` and `table` to the terminal and to the document. `cluster` is `cargo xtask bench cluster` and
-//! `auth` is `cargo xtask bench auth`, `fleet` is `cargo xtask bench fleet`, with parts of their own on the same ground.
+//! `auth` is `cargo xtask bench auth`, `fleet` is `cargo xtask bench fleet`, `away` is `cargo xtask bench away`, with parts of their own on the
+//! same ground.
 
 pub(crate) mod answer;
 pub(crate) mod auth;
+pub(crate) mod away;
 pub(crate) mod bare_hyper;
 pub(crate) mod batches;
+pub(crate) mod blocks;
 pub(crate) mod bound_exec;
 pub(crate) mod cities;
 pub(crate) mod client;

@@ -88,6 +88,8 @@ impl Process {
     /// It had to be killed.
     pub(crate) fn stop(&mut self) -> anyhow::Result<()> {
         self.signal(Signal::TERM);
+        // One that is suspended could not end.
+        self.resume();
         let begin = clock::now();
         while begin.elapsed() < PATIENCE {
             if self.child.try_wait()?.is_some() {
@@ -97,6 +99,16 @@ impl Process {
         }
         self.kill();
         bail!("it did not end within {} s of SIGTERM and was killed", PATIENCE.as_secs())
+    }
+
+    /// Stops the process where it is, until [`Process::resume`]. Its connections stay open and answer nothing.
+    pub(crate) fn suspend(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Lets a process that was suspended go on.
+    pub(crate) fn resume(&self) {
+        self.signal(Signal::CONT);
     }
 
     /// Ends the process at once, without a chance to write anything.
