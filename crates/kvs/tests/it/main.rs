@@ -30,6 +30,7 @@ mod conflict;
 mod daemon;
 mod data;
 mod deleted_elsewhere;
+mod documented;
 mod forged;
 mod forgotten;
 mod framing;
