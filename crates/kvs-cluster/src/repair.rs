@@ -1,8 +1,8 @@
 //! The replicator's part for sessions: when one is held, with whom, and what comes of it.
 //!
 //! One at a time. A peer whose root differs comes first: once its log stands still, or after `catchup_interval` at the
-//! latest. Without any difference a full session is still held every `sync_interval`, with a peer drawn by lot: it is also
-//! what heals vectors after an origin died.
+//! latest. Without any difference a full session is still held every `sync_interval`, with one peer after the other in an
+//! order drawn by lot: it is also what heals vectors after an origin died, and by turns no peer is left out for long.
 
 use std::time::Duration;
 
@@ -13,12 +13,13 @@ use kvs_protocol::reconcile::outcome::{Completeness, Outcome};
 use kvs_protocol::reconcile::session::Session;
 use kvs_store::commit::mark::Mark;
 use rand::RngExt;
+use rand::seq::SliceRandom;
 use uuid::Uuid;
 
 use crate::context::Context;
 use crate::limits::{REPAIR_TIMEOUT, SESSION_PAUSE, SESSION_PAUSE_MAX, UNEQUAL_PATIENCE};
 use crate::outbox::{Outbox, Purpose};
-use crate::peer::Equality;
+use crate::peer::{Equality, Peer};
 use crate::peers::Peers;
 use crate::report::SessionReport;
 use crate::work::{Job, Noted};
@@ -44,6 +45,8 @@ pub(crate) struct Repair {
     held: Option<Held>,
     /// When the next full session is due.
     full_at: Duration,
+    /// Whose turn for a full session is still to come, the next one last.
+    turns: Vec<Uuid>,
     /// When a peer that waits for its session is looked at again.
     look_at: Option<Duration>,
     report: SessionReport,
@@ -52,7 +55,7 @@ pub(crate) struct Repair {
 impl Repair {
     /// The first full session is due at this moment.
     pub(crate) fn new(full_at: Duration) -> Self {
-        Self { held: None, full_at, look_at: None, report: SessionReport::default() }
+        Self { held: None, full_at, turns: Vec::new(), look_at: None, report: SessionReport::default() }
     }
 
     /// How sessions have gone.
@@ -115,20 +118,26 @@ impl Repair {
         }
         if chosen.is_none() && now >= self.full_at {
             self.full_at = now + context.settings.sync_interval;
-            let reachable: Vec<Uuid> = peers
-                .iter()
-                .filter(|(_, peer)| peer.is_reachable() && peer.mode != Mode::Syncing)
-                .map(|(node, _)| *node)
-                .collect();
-            if !reachable.is_empty() {
-                chosen = reachable.get(context.random.random_range(0..reachable.len())).copied();
-            }
+            chosen = self.next_turn(context, peers);
         }
         if let Some(node) = chosen {
             let nonce: [u8; 16] = context.random.random();
             let session = Box::new(Session::new(&context.settings.secrets, nonce));
             self.held = Some(Held { node, stage: Stage::Pause(session, now) });
         }
+    }
+
+    /// The peer whose turn for a full session it is: each once, in an order drawn by lot, before any has its turn again.
+    fn next_turn(&mut self, context: &mut Context, peers: &Peers) -> Option<Uuid> {
+        let can = |peer: &Peer| peer.is_reachable() && peer.mode != Mode::Syncing;
+        while let Some(node) = self.turns.pop() {
+            if peers.get(&node).is_some_and(can) {
+                return Some(node);
+            }
+        }
+        self.turns = peers.iter().filter(|(_, peer)| can(peer)).map(|(node, _)| *node).collect();
+        self.turns.shuffle(&mut context.random);
+        self.turns.pop()
     }
 
     /// The session says what it asks next.

@@ -253,6 +253,19 @@ fn what_no_log_brings_is_found_by_a_session() {
 }
 
 #[test]
+fn full_sessions_are_held_with_every_peer_by_turns() {
+    let mut world = World::of(5);
+    world.nodes[0].asked.clear();
+    for round in 1..=3 {
+        world.run(Duration::from_secs(4 * 300));
+        let mut asked = std::mem::take(&mut world.nodes[0].asked);
+        asked.sort_unstable();
+        asked.dedup();
+        assert_eq!(asked.len(), 4, "in round {round} somebody was left out");
+    }
+}
+
+#[test]
 fn a_tombstone_is_collected_once_every_member_has_it_and_nothing_comes_back() {
     let mut world = World::of(3);
     world.put(0, "a", "1");

@@ -223,7 +223,7 @@ fn a_node_whose_clock_disagrees_neither_drops_nor_takes_back_and_claims_nothing(
     copy_all(&pair, 100);
     pair.tick(GRACE_MS);
     forget_on_the_left(&pair, 5);
-    pair.left.set_clock_verdict(ClockVerdict::Differs);
+    pair.left.judge_clock(ClockVerdict::Differs, Duration::MAX);
     let outcome = pair.session(&pair.right, &pair.left, 1);
     assert_eq!(outcome.tally.dropped, 0);
     assert!(pair.right.read(Namespace::Data, &path(5)).unwrap().is_some());
@@ -231,7 +231,7 @@ fn a_node_whose_clock_disagrees_neither_drops_nor_takes_back_and_claims_nothing(
     // The one that asks and cannot judge claims nothing.
     let asked = pair.session(&pair.left, &pair.right, 2);
     assert_eq!((asked.completeness, asked.raise_to), (Completeness::Partial, None));
-    pair.left.set_clock_verdict(ClockVerdict::Agrees);
+    pair.left.judge_clock(ClockVerdict::Agrees, Duration::MAX);
     assert_eq!(pair.session(&pair.right, &pair.left, 3).tally.dropped, 1);
     pair.assert_equal(100);
 }

@@ -65,6 +65,8 @@ pub(crate) struct Node {
     pub(crate) modes: (Mode, Mode),
     pub(crate) replicated: Vec<(u64, u32)>,
     pub(crate) calls: Vec<CallKind>,
+    /// With whom it began a round of a session.
+    pub(crate) asked: Vec<Uuid>,
     /// Work that its disk does not get to, while it is stuck.
     pub(crate) stuck: Option<Vec<Work>>,
 }
@@ -177,6 +179,7 @@ impl World {
             modes: (Mode::Normal, Mode::Syncing),
             replicated: Vec::new(),
             calls: Vec::new(),
+            asked: Vec::new(),
             stuck: None,
         });
         self.nodes.len() - 1
@@ -255,6 +258,9 @@ impl World {
             }
             Effect::Call { call, node, kind, body, .. } => {
                 self.nodes[index].calls.push(kind);
+                if kind == CallKind::Sync {
+                    self.nodes[index].asked.push(node);
+                }
                 let result = self.answer(index, node, kind, &body, now);
                 self.nodes[index].inbox.push(Event::Reply { call, result });
             }
