@@ -114,7 +114,7 @@ impl Timekeeping {
                 "this node's clock differs from most of its peers': nothing is judged by its age until it agrees"
             );
         }
-        context.store.set_clock_verdict(judgement.verdict);
+        context.store.judge_clock(judgement.verdict, context.now.monotonic);
     }
 
     /// Begins an epoch since the clock was set: in each the clock is wrong by one amount, so that what was stamped in it can be

@@ -14,6 +14,7 @@ mod engine_cell;
 pub mod epoch_start;
 pub mod error;
 pub mod heard;
+mod judged_clock;
 pub mod keys;
 pub mod limits;
 pub mod medium;

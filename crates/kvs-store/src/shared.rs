@@ -1,11 +1,13 @@
 //! What the committer and the readers share: the engine in use, the state of writing, the counters.
 
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use crate::commit::plan::Selfhood;
 use crate::commit::queue::Queue;
 use crate::engine_cell::EngineCell;
+use crate::judged_clock::JudgedClock;
 use crate::medium::Medium;
 use crate::node::Identity;
 use crate::settings::Collection;
@@ -27,16 +29,15 @@ pub enum State {
 
 /// What peers' clocks say of this node's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-#[repr(u8)]
 pub enum ClockVerdict {
     /// Nobody was asked, or there is nobody.
     #[default]
-    Unknown = 0,
+    Unknown,
     /// Most of those that answered agree with it.
-    Agrees = 1,
+    Agrees,
     /// Most of those that answered do not agree with it: ages mean nothing, so nothing is collected, dropped, expired or
     /// admitted by them until it agrees again.
-    Differs = 2,
+    Differs,
 }
 
 /// The store in numbers.
@@ -87,7 +88,7 @@ pub(crate) struct Shared {
     state: Mutex<State>,
     published: Mutex<Published>,
     floor: Mutex<Floor>,
-    clock_verdict: AtomicU8,
+    clock: Mutex<JudgedClock>,
     shortest_grace_ms: AtomicU64,
     begun: AtomicBool,
     keys: AtomicU64,
@@ -125,7 +126,7 @@ impl Shared {
                 Collection::Alone => Floor::Alone,
                 Collection::Covered => Floor::Covered(Vector::default()),
             }),
-            clock_verdict: AtomicU8::new(first_verdict as u8),
+            clock: Mutex::new(JudgedClock::new(first_verdict)),
             shortest_grace_ms: AtomicU64::new(grace_ms),
             begun: AtomicBool::new(false),
             keys: AtomicU64::new(0),
@@ -189,16 +190,16 @@ impl Shared {
         lock(&self.published).standing.sweep.is_some()
     }
 
-    pub(crate) fn set_clock_verdict(&self, verdict: ClockVerdict) {
-        self.clock_verdict.store(verdict as u8, Ordering::Relaxed);
+    pub(crate) fn judge_clock(&self, verdict: ClockVerdict, at: Duration) {
+        lock(&self.clock).judge(verdict, at);
+    }
+
+    pub(crate) fn note_clock_set(&self, noticed_at: Duration) {
+        lock(&self.clock).note_set(noticed_at);
     }
 
     pub(crate) fn clock_verdict(&self) -> ClockVerdict {
-        match self.clock_verdict.load(Ordering::Relaxed) {
-            1 => ClockVerdict::Agrees,
-            2 => ClockVerdict::Differs,
-            _ => ClockVerdict::Unknown,
-        }
+        lock(&self.clock).verdict()
     }
 
     pub(crate) fn set_shortest_grace_ms(&self, grace_ms: u64) {

@@ -360,12 +360,13 @@ impl Store {
         self.shared.top_ms()
     }
 
-    /// Tells what peers' clocks say of this node's.
-    pub fn set_clock_verdict(&self, verdict: ClockVerdict) {
-        self.shared.set_clock_verdict(verdict);
+    /// Tells what peers' clocks say of this node's, which was looked at at this moment of the monotonic clock. That they
+    /// agree counts no more once the committer notices that the clock was set since.
+    pub fn judge_clock(&self, verdict: ClockVerdict, at: Duration) {
+        self.shared.judge_clock(verdict, at);
     }
 
-    /// What peers' clocks were last said to say of this node's.
+    /// What peers' clocks say of this node's, as far as that still counts.
     #[must_use]
     pub fn clock_verdict(&self) -> ClockVerdict {
         self.shared.clock_verdict()

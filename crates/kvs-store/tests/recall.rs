@@ -55,11 +55,11 @@ fn an_order_to_discard_is_refused_by_a_clock_that_may_itself_be_wrong() {
     let (_device, _clock, store) = fresh(settings());
     let ahead = record_of(&store, 1, START_MS + HOUR_MS);
     assert_eq!(store.commit(vec![merge("a", ahead)]).unwrap(), [Outcome::Parked]);
-    store.set_clock_verdict(ClockVerdict::Differs);
+    store.judge_clock(ClockVerdict::Differs, Duration::MAX);
     let refused = mark(&store, Mark::Discard(vec![origin()]));
     assert!(matches!(refused, Err(StoreError::ClockUnsound)), "{refused:?}");
     assert_eq!(store.standing().recalls.until_ms(&origin()), None, "nothing is recalled");
-    store.set_clock_verdict(ClockVerdict::Agrees);
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
     mark(&store, Mark::Discard(vec![origin()])).unwrap();
     assert_eq!(store.standing().recalls.until_ms(&origin()), Some(START_MS));
 }
@@ -96,7 +96,7 @@ fn however_many_records_are_too_far_ahead_all_of_them_wait() {
     }
     assert_eq!(store.standing().parked, 0);
     clock.set_wall(START_MS);
-    store.set_clock_verdict(ClockVerdict::Agrees);
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
     for _ in 0..6 {
         support::do_chores(&store, &clock);
     }
@@ -141,13 +141,33 @@ fn a_value_and_what_is_left_of_it_wait_beside_each_other() {
 }
 
 #[test]
+fn what_peers_said_before_the_clock_was_set_back_makes_nothing_wait() {
+    let (_device, clock, store) = fresh(settings());
+    let record = record_of(&store, 1, START_MS);
+    store.commit(vec![merge("a", record)]).unwrap();
+    clock.pass(1_000);
+    store.judge_clock(ClockVerdict::Agrees, kvs_store::clock::Clock::monotonic(&*clock));
+    clock.pass(1_000);
+    clock.set_wall(START_MS - HOUR_MS);
+    for _ in 0..3 {
+        do_chores(&store, &clock);
+    }
+    assert_eq!(store.clock_verdict(), ClockVerdict::Differs);
+    assert_eq!((store.standing().parked, value(&store, "a").as_deref()), (0, Some("1")));
+    // Asked again, they say that this time is right, and go on saying it.
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
+    do_chores(&store, &clock);
+    assert_eq!((store.standing().parked, value(&store, "a")), (1, None));
+}
+
+#[test]
 fn what_is_void_does_not_wait_when_this_clock_comes_right_together_with_the_recall() {
     let (_device, clock, store) = fresh(settings());
     clock.pass(2 * HOUR_MS);
     let ahead = record_of(&store, 1, START_MS + HOUR_MS);
     assert_eq!(store.commit(vec![merge("a", ahead)]).unwrap(), [Outcome::Taken]);
     clock.set_wall(START_MS);
-    store.set_clock_verdict(ClockVerdict::Agrees);
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
     // Both chores are due with this commit.
     clock.advance_monotonic(Duration::from_secs(60));
     mark(&store, Mark::Discard(vec![origin()])).unwrap();
@@ -167,7 +187,7 @@ fn what_is_left_where_a_record_waits_is_sent_to_nobody() {
     let ahead = record_of(&store, 1, START_MS + HOUR_MS);
     assert_eq!(store.commit(vec![merge("a", ahead)]).unwrap(), [Outcome::Taken]);
     clock.set_wall(START_MS);
-    store.set_clock_verdict(ClockVerdict::Agrees);
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
     support::do_chores(&store, &clock);
     assert_eq!(store.standing().parked, 1);
     let pass = LogPass::begin(store.view().unwrap()).unwrap();
@@ -202,7 +222,7 @@ fn what_was_stamped_ahead_is_taken_back_although_its_time_has_come() {
     let later = record_of(&store, 1, START_MS + HOUR_MS / 2);
     assert_eq!(store.commit(vec![merge("a", later)]).unwrap(), [Outcome::NotNewer]);
     let ahead = set_clock(&store, &clock, -HOUR);
-    store.set_clock_verdict(ClockVerdict::Agrees);
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
 
     // By how much it was ahead is not known: nothing that was stamped is ahead of now.
     mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
@@ -231,7 +251,7 @@ fn what_was_not_written_anew_as_something_newer_was_there_is_when_that_turns_out
     let other = record_of(&store, 1, START_MS + HOUR_MS / 2);
     assert_eq!(store.commit(vec![merge("a", other)]).unwrap(), [Outcome::NotNewer]);
     let ahead = set_clock(&store, &clock, -HOUR);
-    store.set_clock_verdict(ClockVerdict::Agrees);
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
     mark(&store, Mark::Leads(vec![(ahead, HOUR)])).unwrap();
     mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
     do_chores(&store, &clock);
@@ -257,7 +277,7 @@ fn a_write_after_the_clock_was_set_back_is_the_latest_though_nobody_noticed_yet(
     let between = record_of(&store, 1, START_MS + 500);
     assert_eq!(store.commit(vec![merge("a", between)]).unwrap(), [Outcome::NotNewer]);
     mark(&store, Mark::ClockSet(-HOUR + 1000)).unwrap();
-    store.set_clock_verdict(ClockVerdict::Agrees);
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
     mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
     do_chores(&store, &clock);
     assert_eq!(value(&store, "a").as_deref(), Some("2"), "it was written last");
@@ -272,7 +292,7 @@ fn a_clock_that_drifted_for_long_makes_nothing_void_whose_time_has_come() {
     // In a year a clock may well be wrong by an hour, and most of what it stamped is right.
     clock.pass(365 * 24 * HOUR_MS);
     let ahead = set_clock(&store, &clock, -HOUR);
-    store.set_clock_verdict(ClockVerdict::Agrees);
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
     mark(&store, Mark::Leads(vec![(ahead, HOUR)])).unwrap();
     mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
     do_chores(&store, &clock);
@@ -288,7 +308,7 @@ fn a_clock_that_was_found_ahead_and_was_behind_makes_nothing_void() {
     mark(&store, Mark::Leads(vec![(epoch, HOUR)])).unwrap();
     // Those who said so were further behind.
     set_clock(&store, &clock, HOUR);
-    store.set_clock_verdict(ClockVerdict::Agrees);
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
     mark(&store, Mark::Leads(vec![(epoch, -HOUR)])).unwrap();
     mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
     do_chores(&store, &clock);
@@ -305,7 +325,7 @@ fn a_clock_that_was_found_ahead_and_was_not_set_right_by_it_makes_nothing_void()
     // It is set to another time than they said, and the process ends before it is right again.
     set_clock(&store, &clock, -20 * HOUR);
     clock.pass(20 * HOUR_MS);
-    store.set_clock_verdict(ClockVerdict::Agrees);
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
     mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
     do_chores(&store, &clock);
     assert_eq!(rules(&store, "a"), []);
@@ -322,7 +342,7 @@ fn what_expired_and_is_taken_back_leaves_a_delete_behind() {
     do_chores(&store, &clock);
     clock.set_wall(START_MS + 1_800_000 + HOUR_MS);
     let ahead = set_clock(&store, &clock, -HOUR);
-    store.set_clock_verdict(ClockVerdict::Agrees);
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
     mark(&store, Mark::Leads(vec![(ahead, HOUR)])).unwrap();
     mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
     do_chores(&store, &clock);
@@ -346,7 +366,7 @@ fn what_was_written_while_the_clock_stood_in_1970_is_not_dated_back_to_it() {
     store.commit(vec![delete("a")]).unwrap();
     set_clock(&store, &clock, decades);
     // By how much the clock was wrong the process did not live to hear.
-    store.set_clock_verdict(ClockVerdict::Agrees);
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
     mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
     do_chores(&store, &clock);
     assert!(rules(&store, "a").contains(&Rule::Recalled));
@@ -379,7 +399,7 @@ fn what_loses_while_the_clock_differs_is_kept_however_few_revisions_are_wanted()
     let (_device, clock, store) = fresh(Settings { revision_limit: 0, ..settings() });
     clock.pass(2 * HOUR_MS);
     for (verdict, expected) in [(ClockVerdict::Agrees, 0), (ClockVerdict::Differs, 1)] {
-        store.set_clock_verdict(verdict);
+        store.judge_clock(verdict, Duration::MAX);
         let key = format!("{verdict:?}");
         let ahead = record_of(&store, expected as u64 + 1, START_MS + HOUR_MS);
         assert_eq!(store.commit(vec![merge(&key, ahead)]).unwrap(), [Outcome::Taken]);
@@ -401,7 +421,7 @@ fn a_value_that_expired_here_before_its_time_comes_back_when_it_is_offered() {
         let held = || store.read(namespace, &path(key)).unwrap().unwrap().kind;
         assert_eq!(held(), Kind::Expired);
         clock.set_wall(START_MS);
-        store.set_clock_verdict(ClockVerdict::Agrees);
+        store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
         assert_eq!(store.commit(vec![offered()]).unwrap(), [Outcome::Taken]);
         assert_eq!(held(), Kind::Value);
     }

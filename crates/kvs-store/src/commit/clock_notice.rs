@@ -21,12 +21,14 @@ pub(super) struct ClockNotice {
     unnoted_ms: i64,
     /// By how much it was set, as far as nobody has told so, and when.
     untold: Option<(i64, Duration)>,
+    /// When that was last noticed, on the monotonic clock.
+    noticed_at: Option<Duration>,
 }
 
 impl ClockNotice {
     pub(super) fn new(clock: &dyn Clock, skew_ms: u64) -> Self {
         let watch = ClockPair::new(clock.now_ms(), clock.monotonic());
-        Self { watch, skew_ms, unnoted_ms: 0, untold: None }
+        Self { watch, skew_ms, unnoted_ms: 0, untold: None, noticed_at: None }
     }
 
     /// Looks at the clock; answers by how much it was set since that was last noted, in milliseconds.
@@ -36,8 +38,15 @@ impl ClockNotice {
             self.unnoted_ms = self.unnoted_ms.saturating_add(set_by_ms);
             let untold_ms = self.untold.map_or(0, |(untold_ms, _)| untold_ms);
             self.untold = Some((untold_ms.saturating_add(set_by_ms), now));
+            // After the look: whoever looks at the clock from now on sees it as it was set.
+            self.noticed_at = Some(clock.monotonic());
         }
         self.unnoted_ms
+    }
+
+    /// When it was last noticed that the clock was set, on the monotonic clock.
+    pub(super) const fn noticed_at(&self) -> Option<Duration> {
+        self.noticed_at
     }
 
     /// What was not noted is.

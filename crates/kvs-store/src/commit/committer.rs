@@ -130,6 +130,7 @@ impl Committer {
 
     fn commit(&mut self, mut jobs: Vec<Job>) {
         self.clock_notice.hear(&*self.clock, jobs.iter_mut().map(|job| &mut job.transaction));
+        self.look_at_clock();
         if let Err(refusal) = self.may_write() {
             for job in jobs {
                 (job.reply)(Err(refusal.for_each_waiting()));
@@ -148,13 +149,23 @@ impl Committer {
         }
     }
 
+    /// Notices whether the clock was set: what peers said of it before does not count any more. Answers by how much it was set
+    /// since that was last noted, in milliseconds.
+    pub(super) fn look_at_clock(&mut self) -> i64 {
+        let set_by_ms = self.clock_notice.look(&*self.clock);
+        if let Some(noticed_at) = self.clock_notice.noticed_at() {
+            self.shared.note_clock_set(noticed_at);
+        }
+        set_by_ms
+    }
+
     /// Plans and commits transactions together; one verdict for each.
     pub(crate) fn write(
         &mut self,
         mut transactions: Vec<Transaction>,
     ) -> Result<Vec<Result<Vec<Outcome>, StoreError>>, StoreError> {
         // Before anything is stamped by a clock that is another one since.
-        let set_by_ms = self.clock_notice.look(&*self.clock);
+        let set_by_ms = self.look_at_clock();
         if set_by_ms != 0 {
             let noted = Transaction { writes: Vec::new(), marks: vec![Mark::ClockSet(set_by_ms)] };
             transactions.insert(0, noted);
@@ -286,6 +297,7 @@ impl Committer {
     }
 
     fn do_chores(&mut self) {
+        self.look_at_clock();
         if self.shared.state() != State::Open {
             return;
         }

@@ -129,7 +129,7 @@ impl Committer {
         let before = standing.clone();
         let random = rand::RngExt::random(&mut self.random);
         let now_ms = self.clock.now_ms();
-        let set_by_ms = self.clock_notice.look(&*self.clock);
+        let set_by_ms = self.look_at_clock();
         if set_by_ms != 0
             && let Some(current) = standing.epochs.last_mut()
         {
