@@ -126,16 +126,19 @@ fn live(world: &mut World) -> Result<(), String> {
 
 /// Every tombstone is gone.
 ///
-/// Excused where members are forgotten and directories put back: a tombstone that nobody's vector covers. It came in
-/// another way than by its life's log, that life was lost, and with it everybody who could say what came before it.
+/// Excused where lives are lost (members are forgotten, directories put back, the machine that wrote it is gone and its old copy
+/// went on as another node): a tombstone that nobody's vector covers. It came in another way than by its life's log, and with
+/// that life went everybody who could say what came before it.
 fn check_collected(world: &World) -> Result<(), String> {
     let vectors: Vec<_> =
         world.running().filter_map(|place| world.store(place)).map(|store| store.vector()).collect();
     let loses_lives = (world.profile.forgets() || world.profile.puts_back()) && !world.options.is_strict;
+    let living: Vec<_> = world.members().filter_map(|place| world.node(place)?.uuid).collect();
     let is_excused = |key: &Key, held: &Held| {
         // What revokes is never recalled: it goes when its time comes.
         let is_ahead = key.namespace == Namespace::Auth && world.ledger.is_ahead(&held.version);
-        is_ahead || (loses_lives && !vectors.iter().any(|vector| vector.covers(&held.dot)))
+        let is_gone = |held: &Held| !world.options.is_strict && !living.contains(&held.dot.origin.node);
+        is_ahead || ((loses_lives || is_gone(held)) && !vectors.iter().any(|vector| vector.covers(&held.dot)))
     };
     let left: Vec<_> = world
         .members()
