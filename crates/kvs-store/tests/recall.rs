@@ -15,7 +15,7 @@ use kvs_core::record::{Kind, Record};
 use kvs_core::vector::Vector;
 use kvs_core::version::Rule;
 use kvs_store::commit::mark::Mark;
-use kvs_store::commit::write::{Outcome, Transaction, Write};
+use kvs_store::commit::write::{Change, Outcome, Transaction, Write};
 use kvs_store::error::StoreError;
 use kvs_store::read::log::{LogPass, PieceLimits};
 use kvs_store::settings::Settings;
@@ -23,7 +23,7 @@ use kvs_store::shared::ClockVerdict;
 use kvs_store::store::Store;
 use uuid::Uuid;
 
-use support::{START_MS, delete, do_chores, fresh, merge, path, put, put_for, settings, value};
+use support::{START_MS, delete, do_chores, fresh, merge, path, put, put_for, settings, value, write};
 
 const HOUR_MS: u64 = 3_600_000;
 
@@ -158,6 +158,26 @@ fn what_peers_said_before_the_clock_was_set_back_makes_nothing_wait() {
     store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
     do_chores(&store, &clock);
     assert_eq!((store.standing().parked, value(&store, "a")), (1, None));
+}
+
+#[test]
+fn what_was_deleted_elsewhere_and_what_it_had_replaced_do_not_come_back_by_a_recall() {
+    let (_device, clock, store) = fresh(settings());
+    let (first, second) = (record_of(&store, 1, START_MS), record_of(&store, 2, START_MS + 1_000));
+    clock.pass(2 * HOUR_MS);
+    store.commit(vec![merge("a", first), merge("a", second.clone())]).unwrap();
+    let dropped = store.commit(vec![write("a", Change::Drop(second.version))]).unwrap();
+    assert_eq!(dropped, [Outcome::Dropped]);
+    // Somebody whose clock is ahead writes the key anew, and is recalled.
+    let mut ahead = record_of(&store, 3, START_MS + HOUR_MS);
+    ahead.dot.origin.node = Uuid::from_u128(10);
+    store.commit(vec![merge("a", ahead.clone())]).unwrap();
+    assert_eq!(value(&store, "a").as_deref(), Some("1"));
+    clock.set_wall(START_MS + 2_000);
+    mark(&store, Mark::Discard(vec![ahead.dot.origin])).unwrap();
+    do_chores(&store, &clock);
+    assert_eq!(value(&store, "a"), None);
+    assert_eq!(rules(&store, "a").len(), 3, "all of it can be restored");
 }
 
 #[test]

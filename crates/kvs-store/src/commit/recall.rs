@@ -235,9 +235,13 @@ impl Plan<'_> {
     /// ahead waits from now on: it was taken while this clock was ahead too.
     fn past(&mut self, key: &Key) -> Result<(Option<Record>, Option<Record>), StoreError> {
         let (mut best, mut over): (Option<Record>, Option<Record>) = (None, None);
-        for RevisionRow { rule, record: past, is_latecomer, .. } in self.history(key)? {
-            // What was deleted elsewhere does not come back by itself.
-            if self.recalls().is_void(&past) || rule == Rule::DeletedElsewhere {
+        let mut rows = self.history(key)?;
+        rows.retain(|row| !self.recalls().is_void(&row.record));
+        // What was deleted elsewhere does not come back by itself, and neither does what it had replaced.
+        let gone = rows.iter().filter(|row| row.rule == Rule::DeletedElsewhere);
+        let gone = gone.fold(None, |newest, row| newer_of(newest, &row.record));
+        for RevisionRow { record: past, is_latecomer, .. } in rows {
+            if gone.as_ref().is_some_and(|gone| past.precedence(gone).is_le()) {
                 continue;
             }
             // Its own it takes back itself, and no record waits at the node that made it.
