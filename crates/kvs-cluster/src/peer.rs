@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kvs_core::log_position::LogPosition;
 use kvs_core::vector::Vector;
 use kvs_protocol::call::CallId;
 use kvs_protocol::membership::member::{Member, Status};
@@ -31,6 +32,18 @@ pub(crate) struct StatusCall {
     pub(crate) nonce: [u8; 16],
 }
 
+/// Where the logs between this node and a peer stood at one moment: while any of it moves, a difference of roots is the ordinary way
+/// of things.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Compared {
+    /// What the peer had received.
+    pub(crate) vector: Vector,
+    /// How far it had read this node's log, which it may claim only in the end.
+    pub(crate) cursor: Option<LogPosition>,
+    /// The last change of this node, its own or one received.
+    pub(crate) last_local_seq: u64,
+}
+
 /// One peer.
 pub(crate) struct Peer {
     pub(crate) member: Member,
@@ -51,8 +64,8 @@ pub(crate) struct Peer {
     /// What it last said to this process that it holds, and the highest numbers of this node's epochs that it heard of beyond
     /// that, if it could tell them all; `None` until it said so.
     pub(crate) told: Option<(Vector, Option<BTreeMap<u64, u64>>)>,
-    /// What it had received when it was last compared.
-    pub(crate) compared_vector: Vector,
+    /// Where both logs stood when roots were last compared.
+    pub(crate) compared: Compared,
     /// Its clock minus this node's, in milliseconds.
     pub(crate) clock_offset_ms: Option<i64>,
     pub(crate) parked: u64,
@@ -82,7 +95,7 @@ impl Peer {
             equality: Equality::Unknown,
             unequal_since: None,
             told: None,
-            compared_vector: Vector::default(),
+            compared: Compared::default(),
             clock_offset_ms: None,
             parked: 0,
             grace_ms: None,

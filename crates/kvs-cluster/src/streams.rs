@@ -22,7 +22,7 @@ use crate::limits::{
     SYNCING_STATUS_INTERVAL, UNEQUAL_STATUS_INTERVAL,
 };
 use crate::outbox::{Outbox, Purpose};
-use crate::peer::{Equality, Peer, StatusCall};
+use crate::peer::{Compared, Equality, Peer, StatusCall};
 use crate::peers::Peers;
 use crate::shipping::{LastPiece, Progress};
 use crate::store_holdings::StoreHoldings;
@@ -211,7 +211,6 @@ pub(crate) fn take_standing(
     peer.mode = reply.mode;
     peer.shipping.note_standing(reply.cursor, reply.vector.clone(), &context.store);
     compare_root(context, peer, &asked, &reply);
-    peer.compared_vector = reply.vector.clone();
     peer.told = Some((reply.vector.clone(), reply.heard.map(|heard| heard.into_iter().collect())));
     if peer.mode == Mode::Syncing {
         // It takes the log as soon as it has everything else.
@@ -228,6 +227,11 @@ fn compare_root(context: &Context, peer: &mut Peer, asked: &StatusCall, reply: &
     let now = context.now.monotonic;
     let key = context.settings.secrets.session(&asked.nonce);
     let mut holdings = StoreHoldings::new(&context.store, context.now.wall_ms);
+    let compared = Compared {
+        vector: reply.vector.clone(),
+        cursor: reply.cursor,
+        last_local_seq: context.store.last_local_seq(),
+    };
     let roots = match reply.root {
         Some(theirs) => compared_root(&mut holdings, &key, reply.floor_ms).map(|own| Some((own, theirs))),
         None => Ok(None),
@@ -242,7 +246,7 @@ fn compare_root(context: &Context, peer: &mut Peer, asked: &StatusCall, reply: &
         Ok(Some(_)) => {
             peer.unequal_since.get_or_insert(now);
             // While something still arrives, a difference is the ordinary way of things.
-            let is_moving = peer.compared_vector != reply.vector;
+            let is_moving = peer.compared != compared;
             let since = match peer.equality {
                 Equality::Unequal(since) if !is_moving => since,
                 _ => now,
@@ -251,4 +255,5 @@ fn compare_root(context: &Context, peer: &mut Peer, asked: &StatusCall, reply: &
         }
         Err(error) => tracing::warn!(%error, "the digest cannot be read"),
     }
+    peer.compared = compared;
 }
