@@ -285,6 +285,30 @@ fn what_was_not_written_anew_as_something_newer_was_there_is_when_that_turns_out
 }
 
 #[test]
+fn what_an_earlier_process_stamped_ahead_is_dated_by_the_setting_and_not_by_peers_that_were_wrong() {
+    let (device, clock, store) = fresh(settings());
+    store.commit(vec![put("a", "0")]).unwrap();
+    clock.pass(1_000);
+    set_clock(&store, &clock, HOUR);
+    store.commit(vec![put("a", "1")]).unwrap();
+    // Peers find it half an hour ahead, as most of them are ahead by the other half. The next process sees it set right.
+    mark(&store, Mark::Leads(vec![(store.identity().origin.epoch, HOUR / 2)])).unwrap();
+    drop(store);
+    let store = support::open(&device, &clock, settings(), 2).unwrap();
+    clock.pass(2_000);
+    let ended = set_clock(&store, &clock, -HOUR);
+    store.set_clock_verdict(ClockVerdict::Agrees);
+    mark(&store, Mark::Leads(vec![(ended, HOUR)])).unwrap();
+    mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
+    do_chores(&store, &clock);
+    let anew = store.read(Namespace::Data, &path("a")).unwrap().unwrap();
+    assert_eq!((value(&store, "a").as_deref(), anew.version.stamp.ms), (Some("1"), START_MS + 1_000));
+    // A later write of another node, as it should be.
+    let later = record_of(&store, 1, START_MS + 2_000);
+    assert_eq!(store.commit(vec![merge("a", later)]).unwrap(), [Outcome::Taken]);
+}
+
+#[test]
 fn a_write_after_the_clock_was_set_back_is_the_latest_though_nobody_noticed_yet() {
     let (_device, clock, store) = fresh(settings());
     set_clock(&store, &clock, HOUR);

@@ -19,7 +19,7 @@ use kvs_core::version::Rule;
 use crate::commit::plan::Plan;
 use crate::commit::write::Outcome;
 use crate::compression::Content;
-use crate::epoch_start::EpochStart;
+use crate::epoch_start::{EpochStart, put_leads_right};
 use crate::error::StoreError;
 use crate::limits::CLOCK_EARLIEST_MS;
 use crate::observer::Key;
@@ -45,6 +45,7 @@ impl Plan<'_> {
         self.begin_epoch();
         let own = self.identity.origin.epoch;
         let skew_ms = self.scene.ages.park_after_ms.saturating_sub(now_ms);
+        put_leads_right(&mut self.standing_mut().epochs, now_ms, skew_ms);
         let mut floors: BTreeMap<u64, u64> =
             forgotten.iter().filter(|epoch| **epoch != own).map(|epoch| (*epoch, now_ms)).collect();
         let mut before = None;
