@@ -91,7 +91,9 @@ impl Timekeeping {
             self.clock.unheard_until = None;
             self.clock.offset_ms = Some(0);
         }
-        if judgement.ahead_ms > 0 {
+        // One of several may itself be wrong; the only other one is all that there is.
+        let is_witnessed = judgement.is_ahead || peers.counting().nth(1).is_none();
+        if judgement.ahead_ms > 0 && is_witnessed {
             self.clock.offset_ms = i64::try_from(judgement.ahead_ms).ok();
         }
         let before = std::mem::replace(&mut self.clock.judgement, judgement);
