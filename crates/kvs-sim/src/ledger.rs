@@ -8,6 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use kvs_core::origin::born_s;
+use kvs_core::record::Kind;
 use kvs_core::vector::Vector;
 use kvs_core::version::Version;
 use kvs_store::observer::Key;
@@ -168,8 +169,10 @@ impl Ledger {
             |before: &Held| disks.is_void(place, key, before) || disks.has_parked(place, key, before);
         match (before, held) {
             (Some(before), Some(after)) if gives_way(&before) => {
+                // One that has expired is written anew with what it said, or as a delete.
                 let is_anew = before.dot.origin.node == after.dot.origin.node
-                    && (before.kind, before.digest) == (after.kind, after.digest);
+                    && (before.kind == Kind::Expired
+                        || (before.kind, before.digest) == (after.kind, after.digest));
                 if is_anew {
                     // Its origin wrote it anew: it stands for all that the void one did.
                     let version = self.standing_for(&before);

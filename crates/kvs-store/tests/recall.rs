@@ -161,6 +161,23 @@ fn what_peers_said_before_the_clock_was_set_back_makes_nothing_wait() {
 }
 
 #[test]
+fn what_was_written_over_a_stamp_that_was_ahead_lives_as_long_as_it_was_given() {
+    let (_device, clock, store) = fresh(settings());
+    set_clock(&store, &clock, HOUR);
+    store.commit(vec![put("a", "1")]).unwrap();
+    set_clock(&store, &clock, -HOUR);
+    // By a right clock, but stamped over what is an hour ahead.
+    store.commit(vec![put_for("a", "2", 600_000)]).unwrap();
+    assert!(store.read(Namespace::Data, &path("a")).unwrap().unwrap().version.stamp.ms >= START_MS + HOUR_MS);
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
+    mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
+    do_chores(&store, &clock);
+    let anew = store.read(Namespace::Data, &path("a")).unwrap().unwrap();
+    assert_eq!((anew.kind, anew.version.stamp.ms), (Kind::Value, START_MS));
+    assert_eq!(anew.expires_at_ms, START_MS + 600_000);
+}
+
+#[test]
 fn what_was_deleted_elsewhere_and_what_it_had_replaced_do_not_come_back_by_a_recall() {
     let (_device, clock, store) = fresh(settings());
     let (first, second) = (record_of(&store, 1, START_MS), record_of(&store, 2, START_MS + 1_000));
@@ -297,7 +314,7 @@ fn what_an_earlier_process_stamped_ahead_is_dated_by_the_setting_and_not_by_peer
     let store = support::open(&device, &clock, settings(), 2).unwrap();
     clock.pass(2_000);
     let ended = set_clock(&store, &clock, -HOUR);
-    store.set_clock_verdict(ClockVerdict::Agrees);
+    store.judge_clock(ClockVerdict::Agrees, Duration::MAX);
     mark(&store, Mark::Leads(vec![(ended, HOUR)])).unwrap();
     mark(&store, Mark::Recall { forgotten: Vec::new() }).unwrap();
     do_chores(&store, &clock);

@@ -319,12 +319,18 @@ impl Plan<'_> {
     /// What a void record of this node's own says, under this stamp. One that has expired is written anew with what it said if
     /// its end came too soon, else as a delete, or what it was written over would come back.
     fn anew(&mut self, key: &Key, void: &Record, stamp: Stamp) -> Result<Record, StoreError> {
-        // It lives as long as it was given.
+        // It lives as long as it was given. Where it was stamped over something ahead, its stamp says nothing of when it was
+        // written, but its end was told by the clock, and is moved by as much as that was ahead.
         let expires_at_ms = match void.expires_at_ms {
             0 => 0,
-            expires_at_ms => {
-                let lifetime_ms = expires_at_ms.saturating_sub(void.version.stamp.ms);
-                stamp.ms.saturating_add(lifetime_ms.max(1))
+            end_ms if end_ms > void.version.stamp.ms => {
+                stamp.ms.saturating_add(end_ms - void.version.stamp.ms)
+            }
+            end_ms => {
+                let mut epochs = self.standing().epochs.iter();
+                let start = epochs.find(|start| start.epoch == void.dot.origin.epoch);
+                let lead_ms = start.map_or(0, |start| start.lead_ms);
+                end_ms.saturating_sub(lead_ms).max(stamp.ms.saturating_add(1))
             }
         };
         let who = (void.author.clone(), void.owner.clone());
