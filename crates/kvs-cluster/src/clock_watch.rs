@@ -5,9 +5,9 @@ use std::time::Duration;
 use kvs_core::cursor::Cursor;
 use kvs_protocol::call::Now;
 use kvs_store::clock_pair::ClockPair;
+use kvs_store::clock_verdict::ClockVerdict;
 use kvs_store::commit::mark::Note;
 use kvs_store::error::StoreError;
-use kvs_store::shared::ClockVerdict;
 use kvs_store::store::Store;
 
 use crate::clocks::Judgement;
@@ -149,7 +149,7 @@ fn noted_ms(store: &Store, note: Note) -> Result<Option<u64>, StoreError> {
 mod tests {
     use super::{ClockWatch, Ended};
     use kvs_protocol::call::Now;
-    use kvs_store::shared::ClockVerdict;
+    use kvs_store::clock_verdict::ClockVerdict;
     use std::time::Duration;
 
     const SKEW_MS: u64 = 100;

@@ -5,8 +5,8 @@
 
 use std::time::Duration;
 
+use kvs_store::clock_verdict::ClockVerdict;
 use kvs_store::limits::CLOCK_EARLIEST_MS;
-use kvs_store::shared::ClockVerdict;
 
 /// So many peers at least must find a clock ahead before it is not trusted with writes.
 const WITNESSES_MIN: usize = 2;
@@ -72,8 +72,8 @@ pub(crate) fn judge(offsets_ms: impl Iterator<Item = i64>, wall_ms: u64, skew_ms
 #[cfg(test)]
 mod tests {
     use super::{Judgement, judge, offset_ms};
+    use kvs_store::clock_verdict::ClockVerdict;
     use kvs_store::limits::CLOCK_EARLIEST_MS;
-    use kvs_store::shared::ClockVerdict;
     use std::time::Duration;
 
     const NOW_MS: u64 = CLOCK_EARLIEST_MS + 1_000_000;

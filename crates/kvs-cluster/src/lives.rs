@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use kvs_core::origin::Origin;
+use kvs_store::clock_verdict::ClockVerdict;
 use kvs_store::commit::mark::Mark;
-use kvs_store::shared::ClockVerdict;
 use uuid::Uuid;
 
 use crate::context::Context;

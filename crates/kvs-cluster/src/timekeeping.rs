@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use kvs_core::origin::Origin;
 use kvs_protocol::call::Now;
+use kvs_store::clock_verdict::ClockVerdict;
 use kvs_store::commit::mark::{Mark, Note};
 use kvs_store::commit::write::Transaction;
 use kvs_store::epoch_start::EpochStart;
 use kvs_store::error::StoreError;
 use kvs_store::limits::CLOCK_EARLIEST_MS;
-use kvs_store::shared::ClockVerdict;
 use kvs_store::store::Store;
 
 use crate::clock_watch::{ClockWatch, Ended, noted_grace_ms};

@@ -20,6 +20,7 @@ use kvs_protocol::reconcile::outcome::{Completeness, Outcome};
 use kvs_protocol::reconcile::request::Request;
 use kvs_protocol::reconcile::session::Session;
 use kvs_store::clock::Clock;
+use kvs_store::clock_verdict::ClockVerdict;
 use kvs_store::commit::asker::Asker;
 use kvs_store::commit::mark::Mark;
 use kvs_store::commit::write::{Change, Outcome as WriteOutcome, Transaction, Write};
@@ -27,7 +28,6 @@ use kvs_store::engine::device::Device;
 use kvs_store::medium::MemoryMedium;
 use kvs_store::observer::Silent;
 use kvs_store::settings::Settings;
-use kvs_store::shared::ClockVerdict;
 use kvs_store::store::Store;
 use uuid::Uuid;
 

@@ -14,6 +14,8 @@ mod drive;
 mod dropped;
 pub mod fates;
 pub mod faults;
+pub mod fleet;
+mod fleet_members;
 pub mod held;
 pub mod ledger;
 pub mod lives;

@@ -3,6 +3,7 @@
 mod support;
 
 use kvs_protocol::membership::member::Status;
+use kvs_sim::fleet::{Fleet, Run};
 use kvs_sim::members::{Links, Network};
 
 use support::{LOOPBACK, cluster, ms, secs, settings};
@@ -22,6 +23,18 @@ fn a_hundred_that_start_at_once_are_each_given_the_list_about_once() {
     assert!(took <= secs(1), "{took:?}");
     let lists = lists(&network, &places);
     assert!(lists <= 200, "{lists} whole lists");
+}
+
+#[test]
+fn of_a_fleet_that_loses_members_all_the_time_nobody_who_lives_is_taken_for_dead() {
+    let fleet = Fleet { members: 150, time: secs(150), churn_of_1000: 50, lost_of_1000: 2, seed: 7 };
+    let figures = Run::new(fleet, 2).figures(|_, _| ());
+    assert!(figures.deaths >= 10, "{figures:?}");
+    assert_eq!((figures.rejoins, figures.shown_failed, figures.unknown), (0, 0, 0), "{figures:?}");
+    assert_eq!(figures.stopped, Vec::<String>::new());
+    assert!(figures.known_after.last().is_some_and(|after| *after <= secs(5)), "{figures:?}");
+    // Each that started again was given the whole list by its seeds, and nobody else was.
+    assert!(figures.lists <= 4 * figures.deaths as u64, "{figures:?}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::shared::ClockVerdict;
+use crate::clock_verdict::ClockVerdict;
 
 /// The latest verdict.
 ///
@@ -41,7 +41,7 @@ impl JudgedClock {
 #[cfg(test)]
 mod tests {
     use super::JudgedClock;
-    use crate::shared::ClockVerdict;
+    use crate::clock_verdict::ClockVerdict;
     use std::time::Duration;
 
     #[test]

@@ -6,6 +6,7 @@ pub mod backup;
 pub mod check;
 pub mod clock;
 pub mod clock_pair;
+pub mod clock_verdict;
 pub mod commit;
 pub mod compression;
 pub mod data_dir;

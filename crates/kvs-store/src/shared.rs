@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::clock_verdict::ClockVerdict;
 use crate::commit::plan::Selfhood;
 use crate::commit::queue::Queue;
 use crate::engine_cell::EngineCell;
@@ -25,19 +26,6 @@ pub enum State {
     Full,
     /// A write or sync failed, for this reason; reads go on, writes are refused until the store is opened again.
     Poisoned(String),
-}
-
-/// What peers' clocks say of this node's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ClockVerdict {
-    /// Nobody was asked, or there is nobody.
-    #[default]
-    Unknown,
-    /// Most of those that answered agree with it.
-    Agrees,
-    /// Most of those that answered do not agree with it: ages mean nothing, so nothing is collected, dropped, expired or
-    /// admitted by them until it agrees again.
-    Differs,
 }
 
 /// The store in numbers.

@@ -13,6 +13,7 @@ use kvs_core::vector::Vector;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::clock_verdict::ClockVerdict;
 use crate::commit::committer::Committer;
 use crate::commit::mark::Note;
 use crate::commit::queue::{Job, Woken};
@@ -31,7 +32,7 @@ use crate::read::range::{self, Page, RangeQuery};
 use crate::read::view::View;
 use crate::row::Row;
 use crate::settings::Settings;
-use crate::shared::{ClockVerdict, Shared, State, Status};
+use crate::shared::{Shared, State, Status};
 use crate::standing::Standing;
 use crate::start::{Begun, Found, Start};
 use crate::table::Table;

@@ -14,12 +14,12 @@ use kvs_core::recall::recall_path;
 use kvs_core::record::{Kind, Record};
 use kvs_core::vector::Vector;
 use kvs_core::version::Rule;
+use kvs_store::clock_verdict::ClockVerdict;
 use kvs_store::commit::mark::Mark;
 use kvs_store::commit::write::{Change, Outcome, Transaction, Write};
 use kvs_store::error::StoreError;
 use kvs_store::read::log::{LogPass, PieceLimits};
 use kvs_store::settings::Settings;
-use kvs_store::shared::ClockVerdict;
 use kvs_store::store::Store;
 use uuid::Uuid;
 

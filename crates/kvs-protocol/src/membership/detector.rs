@@ -131,6 +131,11 @@ impl Swim {
         ignored("a list", self.foca.apply_many(updates.into_iter(), false, &mut self.runtime));
     }
 
+    /// Tells the detector whom the registry was given with all that it knows of them.
+    pub(crate) fn meet_quietly(&mut self, known: Vec<foca::Member<Life>>) {
+        ignored("a roster", self.foca.apply_many(known.into_iter(), false, &mut self.runtime));
+    }
+
     /// Tells the detector what this node found out; the change of the row is told on as a rumour.
     pub(crate) fn declare(&mut self, life: Life, incarnation: u16, state: State) {
         self.touched.insert(life.node);

@@ -2,6 +2,8 @@
 
 use uuid::Uuid;
 
+use crate::membership::sums::Sums;
+
 /// Whom an exchange goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Target {
@@ -20,6 +22,10 @@ pub(crate) enum Carried {
     Rows(Vec<Uuid>),
     /// Its whole list.
     List,
+    /// The sums of its list.
+    Sums,
+    /// The rows of the parts whose sums are not these, and its own sums.
+    Part(Sums),
     /// When everyone was seen last.
     Ages,
 }
@@ -54,11 +60,4 @@ pub(crate) enum Reason {
     OwnName,
     /// This node leaves.
     Goodbye,
-}
-
-impl Reason {
-    /// Whether the other side is to answer with its whole list where lists differ: it may know much that is news here.
-    pub(crate) const fn wants_list(self) -> bool {
-        matches!(self, Self::Reprobe | Self::Gossip)
-    }
 }

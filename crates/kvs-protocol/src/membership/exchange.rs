@@ -5,12 +5,14 @@
 //!
 //! - **A rumour** carries the rows that changed lately (`rumors.rs`). The answer tells which of them were news, and brings
 //!   the rows that are newer there, and what is rumoured there.
-//! - **A whole list** goes out only where both sides have nothing more to rumour and their hashes still differ, or
-//!   where lists have differed for seconds, at the pace of `pace.rs`. The answer to it is the difference, not another list.
-//! - **A node that was not reached before** is asked for its whole list, and is then sent the difference.
+//! - **Sums** (`sums.rs`) go out where both sides have nothing more to rumour and their hashes still differ, or
+//!   where lists have differed for seconds, at the pace of `pace.rs`. The answer brings the rows of the parts that differ, and is
+//!   followed by what the other side lacks.
+//! - **A whole list** is asked for only by a node that knows nobody who lives, and followed by what the other side lacks.
 //! - **Ages:** every `gossip_interval` an exchange with one to three random members carries the ages of all members, in the
 //!   order of their uuids: that is enough where both know the same nodes, however these stand.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,13 +30,17 @@ use crate::membership::life::Life;
 use crate::membership::message::{Ages, Answer, Ask, Exchange, Finding};
 use crate::membership::purpose::Purpose;
 use crate::membership::record::{Row, Standing};
-use crate::membership::registry::row_digest;
+use crate::membership::registry::{Peer, row_digest};
 use crate::membership::seed::SeedOutcome;
 use crate::membership::settings::{EXCHANGE_TIMEOUT, RUMOR_ROWS_MAX};
+use crate::membership::sums::Sums;
 use crate::membership::swim::Swim;
 
 /// Draws for each member that is to be chosen.
 const DRAWS_EACH: usize = 8;
+
+/// Most rows that are sent of the parts in which lists differ; more are found with the next comparison.
+const PART_ROWS_MAX: usize = 1024;
 
 impl Swim {
     /// One of these, at random.
@@ -67,22 +73,47 @@ impl Swim {
         let row = |node: &Uuid| {
             if *node == own.record.node { Some(own.clone()) } else { self.registry.row(node, self.now) }
         };
-        let rows = if let Carried::Rows(nodes) = carried {
-            Some(nodes.iter().filter_map(row).collect())
-        } else {
-            None
+        let (rows, sums) = match carried {
+            Carried::Rows(nodes) => (Some(nodes.iter().filter_map(row).collect()), None),
+            Carried::Sums => (None, Some(self.sums(Sums::count_for(self.registry.len())))),
+            Carried::Part(theirs) => {
+                let sums = self.sums(theirs.count());
+                let nodes = self.registry.peers().map(|peer| &peer.record.node);
+                let nodes = nodes.filter(|node| sums.differ_at(theirs, node)).take(PART_ROWS_MAX);
+                (Some(nodes.filter_map(row).collect()), Some(sums))
+            }
+            Carried::Hash | Carried::List | Carried::Ages => (None, None),
         };
         Exchange {
             uptime_ms: self.uptime_ms(),
             hash: self.registry.hash(self.own_digest_now()),
             list: (*carried == Carried::List).then(|| self.registry.rows(self.now)),
             rows,
+            sums,
             ages: (*carried == Carried::Ages).then(|| Ages {
                 nodes: self.registry.nodes_hash(&self.own.node),
                 seconds: self.registry.ages_s(self.own.node, self.now),
             }),
             own,
         }
+    }
+
+    /// The sums of everybody's rows, this node's own among them.
+    fn sums(&self, count: usize) -> Sums {
+        let own = (self.own.node, self.own_digest_now());
+        let digests = self.registry.peers().map(|peer| (peer.record.node, peer.digest()));
+        Sums::of(digests.chain([own]), count)
+    }
+
+    /// Whose rows the other side lacks, or has otherwise: of the parts that differ from its sums, all but those that it sent as they
+    /// are here.
+    fn lacking(&self, theirs: &Sums, sent: &[(Uuid, u64)]) -> Vec<Uuid> {
+        let sums = self.sums(theirs.count());
+        let sent: BTreeMap<Uuid, u64> = sent.iter().copied().collect();
+        let lacks = |peer: &&Peer| {
+            sums.differ_at(theirs, &peer.record.node) && sent.get(&peer.record.node) != Some(&peer.digest())
+        };
+        self.registry.peers().filter(lacks).map(|peer| peer.record.node).take(PART_ROWS_MAX).collect()
     }
 
     /// Begins an exchange.
@@ -111,7 +142,9 @@ impl Swim {
         }
         let exchange = self.own_exchange(&carried);
         let asks_admission = !self.is_admitted();
-        let body = Ask::Exchange { asks_admission, wants_list: reason.wants_list(), exchange }.encode();
+        // Who knows nobody that lives has nothing to compare with.
+        let wants_list = reason == Reason::Reprobe && self.registry.active_count() == 0;
+        let body = Ask::Exchange { asks_admission, wants_list, exchange }.encode();
         let purpose = Purpose::Exchange { target, reason, carried };
         self.call(place, CallKind::Members, body, EXCHANGE_TIMEOUT, purpose);
     }
@@ -191,7 +224,7 @@ impl Swim {
         let asker = exchange.own.record.node;
         let waits = exchange.own.record.joined_ms == JOINED_YOUNGEST_MS;
         let ages_of = exchange.ages.as_ref().map(|ages| ages.nodes);
-        let theirs = exchange.hash;
+        let (theirs, sums) = (exchange.hash, exchange.sums.clone());
         let sent: Vec<(Uuid, u64)> =
             exchange.rows.iter().flatten().map(|row| (row.record.node, row_digest(row))).collect();
         let before: Vec<u64> = sent.iter().map(|(node, _)| self.digest_of(node)).collect();
@@ -220,6 +253,8 @@ impl Swim {
             Carried::Ages
         } else if theirs == self.hash {
             Carried::Hash
+        } else if let Some(sums) = sums {
+            Carried::Part(sums)
         } else if let Some(list) = list {
             Carried::Rows(self.registry.missing_in(&list))
         } else if asks.list {
@@ -413,6 +448,9 @@ impl Swim {
                     self.rumors.known(nodes, news);
                 }
                 let brought = exchange.rows.as_ref().map_or(0, Vec::len);
+                let sums = exchange.sums.clone();
+                let rows = exchange.rows.iter().flatten();
+                let sent: Vec<_> = rows.map(|row| (row.record.node, row_digest(row))).collect();
                 let list = self.take_exchange(exchange);
                 if admitted_ms != 0 && admitted_ms != JOINED_YOUNGEST_MS && !self.is_admitted() {
                     self.become_admitted(admitted_ms);
@@ -422,6 +460,11 @@ impl Swim {
                 } else if let Some(list) = list {
                     let carried = Carried::Rows(self.registry.missing_in(&list));
                     self.exchange(Target::Node(node), Reason::Unequal, carried);
+                } else if let Some(sums) = sums {
+                    let lacking = self.lacking(&sums, &sent);
+                    if !lacking.is_empty() {
+                        self.exchange(Target::Node(node), Reason::Unequal, Carried::Rows(lacking));
+                    }
                 } else {
                     self.after_unequal(node, reason, carried, brought);
                 }
@@ -444,14 +487,14 @@ impl Swim {
         self.pace.found_unequal(now);
         let is_earnest = (brought == 0 && self.rumors.is_empty()) || self.pace.is_impatient(now);
         let may = match (reason, carried) {
-            // The list has gone out, and this is what came of it.
-            (_, Carried::List) => false,
+            // Lists were compared, and this is what came of it.
+            (_, Carried::Sums) => false,
             // Its turn has come already.
             (Reason::Unequal, _) => is_earnest,
             _ => is_earnest && self.pace.may_begin(now),
         };
         if may {
-            self.exchange(Target::Node(node), Reason::Unequal, Carried::List);
+            self.exchange(Target::Node(node), Reason::Unequal, Carried::Sums);
         }
     }
 }

@@ -1,27 +1,28 @@
 //! The messages of `members` calls: exchanges of lists, and asking a third node whether a member still answers.
 //!
-//! Every message begins with version 2 and a tag. (Version 1 knew whole lists only.)
+//! Every message begins with version 3 and a tag. (Version 1 knew whole lists only, version 2 no sums.)
 //!
 //! | request | bytes | field |
 //! | --- | --- | --- |
-//! | tag 1, exchange | 1 | flags: 1 asks to be admitted, 2 a list follows, 4 ages follow, 16 rows follow, 32 asks for the list where it differs |
+//! | tag 1, exchange | 1 | flags: 1 asks to be admitted, 2 a list follows, 4 ages follow, 16 rows follow, 32 asks for the list where it differs, 64 sums follow |
 //! | | 8 | how long the process runs, ms |
 //! | | 8 | hash of the sender's list |
 //! | | n | the sender's own row |
 //! | | n | the list, without the sender, where flagged |
 //! | | n | some rows, in the form of a list, where flagged |
 //! | | 8 + 2 + 2 each | hash of the uuids, ages in seconds (all ones for more) in ascending order of uuid, the sender's own included, where flagged |
+//! | | 2 + 8 each | sums of the parts of the list, the sender's own row included, where flagged (`sums.rs`) |
 //! | tag 2, check | 16 | node: does its address still accept connections? |
 //! | tag 3, notice | 16 + 2 + 8 + 16 | you are forgotten: the sender's node, its side's weight |
 //!
 //! | reply | bytes | field |
 //! | --- | --- | --- |
-//! | tag 1, exchanged | 1 | flags: 1 the sender is admitted, 2 a list follows, 4 ages follow, 8 all its seeds answered, 16 rows follow |
+//! | tag 1, exchanged | 1 | flags: 1 the sender is admitted, 2 a list follows, 4 ages follow, 8 all its seeds answered, 16 rows follow, 64 sums follow |
 //! | | 8 | join time given to the asker; 0 for none |
 //! | | 8 | which of the rows in the request were news, the first by the lowest bit; those beyond 64 are not told |
 //! | | 8 | how long the process runs, ms |
 //! | | 8 | hash of the sender's list after it merged the request |
-//! | | n, n, n, n | own row, list, rows, ages as above |
+//! | | n, n, n, n, n | own row, list, rows, ages, sums as above |
 //! | tag 2, checked | 1 | 0 cannot tell, 1 it answered, 2 it refused |
 //! | tag 3, stop | 2 + n | the reason, for the operator |
 //! | tag 4, forgotten | 16 + 2 + 8 + 16 | the sender's node, its side's weight |
@@ -36,9 +37,10 @@ use uuid::Uuid;
 
 use crate::membership::record::{Row, decode_rows, encode_rows};
 use crate::membership::settings::MEMBERS_MAX;
+use crate::membership::sums::Sums;
 use crate::membership::wire::{WireError, ended};
 
-const VERSION: u8 = 2;
+const VERSION: u8 = 3;
 const ASKS_ADMISSION: u8 = 1;
 const IS_ADMITTED: u8 = 1;
 const HAS_LIST: u8 = 2;
@@ -46,6 +48,7 @@ const HAS_AGES: u8 = 4;
 const IS_SETTLED: u8 = 8;
 const HAS_ROWS: u8 = 16;
 const WANTS_LIST: u8 = 32;
+const HAS_SUMS: u8 = 64;
 const REASON_BYTES_MAX: usize = 1024;
 
 /// Whether the bytes of an exchange, a request or its reply, carry the sender's whole list.
@@ -64,6 +67,8 @@ pub(crate) struct Exchange {
     /// Some rows: those that changed lately, or those that the other side does not have.
     pub(crate) rows: Option<Vec<Row>>,
     pub(crate) ages: Option<Ages>,
+    /// The sums of its list, to find what differs.
+    pub(crate) sums: Option<Sums>,
 }
 
 /// When everyone was seen last.
@@ -141,6 +146,7 @@ impl Exchange {
         flag(self.list.is_some(), HAS_LIST)
             | flag(self.ages.is_some(), HAS_AGES)
             | flag(self.rows.is_some(), HAS_ROWS)
+            | flag(self.sums.is_some(), HAS_SUMS)
     }
 
     fn encode_into(&self, out: &mut Vec<u8>) {
@@ -162,6 +168,9 @@ impl Exchange {
                 out.extend_from_slice(&age.to_be_bytes());
             }
         }
+        if let Some(sums) = &self.sums {
+            sums.encode_into(out);
+        }
     }
 
     fn decode(flags: u8, cursor: &mut Cursor<'_>) -> Result<Self, WireError> {
@@ -170,7 +179,8 @@ impl Exchange {
         let list = if flags & HAS_LIST != 0 { Some(decode_rows(cursor)?) } else { None };
         let rows = if flags & HAS_ROWS != 0 { Some(decode_rows(cursor)?) } else { None };
         let ages = if flags & HAS_AGES != 0 { Some(decode_ages(cursor)?) } else { None };
-        Ok(Self { uptime_ms, hash, own, list, rows, ages })
+        let sums = if flags & HAS_SUMS != 0 { Some(Sums::decode(cursor)?) } else { None };
+        Ok(Self { uptime_ms, hash, own, list, rows, ages, sums })
     }
 }
 
@@ -233,7 +243,7 @@ impl Ask {
         let ask = match tag {
             1 => {
                 let flags = cursor.u8()?;
-                if flags & !(ASKS_ADMISSION | HAS_LIST | HAS_AGES | HAS_ROWS | WANTS_LIST) != 0 {
+                if flags & !(ASKS_ADMISSION | HAS_LIST | HAS_AGES | HAS_ROWS | WANTS_LIST | HAS_SUMS) != 0 {
                     return Err(WireError::Field("flags"));
                 }
                 let exchange = Exchange::decode(flags, &mut cursor)?;
@@ -291,7 +301,7 @@ impl Answer {
         let answer = match tag {
             1 => {
                 let flags = cursor.u8()?;
-                if flags & !(IS_ADMITTED | IS_SETTLED | HAS_LIST | HAS_AGES | HAS_ROWS) != 0 {
+                if flags & !(IS_ADMITTED | IS_SETTLED | HAS_LIST | HAS_AGES | HAS_ROWS | HAS_SUMS) != 0 {
                     return Err(WireError::Field("flags"));
                 }
                 let (admitted_ms, news) = (cursor.u64()?, cursor.u64()?);
@@ -331,6 +341,7 @@ impl Answer {
 mod tests {
     use super::{Ages, Answer, Ask, Exchange, Finding, VERSION, Weight};
     use crate::membership::record::tests::rows;
+    use crate::membership::sums::tests::sums;
     use proptest::prelude::{Just, Strategy, any, prop_oneof, proptest};
     use uuid::Uuid;
 
@@ -338,8 +349,17 @@ mod tests {
         let list = || proptest::option::of(proptest::collection::vec(rows(), 0..4));
         let ages = (any::<u64>(), proptest::collection::vec(any::<u16>(), 0..4));
         let ages = proptest::option::of(ages.prop_map(|(nodes, seconds)| Ages { nodes, seconds }));
-        (any::<(u64, u64)>(), rows(), list(), list(), ages).prop_map(
-            |((uptime_ms, hash), own, list, rows, ages)| Exchange { uptime_ms, hash, own, list, rows, ages },
+        let sums = proptest::option::of(sums());
+        (any::<(u64, u64)>(), rows(), list(), list(), ages, sums).prop_map(
+            |((uptime_ms, hash), own, list, rows, ages, sums)| Exchange {
+                uptime_ms,
+                hash,
+                own,
+                list,
+                rows,
+                ages,
+                sums,
+            },
         )
     }
 

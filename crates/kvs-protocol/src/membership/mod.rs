@@ -8,6 +8,7 @@
 pub mod contract;
 pub mod legible;
 pub mod member;
+pub mod roster;
 pub mod settings;
 pub mod swim;
 
@@ -33,5 +34,6 @@ mod reprobe;
 mod rumors;
 mod schedule;
 mod seed;
+mod sums;
 mod view;
 mod wire;

@@ -7,7 +7,9 @@
 
 use std::time::Duration;
 
-use crate::membership::settings::{UNEQUAL_MAX, UNEQUAL_PATIENCE, UNEQUAL_PAUSE, UNEQUAL_PAUSE_MAX};
+use crate::membership::settings::{
+    UNEQUAL_EACH, UNEQUAL_MAX, UNEQUAL_PATIENCE, UNEQUAL_PAUSE, UNEQUAL_PAUSE_MAX,
+};
 
 /// When the next such exchange may begin.
 #[derive(Debug)]
@@ -17,12 +19,18 @@ pub(crate) struct Pace {
     next_at: Duration,
     /// Since when every list that was seen is different.
     unequal_since: Option<Duration>,
+    members: u32,
 }
 
 impl Pace {
     /// Nothing was exchanged yet.
     pub(crate) const fn new() -> Self {
-        Self { under_way: 0, pause: UNEQUAL_PAUSE, next_at: Duration::ZERO, unequal_since: None }
+        Self { under_way: 0, pause: UNEQUAL_PAUSE, next_at: Duration::ZERO, unequal_since: None, members: 0 }
+    }
+
+    /// There are so many members.
+    pub(crate) fn note_members(&mut self, members: usize) {
+        self.members = u32::try_from(members).unwrap_or(u32::MAX);
     }
 
     /// Whether one more may begin.
@@ -34,7 +42,7 @@ impl Pace {
     pub(crate) fn begin(&mut self, now: Duration, percent: u32) {
         self.under_way += 1;
         self.next_at = now + self.pause.saturating_mul(percent) / 100;
-        self.pause = (self.pause * 2).min(UNEQUAL_PAUSE_MAX);
+        self.pause = (self.pause * 2).min(UNEQUAL_PAUSE_MAX.max(UNEQUAL_EACH * self.members));
     }
 
     /// One has ended, whatever came of it.
@@ -49,7 +57,8 @@ impl Pace {
 
     /// Whether lists have differed for so long that rumours on their way do not explain it.
     pub(crate) fn is_impatient(&self, now: Duration) -> bool {
-        self.unequal_since.is_some_and(|since| now.saturating_sub(since) >= UNEQUAL_PATIENCE)
+        let patience = UNEQUAL_PATIENCE.max(UNEQUAL_EACH * self.members);
+        self.unequal_since.is_some_and(|since| now.saturating_sub(since) >= patience)
     }
 
     /// Somebody has the same list.

@@ -34,7 +34,7 @@ use kvs_core::cursor::Cursor;
 use uuid::Uuid;
 
 use crate::membership::life::Life;
-use crate::membership::settings::MEMBERS_MAX;
+use crate::membership::settings::{MEMBERS_MAX, MembershipSettings};
 use crate::membership::wire::{WireError, put_text, take_text};
 use crate::mode::Mode;
 
@@ -56,6 +56,21 @@ pub(crate) struct Record {
 }
 
 impl Record {
+    /// What a process says of itself at first.
+    pub(crate) fn first(settings: &MembershipSettings) -> Self {
+        Self {
+            node: settings.node,
+            generation: settings.generation,
+            revision: 1,
+            nonce: settings.process_nonce,
+            joined_ms: settings.joined_ms,
+            mode: settings.mode,
+            has_left: false,
+            node_id: settings.node_id.clone(),
+            address: settings.address.clone(),
+        }
+    }
+
     /// The greater wins. The nonce only keeps the order total if two processes ever share a generation.
     pub(crate) const fn order(&self) -> (u32, u32, u64) {
         (self.generation, self.revision, self.nonce)

@@ -58,7 +58,7 @@ impl Peer {
         self.standing.is_active() && !self.is_forgotten && !self.record.has_left
     }
 
-    fn digest(&self) -> u64 {
+    pub(crate) fn digest(&self) -> u64 {
         digest(&self.record, self.rejoins, self.incarnation, self.standing, self.is_forgotten)
     }
 
@@ -123,7 +123,7 @@ pub(crate) fn row_digest(row: &Row) -> u64 {
 /// **Invariant:** `sum` is the exclusive or of the digests of all rows. Whatever changes a row goes through
 /// [`Registry::change`], [`Registry::insert`] or [`Registry::remove`], which keep it, so that its cost does not grow with
 /// the list.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub(crate) struct Registry {
     /// In ascending order of uuid.
     peers: Vec<Peer>,
@@ -173,6 +173,13 @@ impl Registry {
         self.sum ^= peer.digest();
         self.nodes_sum ^= eight_bytes(node.as_bytes());
         self.active -= usize::from(peer.is_active());
+    }
+
+    /// The same without one node.
+    pub(crate) fn without(&self, node: &Uuid) -> Self {
+        let mut others = self.clone();
+        others.remove(node);
+        others
     }
 
     /// Eight bytes that are equal where two nodes know the same nodes, `own` included.

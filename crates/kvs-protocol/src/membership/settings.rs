@@ -114,10 +114,15 @@ pub(crate) const UNEQUAL_MAX: u32 = 2;
 /// The first pause between two of them; doubled while lists stay different, up to [`UNEQUAL_PAUSE_MAX`].
 pub(crate) const UNEQUAL_PAUSE: Duration = Duration::from_millis(50);
 
-/// The longest pause between two of them.
+/// The longest pause between two of them, and in a large cluster, where something changes all the time, [`UNEQUAL_EACH`] for each
+/// member.
 pub(crate) const UNEQUAL_PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// Lists that were never found to be equal for this long differ in earnest, although rumours are still on their way.
+/// See there.
+pub(crate) const UNEQUAL_EACH: Duration = Duration::from_millis(10);
+
+/// Lists that were never found to be equal for this long, or for [`UNEQUAL_EACH`] for each member if that is longer, differ in
+/// earnest, although rumours are still on their way.
 pub(crate) const UNEQUAL_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A changed list is handed out to be kept after this time.

@@ -101,18 +101,8 @@ impl Swim {
     pub fn new(settings: MembershipSettings, persisted: Option<&[u8]>, random_seed: u64) -> Self {
         let life = Life { node: settings.node, generation: settings.generation, rejoins: 0 };
         let detector_rng = StdRng::seed_from_u64(random_seed.rotate_left(32) ^ 0x5357_494d);
+        let own = Record::first(&settings);
         let seeds = settings.seeds.into_iter().map(|address| Seed::new(address, &settings.address)).collect();
-        let own = Record {
-            node: settings.node,
-            generation: settings.generation,
-            revision: 1,
-            nonce: settings.process_nonce,
-            joined_ms: settings.joined_ms,
-            mode: settings.mode,
-            has_left: false,
-            node_id: settings.node_id,
-            address: settings.address,
-        };
         Self {
             own,
             seeds,
@@ -273,6 +263,7 @@ impl Swim {
             self.rumors.note(self.own.node);
         }
         self.hash = hash;
+        self.pace.note_members(self.registry.len());
         self.tell_soon();
         self.refresh_attempts_of(&changed);
         self.effects.push(Effect::MembersChanged);

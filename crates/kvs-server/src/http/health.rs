@@ -9,8 +9,9 @@ use kvs_core::version::JOINED_YOUNGEST_MS;
 use kvs_protocol::membership::contract::SeedReport;
 use kvs_protocol::membership::member::Member;
 use kvs_protocol::mode::Mode;
+use kvs_store::clock_verdict::ClockVerdict;
 use kvs_store::medium::Room;
-use kvs_store::shared::{ClockVerdict, State};
+use kvs_store::shared::State;
 use serde::Serialize;
 
 use crate::backups::LastBackups;

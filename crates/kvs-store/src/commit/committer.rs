@@ -13,6 +13,7 @@ use rand::rngs::StdRng;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::clock_verdict::ClockVerdict;
 use crate::commit::after_full::AfterFull;
 use crate::commit::chores::Chores;
 use crate::commit::clock_notice::ClockNotice;
@@ -30,7 +31,7 @@ use crate::node::{self, Left};
 use crate::observer::{BatchStats, Observer, RecordedEnd};
 use crate::parked;
 use crate::settings::{Durability, Settings};
-use crate::shared::{ClockVerdict, Shared, State};
+use crate::shared::{Shared, State};
 use crate::standing::Sweep;
 use crate::start::Begun;
 
