@@ -8,7 +8,7 @@
 //! - **Sums** (`sums.rs`) go out where both sides have nothing more to rumour and their hashes still differ, or
 //!   where lists have differed for seconds, at the pace of `pace.rs`. The answer brings the rows of the parts that differ, and is
 //!   followed by what the other side lacks.
-//! - **A whole list** is asked for only by a node that knows nobody who lives, and followed by what the other side lacks.
+//! - **A whole list** is asked for only by a process that was not given one yet, and followed by what the other side lacks.
 //! - **Ages:** every `gossip_interval` an exchange with one to three random members carries the ages of all members, in the
 //!   order of their uuids: that is enough where both know the same nodes, however these stand.
 
@@ -142,8 +142,7 @@ impl Swim {
         }
         let exchange = self.own_exchange(&carried);
         let asks_admission = !self.is_admitted();
-        // Who knows nobody that lives has nothing to compare with.
-        let wants_list = reason == Reason::Reprobe && self.registry.active_count() == 0;
+        let wants_list = reason == Reason::Reprobe && self.pace.asks_for_list(self.now.monotonic);
         let body = Ask::Exchange { asks_admission, wants_list, exchange }.encode();
         let purpose = Purpose::Exchange { target, reason, carried };
         self.call(place, CallKind::Members, body, EXCHANGE_TIMEOUT, purpose);
@@ -454,6 +453,9 @@ impl Swim {
                 let list = self.take_exchange(exchange);
                 if admitted_ms != 0 && admitted_ms != JOINED_YOUNGEST_MS && !self.is_admitted() {
                     self.become_admitted(admitted_ms);
+                }
+                if list.is_some() {
+                    self.pace.found_list();
                 }
                 if self.hash == theirs {
                     self.pace.found_equal();

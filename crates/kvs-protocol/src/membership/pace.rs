@@ -8,7 +8,7 @@
 use std::time::Duration;
 
 use crate::membership::settings::{
-    UNEQUAL_EACH, UNEQUAL_MAX, UNEQUAL_PATIENCE, UNEQUAL_PAUSE, UNEQUAL_PAUSE_MAX,
+    EXCHANGE_TIMEOUT, UNEQUAL_EACH, UNEQUAL_MAX, UNEQUAL_PATIENCE, UNEQUAL_PAUSE, UNEQUAL_PAUSE_MAX,
 };
 
 /// When the next such exchange may begin.
@@ -20,17 +20,44 @@ pub(crate) struct Pace {
     /// Since when every list that was seen is different.
     unequal_since: Option<Duration>,
     members: u32,
+    /// Whether somebody gave this process his list, or had the same one.
+    has_met: bool,
+    list_asked_at: Option<Duration>,
 }
 
 impl Pace {
     /// Nothing was exchanged yet.
     pub(crate) const fn new() -> Self {
-        Self { under_way: 0, pause: UNEQUAL_PAUSE, next_at: Duration::ZERO, unequal_since: None, members: 0 }
+        Self {
+            under_way: 0,
+            pause: UNEQUAL_PAUSE,
+            next_at: Duration::ZERO,
+            unequal_since: None,
+            members: 0,
+            has_met: false,
+            list_asked_at: None,
+        }
     }
 
     /// There are so many members.
     pub(crate) fn note_members(&mut self, members: usize) {
         self.members = u32::try_from(members).unwrap_or(u32::MAX);
+    }
+
+    /// Whether this node asks for a whole list with the call that it makes now. Before it was given one it may know a part of the
+    /// cluster only, from those who called it, and would count that for the whole. One that is asked may not answer.
+    pub(crate) fn asks_for_list(&mut self, now: Duration) -> bool {
+        let is_under_way = self.list_asked_at.is_some_and(|at| now.saturating_sub(at) < EXCHANGE_TIMEOUT);
+        let asks = !self.has_met && !is_under_way;
+        if asks {
+            self.list_asked_at = Some(now);
+        }
+        asks
+    }
+
+    /// Somebody gave his whole list.
+    pub(crate) fn found_list(&mut self) {
+        self.has_met = true;
     }
 
     /// Whether one more may begin.
@@ -64,6 +91,7 @@ impl Pace {
     /// Somebody has the same list.
     pub(crate) fn found_equal(&mut self) {
         self.unequal_since = None;
+        self.has_met = true;
         self.pause = UNEQUAL_PAUSE;
         self.next_at = Duration::ZERO;
     }
