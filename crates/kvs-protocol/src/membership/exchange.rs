@@ -20,7 +20,6 @@ use bytes::Bytes;
 use foca::State;
 use kvs_core::version::JOINED_YOUNGEST_MS;
 use rand::RngExt;
-use rand::prelude::IteratorRandom;
 use uuid::Uuid;
 
 use crate::call::{CallFailure, CallKind};
@@ -36,37 +35,10 @@ use crate::membership::settings::{EXCHANGE_TIMEOUT, RUMOR_ROWS_MAX};
 use crate::membership::sums::Sums;
 use crate::membership::swim::Swim;
 
-/// Draws for each member that is to be chosen.
-const DRAWS_EACH: usize = 8;
-
 /// Most rows that are sent of the parts in which lists differ; more are found with the next comparison.
 const PART_ROWS_MAX: usize = 1024;
 
 impl Swim {
-    /// One of these, at random.
-    pub(crate) fn choose(&mut self, nodes: &[Uuid]) -> Option<Uuid> {
-        nodes.iter().choose(&mut self.rng).copied()
-    }
-
-    /// Random active members.
-    pub(crate) fn choose_active(&mut self, count: usize, except: Option<Uuid>) -> Vec<Uuid> {
-        // Nearly all are active, so a few draws find them; where most are not, all are looked at.
-        let mut chosen = Vec::with_capacity(count);
-        for _ in 0..count * DRAWS_EACH {
-            if chosen.len() == count || self.registry.len() == 0 {
-                break;
-            }
-            let place = self.rng.random_range(0..self.registry.len());
-            let node = self.registry.active_at(place).map(|peer| peer.record.node);
-            chosen.extend(node.filter(|node| Some(*node) != except && !chosen.contains(node)));
-        }
-        if chosen.len() < count {
-            let nodes = self.registry.active().map(|peer| peer.record.node);
-            chosen = nodes.filter(|node| Some(*node) != except).sample(&mut self.rng, count);
-        }
-        chosen
-    }
-
     /// This node's side of an exchange.
     pub(crate) fn own_exchange(&self, carried: &Carried) -> Exchange {
         let own = self.own_row();

@@ -15,6 +15,7 @@ pub mod swim;
 mod admission;
 mod aging;
 mod alarm;
+mod choice;
 mod detector;
 mod detector_config;
 mod errand;
