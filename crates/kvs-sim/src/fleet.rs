@@ -151,7 +151,7 @@ impl Run {
             calls: 0,
             figures: Figures::default(),
         };
-        let all: Vec<MembershipSettings> = (0..fleet.members).map(|place| settings(place, 1, true)).collect();
+        let all: Vec<MembershipSettings> = (0..fleet.members).map(|place| settings(place, 1)).collect();
         let roster = Roster::of(&all, run.clock());
         let seeds: Vec<u64> = all.iter().map(|_| run.rng.random()).collect();
         let now = run.clock();
@@ -225,8 +225,8 @@ impl Run {
 
     fn end(mut self) -> Figures {
         self.figures.unknown += self.deaths.iter().filter(|death| self.now - death.at > SETTLED).count();
-        self.figures.rejoins =
-            self.processes.iter().map(|process| u64::from(process.machine.rejoined())).sum();
+        self.figures.rejoins +=
+            self.processes.iter().map(|process| u64::from(process.machine.rejoined())).sum::<u64>();
         self.figures.known_after.sort_unstable();
         let node_seconds = self.fleet.members as f64 * self.fleet.time.as_secs_f64();
         self.figures.list_bytes_per_s /= node_seconds;
@@ -389,7 +389,6 @@ impl Run {
         process.is_up = false;
         let (node, generation) = (process.node, process.generation);
         let talked = std::mem::take(&mut process.talked);
-        self.figures.rejoins += u64::from(process.machine.rejoined());
         let mut held: Vec<usize> = talked
             .into_iter()
             .filter(|(_, at)| now - *at < KEPT_ALIVE)
@@ -416,8 +415,9 @@ impl Run {
         let seed = self.rng.random();
         let now = self.now;
         let Some(process) = self.processes.get_mut(place) else { return };
+        self.figures.rejoins += u64::from(process.machine.rejoined());
         process.generation += 1;
-        process.machine = Swim::new(settings(place, process.generation, true), None, seed);
+        process.machine = Swim::new(settings(place, process.generation), None, seed);
         (process.is_up, process.since, process.timer_at) = (true, now, None);
         self.handle(place, Event::Start);
     }

@@ -111,6 +111,7 @@ mod tests {
         assert_eq!(ended(4000, 99_000).ahead_from_ms(Some(&before(62_000)), SKEW_MS), Some(79_999));
         assert_eq!(ended(4000, 99_000).ahead_from_ms(Some(&before(0)), SKEW_MS), right_until_ms);
     }
+
     /// One that ended when its clock read so much, by this lead.
     fn led(ended_ms: u64, lead_ms: u64) -> EpochStart {
         EpochStart { lead_ms, ..ended(80, ended_ms) }
