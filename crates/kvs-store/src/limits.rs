@@ -82,3 +82,7 @@ pub const CLOCK_EARLIEST_MS: u64 = 1_793_491_200_000;
 
 /// How long a placeholder keeps its history, ms: as long as a member that is away is waited for by default.
 pub const PLACEHOLDER_KEPT_MS: u64 = 30 * 24 * 3_600_000;
+
+/// How long no placeholder is taken away after a start, and after the clock was set, whatever the clock says: long enough to be
+/// compared with every member.
+pub const PLACEHOLDER_PAUSE: Duration = Duration::from_secs(3600);

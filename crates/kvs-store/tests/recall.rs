@@ -198,6 +198,39 @@ fn what_was_deleted_elsewhere_and_what_it_had_replaced_do_not_come_back_by_a_rec
 }
 
 #[test]
+fn a_clock_that_jumped_ends_no_placeholder_before_its_key_could_be_compared() {
+    let (_device, clock, store) = fresh(settings());
+    let old = |seq: u64| record_of(&store, seq, START_MS);
+    let keys: Vec<String> = (0..MANY).map(|number| format!("gone/{number:04}")).collect();
+    let seqs = 1..=u64::try_from(MANY).unwrap();
+    let records: Vec<Record> = seqs.map(old).collect();
+    clock.pass(2 * HOUR_MS);
+    let all = || keys.iter().zip(&records);
+    store.commit(all().map(|(key, record)| merge(key, record.clone())).collect::<Vec<Write>>()).unwrap();
+    let drops = all().map(|(key, record)| write(key, Change::Drop(record.version)));
+    let dropped = store.commit(drops.collect::<Vec<Write>>()).unwrap();
+    assert!(dropped.iter().all(|outcome| *outcome == Outcome::Dropped));
+    let kept = |store: &Store| keys.iter().filter(|key| !rules(store, key).is_empty()).count();
+    let chores = |times: usize| {
+        for _ in 0..times {
+            support::settle(&store);
+            clock.pass(31_000);
+        }
+        support::settle(&store);
+    };
+    clock.advance_wall(31 * 24 * HOUR_MS);
+    store.commit(vec![put_for("mortal", "1", 1_000)]).unwrap();
+    chores(8);
+    assert_eq!(kept(&store), MANY);
+    // What is due behind those that stay has its turn.
+    let mortal = store.read(Namespace::Data, &path("mortal")).unwrap();
+    assert_eq!(mortal.map(|record| record.kind), Some(Kind::Expired));
+    clock.pass(HOUR_MS);
+    chores(8);
+    assert_eq!(kept(&store), 0);
+}
+
+#[test]
 fn what_is_void_does_not_wait_when_this_clock_comes_right_together_with_the_recall() {
     let (_device, clock, store) = fresh(settings());
     clock.pass(2 * HOUR_MS);

@@ -13,6 +13,8 @@ pub(crate) struct Chores {
     pub(super) reap_at: Duration,
     pub(super) admit_at: Duration,
     pub(super) collect_at: Duration,
+    /// The last expiry looked at, while more are due.
+    pub(super) reaped_up_to: Option<Vec<u8>>,
     /// The last tombstone looked at; the next round starts behind it, at the beginning after the last.
     pub(super) collected_up_to: Option<Vec<u8>>,
     pub(super) upkeep: Upkeep,

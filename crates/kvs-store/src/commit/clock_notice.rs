@@ -23,12 +23,15 @@ pub(super) struct ClockNotice {
     untold: Option<(i64, Duration)>,
     /// When that was last noticed, on the monotonic clock.
     noticed_at: Option<Duration>,
+    /// When this process began, on the monotonic clock.
+    began_at: Duration,
 }
 
 impl ClockNotice {
     pub(super) fn new(clock: &dyn Clock, skew_ms: u64) -> Self {
-        let watch = ClockPair::new(clock.now_ms(), clock.monotonic());
-        Self { watch, skew_ms, unnoted_ms: 0, untold: None, noticed_at: None }
+        let began_at = clock.monotonic();
+        let watch = ClockPair::new(clock.now_ms(), began_at);
+        Self { watch, skew_ms, unnoted_ms: 0, untold: None, noticed_at: None, began_at }
     }
 
     /// Looks at the clock; answers by how much it was set since that was last noted, in milliseconds.
@@ -47,6 +50,11 @@ impl ClockNotice {
     /// When it was last noticed that the clock was set, on the monotonic clock.
     pub(super) const fn noticed_at(&self) -> Option<Duration> {
         self.noticed_at
+    }
+
+    /// For how long it has gone without being set, as far as this process knows.
+    pub(super) fn unset_for(&self, clock: &dyn Clock) -> Duration {
+        clock.monotonic().saturating_sub(self.noticed_at.unwrap_or(self.began_at))
     }
 
     /// What was not noted is.

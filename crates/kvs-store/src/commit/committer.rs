@@ -25,7 +25,8 @@ use crate::commit::write::{Outcome, Reply, Transaction};
 use crate::engine::contract::{Batch, Engine, Sync};
 use crate::error::StoreError;
 use crate::limits::{
-    CLOCK_EARLIEST_MS, DISK_RESERVE_BYTES, PLACEHOLDER_KEPT_MS, REAP_INTERVAL, SYNC_INTERVAL,
+    CLOCK_EARLIEST_MS, DISK_RESERVE_BYTES, PLACEHOLDER_KEPT_MS, PLACEHOLDER_PAUSE, REAP_INTERVAL,
+    SYNC_INTERVAL,
 };
 use crate::node::{self, Left};
 use crate::observer::{BatchStats, Observer, RecordedEnd};
@@ -199,6 +200,7 @@ impl Committer {
             },
             is_clock_confirmed: clock == ClockVerdict::Agrees && now_ms >= CLOCK_EARLIEST_MS,
             placeholder_until_ms: now_ms.saturating_add(PLACEHOLDER_KEPT_MS),
+            keeps_placeholders: self.clock_notice.unset_for(&*self.clock) < PLACEHOLDER_PAUSE,
         };
         let random = &mut self.random;
         let mut random_uuid = || node::random_uuid(rand::RngExt::random(random));

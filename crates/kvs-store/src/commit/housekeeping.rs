@@ -48,9 +48,8 @@ impl Chores {
         if now >= self.reap_at {
             // First, so that a round that fails is not tried again with every batch.
             self.reap_at = now + REAP_INTERVAL;
-            if committer.are_ages_sound() && reap(committer)? == REAP_KEYS_MAX {
-                // More is due: the next batch of writes goes first, then the rest.
-                self.reap_at = now;
+            if committer.are_ages_sound() {
+                self.reap(committer)?;
             }
         }
         if now >= self.admit_at {
@@ -174,6 +173,37 @@ impl Chores {
         Ok(commit(committer, writes)?.changed > 0 && has_more)
     }
 
+    /// Turns the next values whose expiry has come into tombstones, and takes placeholders away whose time has come.
+    fn reap(&mut self, committer: &mut Committer) -> Result<(), StoreError> {
+        let end = committer.clock.now_ms().saturating_add(1).to_be_bytes().to_vec();
+        // Some placeholders stay: those behind them must have their turn. The clock may have been set back meanwhile.
+        let from = self.reaped_up_to.take().filter(|from| *from < end);
+        let due = (from.map_or(Bound::Unbounded, Bound::Excluded), Bound::Excluded(end));
+        let (mut writes, mut last) = (Vec::new(), None);
+        {
+            let engine = committer.engine()?;
+            let snapshot = engine.snapshot();
+            for row in snapshot.range(Table::Expiry, due, Order::Ascending).take(REAP_KEYS_MAX) {
+                let (row_key, _) = row?;
+                let (_, key) = read_time_key(&row_key).ok_or_else(|| {
+                    StoreError::corrupt(Table::Expiry.name(), &row_key, "it cannot be read")
+                })?;
+                writes.push(write(key, Change::Expire));
+                last = Some(row_key.to_vec());
+            }
+        }
+        let seen = writes.len();
+        let changed = commit(committer, writes)?.changed;
+        if seen == REAP_KEYS_MAX {
+            self.reaped_up_to = last;
+            if changed > 0 {
+                // More is due: the next batch of writes goes first, then the rest.
+                self.reap_at = committer.clock.monotonic();
+            }
+        }
+        Ok(())
+    }
+
     fn collect(&mut self, committer: &mut Committer) -> Result<(), StoreError> {
         let now_ms = committer.clock.now_ms();
         let grace_ms = committer.settings.tombstone_grace_ms;
@@ -213,24 +243,6 @@ impl Chores {
         }
         Ok(())
     }
-}
-
-/// Turns values whose expiry has come into tombstones; answers how many.
-fn reap(committer: &mut Committer) -> Result<usize, StoreError> {
-    let now_ms = committer.clock.now_ms();
-    let due = (Bound::Unbounded, Bound::Excluded(now_ms.saturating_add(1).to_be_bytes().to_vec()));
-    let mut writes = Vec::new();
-    {
-        let engine = committer.engine()?;
-        let snapshot = engine.snapshot();
-        for row in snapshot.range(Table::Expiry, due, Order::Ascending).take(REAP_KEYS_MAX) {
-            let (row_key, _) = row?;
-            let (_, key) = read_time_key(&row_key)
-                .ok_or_else(|| StoreError::corrupt(Table::Expiry.name(), &row_key, "it cannot be read"))?;
-            writes.push(write(key, Change::Expire));
-        }
-    }
-    Ok(commit(committer, writes)?.changed)
 }
 
 /// Takes parked records that have come into range; answers how many.

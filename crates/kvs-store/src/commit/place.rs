@@ -165,6 +165,9 @@ impl Plan<'_> {
             return Ok(Outcome::Absent);
         };
         if due.kind.is_placeholder() {
+            if self.scene.keeps_placeholders {
+                return Ok(Outcome::Absent);
+            }
             return Ok(self.collect(key, |record| record.kind.is_placeholder()));
         }
         if due.kind != Kind::Value {

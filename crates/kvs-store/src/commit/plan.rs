@@ -43,6 +43,8 @@ pub(crate) struct Scene {
     pub(crate) is_clock_confirmed: bool,
     /// When a placeholder that is made now is forgotten, ms since 1970.
     pub(crate) placeholder_until_ms: u64,
+    /// Whether none is taken away, as the clock may be another one than theirs.
+    pub(crate) keeps_placeholders: bool,
 }
 
 /// What changes with a transaction besides its keys: taken back whole when the transaction fails.
