@@ -26,16 +26,16 @@ pub(crate) struct Ended {
 #[derive(Debug, Default)]
 pub(crate) struct Acknowledgements(BTreeMap<u64, Wait>);
 
-/// How many other members there are, reachable or not.
-pub(crate) type Others = u32;
+/// How many other members there are, reachable or not; `None` while some may not be known.
+pub(crate) type Others = Option<u32>;
 
 impl Needed {
-    /// How many other nodes that is.
-    const fn of(self, others: Others) -> u32 {
+    /// How many other nodes that is; `None` while nobody can say.
+    fn of(self, others: Others) -> Option<u32> {
         match self {
-            Self::AtLeast(count) => count,
+            Self::AtLeast(count) => Some(count),
             // More than half of others + 1, this node being one of them.
-            Self::Majority => others.div_ceil(2),
+            Self::Majority => others.map(|others| others.div_ceil(2)),
             Self::All => others,
         }
     }
@@ -77,7 +77,7 @@ impl Acknowledgements {
         let mut ended = Vec::new();
         self.0.retain(|ticket, wait| {
             let count = count(&wait.dot, vectors.clone(), recalls);
-            let is_done = count >= wait.needed.of(others);
+            let is_done = wait.needed.of(others).is_some_and(|needed| count >= needed);
             if is_done {
                 ended.push(Ended { ticket: *ticket, count });
             }
@@ -116,7 +116,7 @@ mod tests {
         let mut waiting = Acknowledgements::default();
         assert!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, needed));
         let vectors = vectors(seqs);
-        waiting.settle(u32::try_from(seqs.len()).unwrap(), vectors.iter(), &Recalls::default())
+        waiting.settle(u32::try_from(seqs.len()).ok(), vectors.iter(), &Recalls::default())
     }
 
     #[test]
@@ -142,6 +142,20 @@ mod tests {
     }
 
     #[test]
+    fn while_a_member_may_be_missing_only_a_number_can_be_reached() {
+        let dot = Dot { origin: ORIGIN, seq: 5 };
+        for (needed, ended) in [
+            (Needed::All, vec![]),
+            (Needed::Majority, vec![]),
+            (Needed::AtLeast(2), vec![Ended { ticket: 7, count: 2 }]),
+        ] {
+            let mut waiting = Acknowledgements::default();
+            assert!(waiting.add(7, dot, needed));
+            assert_eq!(waiting.settle(None, vectors(&[5, 6]).iter(), &Recalls::default()), ended, "{needed:?}");
+        }
+    }
+
+    #[test]
     fn whoever_gives_up_is_told_what_there_is() {
         let mut waiting = Acknowledgements::default();
         assert!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, Needed::All));
@@ -159,7 +173,7 @@ mod tests {
         assert!(waiting.add(7, Dot { origin: ORIGIN, seq: 5 }, Needed::AtLeast(1)));
         let (vectors, mut recalls) = (vectors(&[9, 9]), Recalls::default());
         recalls.add(ORIGIN, 1000);
-        assert_eq!(waiting.settle(2, vectors.iter(), &recalls), []);
+        assert_eq!(waiting.settle(Some(2), vectors.iter(), &recalls), []);
         assert_eq!(waiting.give_up(7, vectors.iter(), &recalls), Some(Ended { ticket: 7, count: 0 }));
     }
 

@@ -29,8 +29,13 @@ pub enum Event {
     Timer,
     /// The log has grown.
     Committed,
-    /// The members are these now, this node included.
-    Members(Vec<Member>),
+    /// The members are these now.
+    Members {
+        /// This node included.
+        members: Vec<Member>,
+        /// Whether nobody can be missing.
+        is_everybody: bool,
+    },
     /// A call of this machine ended.
     Reply {
         /// The call.

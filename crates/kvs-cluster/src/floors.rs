@@ -51,14 +51,15 @@ impl Floors {
     }
 
     /// Tells the store which tombstones every member has, so that they may go. None may while this node has not met its cluster:
-    /// it may begin with what a backup holds, and others may lack just these deletes.
+    /// it may begin with what a backup holds, and others may lack just these deletes. Nor while a member may be missing here.
     pub(crate) fn set(&mut self, context: &Context, peers: &Peers, fetching: &Fetching, outbox: &mut Outbox) {
         let now = context.now.monotonic;
         if now < self.floor_at {
             return;
         }
         self.floor_at = now + FLOOR_INTERVAL;
-        let is_unmet = context.settings.begins == Begins::Joining && peers.is_empty();
+        let is_unmet =
+            !peers.is_everybody() || (context.settings.begins == Begins::Joining && peers.is_empty());
         let mut floor: Option<Vector> = None;
         for peer in peers.counting() {
             let received = peer.shipping.received();

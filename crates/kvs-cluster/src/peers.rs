@@ -15,11 +15,14 @@ pub(crate) struct Peers {
     by_node: BTreeMap<Uuid, Peer>,
     /// This node's name, as its members list says.
     own_name: String,
+    /// Whether no member can be missing here.
+    is_everybody: bool,
 }
 
 impl Peers {
     /// The members are these now, `own` among them.
-    pub(crate) fn update(&mut self, members: Vec<Member>, own: Uuid) {
+    pub(crate) fn update(&mut self, members: Vec<Member>, is_everybody: bool, own: Uuid) {
+        self.is_everybody = is_everybody;
         if let Some(own) = members.iter().find(|member| member.node == own) {
             self.own_name.clone_from(&own.node_id);
         }
@@ -32,6 +35,11 @@ impl Peers {
         for (node, member) in members {
             self.by_node.entry(node).or_insert_with(|| Peer::new(member.clone())).become_member(member);
         }
+    }
+
+    /// Whether no other member can be missing. Until then nothing holds for "every member".
+    pub(crate) const fn is_everybody(&self) -> bool {
+        self.is_everybody
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -83,14 +91,17 @@ impl Peers {
     }
 
     /// How many other members a writer may wait for: all that live, and the dead whose names nobody that lives has. A machine
-    /// that was replaced is one member, not two.
-    pub(crate) fn others_by_name(&self) -> u32 {
+    /// that was replaced is one member, not two. `None` while somebody may be missing.
+    pub(crate) fn others_by_name(&self) -> Option<u32> {
+        if !self.is_everybody {
+            return None;
+        }
         let living = self.counting().filter(|peer| peer.is_reachable());
         let names: BTreeSet<&str> =
             living.clone().map(|peer| peer.member.node_id.as_str()).chain([self.own_name.as_str()]).collect();
         let dead =
             self.counting().filter(|peer| !peer.is_reachable()).map(|peer| peer.member.node_id.as_str());
         let missing: BTreeSet<&str> = dead.filter(|name| !names.contains(name)).collect();
-        u32::try_from(living.count() + missing.len()).unwrap_or(u32::MAX)
+        Some(u32::try_from(living.count() + missing.len()).unwrap_or(u32::MAX))
     }
 }

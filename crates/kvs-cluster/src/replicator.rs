@@ -105,8 +105,8 @@ impl Replicator {
         self.time.watch_clock(&self.context, &mut self.peers);
         match event {
             Event::Timer | Event::Committed => {}
-            Event::Members(members) => {
-                self.peers.update(members, self.context.own);
+            Event::Members { members, is_everybody } => {
+                self.peers.update(members, is_everybody, self.context.own);
                 self.floors.compute_soon();
                 self.judge_peers();
                 self.settle_waits();

@@ -136,7 +136,7 @@ impl World {
         };
         let members: Vec<Member> = self.nodes.iter().enumerate().map(member).collect();
         for node in &mut self.nodes {
-            node.inbox.push(Event::Members(members.clone()));
+            node.inbox.push(Event::Members { members: members.clone(), is_everybody: true });
         }
     }
 

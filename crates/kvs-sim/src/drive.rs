@@ -45,7 +45,7 @@ impl World {
                     let Some(process) = self.nodes.get(place).and_then(|node| node.process.as_ref()) else {
                         return Ok(());
                     };
-                    let members = process.swim.members();
+                    let (members, is_everybody) = (process.swim.members(), process.swim.knows_everybody());
                     self.tell(|| {
                         let seen: Vec<_> = members
                             .iter()
@@ -55,9 +55,10 @@ impl World {
                                 format!("{}:{word}", member.node_id)
                             })
                             .collect();
-                        format!("{place} sees {}", seen.join(" "))
+                        let may_lack = if is_everybody { "" } else { ", and may lack some" };
+                        format!("{place} sees {}{may_lack}", seen.join(" "))
                     });
-                    self.drive_replication(place, ReplicationEvent::Members(members))?;
+                    self.drive_replication(place, ReplicationEvent::Members { members, is_everybody })?;
                 }
                 MembershipEffect::Admitted { joined_ms } => {
                     self.tell(|| format!("{place} is admitted at {joined_ms}"));

@@ -202,3 +202,44 @@ fn neither_the_name_nor_the_address_alone_retires_anybody() {
     assert_eq!(network.status(2, 0), Some(Status::Failed));
     assert_eq!(network.status(3, 0), Some(Status::Failed));
 }
+
+#[test]
+fn who_lost_his_list_does_not_take_the_first_that_calls_for_everybody() {
+    for seed in 0..20 {
+        let uneven = Links { jitter: ms(40), ..LOOPBACK };
+        let (mut network, _) = cluster(200 + seed, uneven, 4);
+        let joined = joined_ms(&network, 0);
+        network.kill(0);
+        network.run_for(secs(1));
+        // It has no seeds: it is the others that call.
+        let back = network.start(again(first(0), 2, joined), None);
+        let seen = |network: &Network| {
+            let machine = network.machine(back).unwrap();
+            (machine.members().len(), machine.knows_everybody())
+        };
+        assert_eq!(seen(&network), (1, true));
+        let called = network.run_until(secs(10), |network| seen(network).0 > 1).unwrap();
+        let mut waited = called;
+        while !seen(&network).1 {
+            assert!(waited < secs(20), "it never knew everybody: {:?}", seen(&network));
+            waited += ms(1);
+            network.run_for(ms(1));
+        }
+        assert_eq!(seen(&network), (4, true), "seed {seed}, {called:?} after its start");
+    }
+}
+
+#[test]
+fn nobody_waits_for_those_who_left() {
+    let (mut network, _) = cluster(11, LOOPBACK, 2);
+    let alone = network.start(settings(5, &[7]), None);
+    network.run_for(secs(90));
+    assert!(!network.machine(alone).unwrap().knows_everybody(), "its seed may know others");
+    network.tell(0, Event::Leave);
+    network.run_for(secs(3));
+    let (joined, kept) = (joined_ms(&network, 1), network.outcome(1).persisted);
+    network.kill(1);
+    let back = network.start(again(settings(1, &[0]), 2, joined), kept.as_deref());
+    network.run_for(secs(1));
+    assert!(network.machine(back).unwrap().knows_everybody());
+}

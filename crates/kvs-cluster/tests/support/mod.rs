@@ -203,7 +203,7 @@ impl World {
             })
             .collect();
         for node in &mut self.nodes {
-            node.inbox.push(Event::Members(members.clone()));
+            node.inbox.push(Event::Members { members: members.clone(), is_everybody: true });
         }
     }
 

@@ -82,7 +82,7 @@ pub enum Effect {
         /// The answer.
         body: Bytes,
     },
-    /// [`Membership::members`] reads differently now.
+    /// [`Membership::members`] or [`Membership::knows_everybody`] reads differently now.
     MembersChanged,
     /// This node was admitted: keep this number, stamp with it.
     Admitted {
@@ -124,6 +124,11 @@ pub trait Membership {
 
     /// Everyone known, this node first, forgotten ones included; as of the last event.
     fn members(&self) -> Vec<Member>;
+
+    /// Whether everybody is in [`Membership::members`]: since this process began a member gave it his whole list or had the same one,
+    /// or there is nobody whom it could ask. Until then a cluster may be larger than it looks: a directory that was put back, or
+    /// a node that is new, knows at first only those who call it. As of the last event.
+    fn knows_everybody(&self) -> bool;
 
     /// The addresses that this node tries until they answer, those of its settings first; as of the last event.
     fn seeds(&self) -> Vec<SeedReport>;

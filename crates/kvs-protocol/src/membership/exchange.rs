@@ -114,7 +114,9 @@ impl Swim {
         }
         let exchange = self.own_exchange(&carried);
         let asks_admission = !self.is_admitted();
-        let wants_list = reason == Reason::Reprobe && self.pace.asks_for_list(self.now.monotonic);
+        let may_bring_list = matches!(carried, Carried::Hash | Carried::Rows(_))
+            && matches!(reason, Reason::Reprobe | Reason::Rumor | Reason::Unequal | Reason::Admission);
+        let wants_list = may_bring_list && self.pace.asks_for_list(self.now.monotonic);
         let body = Ask::Exchange { asks_admission, wants_list, exchange }.encode();
         let purpose = Purpose::Exchange { target, reason, carried };
         self.call(place, CallKind::Members, body, EXCHANGE_TIMEOUT, purpose);

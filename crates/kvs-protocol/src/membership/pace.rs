@@ -55,6 +55,11 @@ impl Pace {
         asks
     }
 
+    /// Whether somebody gave this process his whole list, or had the same one.
+    pub(crate) const fn has_met(&self) -> bool {
+        self.has_met
+    }
+
     /// Somebody gave his whole list.
     pub(crate) fn found_list(&mut self) {
         self.has_met = true;

@@ -192,6 +192,15 @@ impl Swim {
             || self.registry.active().any(|peer| peer.record.address == seed.address)
     }
 
+    /// Whether nobody is known who could know others: all that were members have left or are forgotten, and every seed is this
+    /// node or was one of them.
+    pub(crate) fn has_nobody_to_ask(&self) -> bool {
+        let is_past = |peer: &Peer| peer.is_forgotten || peer.record.has_left;
+        let was_member = |seed: &Seed| self.registry.peers().any(|peer| peer.record.address == seed.address);
+        self.registry.peers().all(is_past)
+            && self.seeds.iter().all(|seed| seed.outcome == SeedOutcome::Itself || was_member(seed))
+    }
+
     /// Whether every seed answered, none of them as a member.
     pub(crate) fn is_settled(&self) -> bool {
         let answered = |seed: &Seed| matches!(seed.outcome, SeedOutcome::Itself | SeedOutcome::Waits { .. });

@@ -47,6 +47,7 @@ impl Swim {
             .map(|peer| foca::Member::new(peer.life(), peer.incarnation, foca::State::Alive));
         let known: Vec<_> = known.collect();
         self.meet_quietly(known);
+        self.pace.found_list();
     }
 
     /// How a member is shown; `None` for one that is not known.

@@ -91,6 +91,8 @@ pub struct Swim {
     pub(crate) rumors: Rumors,
     pub(crate) pace: Pace,
     persist_is_set: bool,
+    /// Whether everybody was known when that was last looked at.
+    knew_everybody: bool,
     pub(crate) statuses: Vec<Status>,
 }
 
@@ -135,6 +137,7 @@ impl Swim {
             rumors: Rumors::new(),
             pace: Pace::new(),
             persist_is_set: false,
+            knew_everybody: false,
             statuses: Vec::new(),
         }
     }
@@ -420,6 +423,11 @@ impl Membership for Swim {
         if self.phase != Phase::Created && self.phase != Phase::Stopped {
             self.take_stock();
             self.send_frames();
+            let knows_everybody = self.knows_everybody();
+            if knows_everybody != self.knew_everybody {
+                self.knew_everybody = knows_everybody;
+                self.effects.push(Effect::MembersChanged);
+            }
         }
         std::mem::take(&mut self.effects)
     }
@@ -435,6 +443,10 @@ impl Membership for Swim {
         std::iter::once(own_member(&self.own, self.now))
             .chain(self.registry.peers().map(|peer| member(peer, self.now)))
             .collect()
+    }
+
+    fn knows_everybody(&self) -> bool {
+        self.pace.has_met() || self.has_nobody_to_ask()
     }
 
     fn seeds(&self) -> Vec<SeedReport> {

@@ -45,8 +45,8 @@ pub(super) struct Members {
     /// The members as they were when something was last said about them.
     pub(super) told: Vec<Member>,
     pub(super) seed_log: SeedLog,
-    /// The members as the replicator is to be told, while its queue is full.
-    pub(super) untold: Option<Vec<Member>>,
+    /// Whether the replicator does not know of them yet, as its queue was full.
+    pub(super) is_untold: bool,
     /// When handlers were last told.
     pub(super) published_at: Duration,
 }
@@ -131,9 +131,9 @@ impl Members {
                 Effect::MembersChanged => {
                     let members = self.swim.members();
                     changes::log(&changes::changes(&self.told, &members));
-                    self.told.clone_from(&members);
+                    self.told = members;
                     self.publish();
-                    self.untold = Some(members);
+                    self.is_untold = true;
                     self.tell_replicator();
                 }
                 Effect::Admitted { joined_ms } => {
@@ -192,10 +192,10 @@ impl Members {
 
     /// Tells the replicator who the members are, if it was not told yet.
     fn tell_replicator(&mut self) {
-        let Some(members) = self.untold.take() else { return };
-        let event = ReplicatorEvent::Members(members.clone());
-        if !self.cluster.replicator.offer(to_replicator::Command::Event(event)) {
-            self.untold = Some(members);
+        if self.is_untold {
+            let is_everybody = self.swim.knows_everybody();
+            let event = ReplicatorEvent::Members { members: self.told.clone(), is_everybody };
+            self.is_untold = !self.cluster.replicator.offer(to_replicator::Command::Event(event));
         }
     }
 

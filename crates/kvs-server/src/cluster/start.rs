@@ -171,7 +171,7 @@ pub(crate) fn start(
         own: members.0,
         end: end_sender,
         told: Vec::new(),
-        untold: None,
+        is_untold: false,
         seed_log: SeedLog::default(),
         published_at: Duration::ZERO,
     };
