@@ -2,6 +2,7 @@
 //! recalled.
 
 use kvs_store::observer::Key;
+use kvs_store::read::history::Revision;
 use uuid::Uuid;
 
 use crate::disks::{Disks as _, Stores};
@@ -59,7 +60,15 @@ impl World {
         let superseded = || history.iter().filter(|revision| revision.superseded.is_some());
         let is_full =
             superseded().count().try_into().is_ok_and(|kept: u32| kept >= self.weather.revision_limit);
-        let has_come = history.iter().any(|revision| is_new(&revision.record.version.uuid));
+        // Those that waited came into the history under what is current since this step.
+        let is_under = |revision: &Revision| {
+            after.is_some_and(|after| {
+                revision.superseded.is_some_and(|(by, _)| by == after.version.uuid)
+                    && revision.record.version != before.version
+            })
+        };
+        let has_come =
+            history.iter().any(|revision| is_new(&revision.record.version.uuid) || is_under(revision));
         let is_pushed_out = is_full && has_come;
         // Its delete may have come and been collected within this step: then nothing is left of the key.
         let delete = self.ledger.writes.newest_delete(key).filter(|delete| delete.version > before.version);

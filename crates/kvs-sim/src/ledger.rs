@@ -227,10 +227,22 @@ impl Ledger {
             asked.is_acknowledged && !asked.is_lost && !disks.is_void(place, key, &asked.held)
         };
         let newest = self.writes.of(key).iter().filter(holds).map(|asked| asked.held.version).max();
-        if !is_buried && newest.is_some_and(|newest| newest <= before.version) {
+        let is_newest = newest.is_some_and(|newest| newest <= before.version);
+        if !is_buried && is_newest && !self.is_deleted_by_clock_behind(key, &before.version) {
             return Err(format!("{key:?} on {place}: the newest write was dropped: {before:?}"));
         }
         Ok(())
+    }
+
+    /// Whether a client deleted the key after this version was made, by a clock that was behind: the stamps say otherwise, but it is
+    /// as clients saw it that the version goes.
+    fn is_deleted_by_clock_behind(&self, key: &Key, version: &Version) -> bool {
+        let made = self.seen_at(version);
+        self.writes.of(key).iter().any(|asked| {
+            let is_delete = asked.is_acknowledged && !asked.is_lost && asked.held.kind == Kind::Tombstone;
+            let stamp_ms = asked.held.version.stamp.ms;
+            is_delete && asked.at.at > made && stamp_ms.saturating_add(self.skew_ms_max) < asked.at.wall_ms
+        })
     }
 
     /// A tombstone was collected: nobody may hold an older value.
