@@ -151,7 +151,11 @@ mod tests {
         ] {
             let mut waiting = Acknowledgements::default();
             assert!(waiting.add(7, dot, needed));
-            assert_eq!(waiting.settle(None, vectors(&[5, 6]).iter(), &Recalls::default()), ended, "{needed:?}");
+            assert_eq!(
+                waiting.settle(None, vectors(&[5, 6]).iter(), &Recalls::default()),
+                ended,
+                "{needed:?}"
+            );
         }
     }
 

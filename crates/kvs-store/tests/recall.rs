@@ -11,7 +11,8 @@ use kvs_core::namespace::Namespace;
 use kvs_core::origin::{Dot, Origin, epoch_at};
 use kvs_core::recall::recall_path;
 
-use kvs_core::record::{Kind, Record};
+use kvs_core::digest::ContentDigest;
+use kvs_core::record::{Kind, Payload, Record};
 use kvs_core::vector::Vector;
 use kvs_core::version::Rule;
 use kvs_store::clock_verdict::ClockVerdict;
@@ -228,6 +229,40 @@ fn a_clock_that_jumped_ends_no_placeholder_before_its_key_could_be_compared() {
     clock.pass(HOUR_MS);
     chores(8);
     assert_eq!(kept(&store), 0);
+}
+
+#[test]
+fn what_was_recalled_outlives_the_delete_that_is_current_by_it() {
+    let (_device, clock, store) = fresh(settings());
+    let mut gone = record_of(&store, 1, START_MS);
+    (gone.kind, gone.payload) = (Kind::Tombstone, Payload::empty());
+    gone.digest = ContentDigest::of(b"");
+    clock.pass(2 * HOUR_MS);
+    let mut ahead = record_of(&store, 2, START_MS + HOUR_MS);
+    ahead.dot.origin.node = Uuid::from_u128(10);
+    store.commit(vec![merge("a", gone.clone()), merge("a", ahead.clone())]).unwrap();
+    assert_eq!(value(&store, "a").as_deref(), Some("1"));
+    clock.set_wall(START_MS + 2_000);
+    mark(&store, Mark::Discard(vec![ahead.dot.origin])).unwrap();
+    do_chores(&store, &clock);
+    let current = store.read(Namespace::Data, &path("a")).unwrap();
+    assert_eq!(current.map(|record| record.version), Some(gone.version));
+    // Its grace is over.
+    clock.pass(31 * 24 * HOUR_MS);
+    store.set_collection_floor(None);
+    for _ in 0..3 {
+        support::settle(&store);
+        clock.pass(61_000);
+    }
+    assert_eq!(store.read(Namespace::Data, &path("a")).unwrap(), None);
+    assert!(rules(&store, "a").contains(&Rule::Recalled), "{:?}", rules(&store, "a"));
+    // An hour after the clock was set the placeholder may go, and does when its own time has come.
+    clock.pass(31 * 24 * HOUR_MS);
+    for _ in 0..3 {
+        support::settle(&store);
+        clock.pass(61_000);
+    }
+    assert_eq!(rules(&store, "a"), []);
 }
 
 #[test]

@@ -4,6 +4,7 @@
 
 use kvs_core::merge::{Merge, merge};
 use kvs_core::namespace::Namespace;
+use kvs_core::origin::Dot;
 use kvs_core::record::{Kind, Record};
 use kvs_core::version::{Rule, Version};
 use uuid::Uuid;
@@ -176,6 +177,25 @@ impl Plan<'_> {
         let expired = due.expired();
         self.take(key, expired)?;
         Ok(Outcome::Expired)
+    }
+
+    /// Forgets a delete, or what expired, and its history. What was recalled stays in the history for a while: a delete that is
+    /// current again by a recall may be old enough to go at once.
+    pub(super) fn collect_delete(&mut self, key: &Key, dot: Dot) -> Result<Outcome, StoreError> {
+        let is_it =
+            |record: &Record| record.dot == dot && matches!(record.kind, Kind::Tombstone | Kind::Expired);
+        let Some(delete) = self.held(key).filter(|record| is_it(record)).cloned() else {
+            return Ok(Outcome::Absent);
+        };
+        let is_recalled = |row: &RevisionRow| row.rule == Rule::Recalled;
+        if self.recalls().is_empty() || !self.history(key)?.iter().any(is_recalled) {
+            return Ok(self.collect(key, is_it));
+        }
+        // Nothing is held of it: an older value that comes back is dropped as if the history were gone, too.
+        let placeholder = delete.placeholder(Kind::Dropped, self.scene.placeholder_until_ms);
+        self.replace(key, placeholder, None);
+        self.set_ships(key, None);
+        Ok(Outcome::Collected)
     }
 
     /// Forgets a key and its history, if its record is such a one.

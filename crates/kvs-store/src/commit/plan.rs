@@ -332,9 +332,7 @@ impl<'a> Plan<'a> {
                 Outcome::Taken
             }
             Change::Expire => self.expire(&key)?,
-            Change::Collect(dot) => self.collect(&key, |record| {
-                record.dot == dot && matches!(record.kind, Kind::Tombstone | Kind::Expired)
-            }),
+            Change::Collect(dot) => self.collect_delete(&key, dot)?,
             Change::Void => self.void(&key)?,
             Change::SetAside => self.set_ahead_aside(&key)?,
         };
